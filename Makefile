@@ -1,0 +1,47 @@
+# `make demo` and `make test` work on a fresh machine with Python 3.11 and pip. Nothing is installed twice: the stamps in
+# .venv say what is there. The versions are the tested ones of constraints.txt; LATEST=1 takes the newest that fit instead.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_FLAGS := --quiet $(if $(LATEST),,--constraint constraints.txt)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tffd needs Python 3.11 or newer: make PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install $(PIP_FLAGS) --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install $(PIP_FLAGS) --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/.installed  ## search the two lambdas on real pictures and print the table (about 2 minutes on 2 cores)
+	$(BIN)/python run.py -m sweep=lambdas
+	$(BIN)/python -m analysis table results/lambdas
+
+test: $(VENV)/.installed-dev  ## the fast tests
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-slow: $(VENV)/.installed-dev  ## the slow tests
+	$(BIN)/python -m pytest -q -m slow
+
+lint: $(VENV)/.installed-dev  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev  ## rewrite the code in ruff's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed  ## measure what the README claims about speed
+	$(BIN)/python -m benchmarks.training
+
+clean:  ## remove what `make` installed; results and data stay
+	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,154 @@
+"""From a data set's config to normalised batches on the device."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tffd.data.arrays import Arrays, cached
+from tffd.data.augment import PadMode, crop_and_flip, normalise
+from tffd.data.sources import Source
+from tffd.data.splits import Split, split_training_set
+
+_EVAL_BATCH = 1000  # bounds the memory of a forward pass without gradients; no result depends on it
+
+
+def load_arrays(source: Source, cache: str | Path) -> Arrays:
+    """Return a source's arrays from the cache directory, decoding the source first if it is not there."""
+    return cached(Path(cache) / source.fingerprint(), source.read)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to training pictures: `pad` pixels on each side in `mode`, a random crop, a mirroring half of the time."""
+
+    pad: int
+    mode: PadMode
+    flip: bool
+
+
+class Pictures:
+    """Pictures of one split on the device, with their normalisation.
+
+    Args:
+        images: uint8, [N, H, W, C].
+        labels: int64, [N].
+        mean, std: Per channel, in units of the full range 0 to 1.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor, mean: Tensor, std: Tensor) -> None:
+        self.images, self.labels, self.mean, self.std = images, labels, mean, std
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def epoch(self, batch_size: int, augmentation: Augmentation, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield one epoch of shuffled, augmented batches: inputs [B, C, H, W] and labels [B].
+
+        All random numbers of an epoch are drawn at once, on the CPU, from `seed` alone: the epoch is the same on every
+        device and after every restart. A last batch of one picture is left out, for batch norm needs two.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        count, device = len(self), self.images.device
+        order = torch.randperm(count, generator=generator)
+        top, left = torch.randint(0, 2 * augmentation.pad + 1, (2, count), generator=generator)
+        flips = torch.rand(count, generator=generator) < (0.5 if augmentation.flip else 0.0)
+        order, top, left, flips = (_send(numbers, device) for numbers in (order, top, left, flips))
+        for start in range(0, count, batch_size):
+            batch = slice(start, min(start + batch_size, count))
+            picks = order[batch]
+            if len(picks) == 1 and count > 1:
+                return
+            windows = crop_and_flip(
+                self.images, picks, top[batch], left[batch], flips[batch], pad=augmentation.pad, mode=augmentation.mode
+            )
+            yield normalise(windows, self.mean, self.std), self.labels[picks]
+
+    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield all pictures as they are, in order, in batches for evaluation."""
+        for start in range(0, len(self), _EVAL_BATCH):
+            batch = slice(start, start + _EVAL_BATCH)
+            yield normalise(self.images[batch], self.mean, self.std), self.labels[batch]
+
+
+@dataclass(frozen=True)
+class Data:
+    """What one run trains on and is judged on.
+
+    Attributes:
+        val: None under a protocol that holds nothing out.
+        test: None under a protocol that does not read the test set; its arrays are then not even opened.
+    """
+
+    train: Pictures
+    val: Pictures | None
+    test: Pictures | None
+    classes: tuple[str, ...]
+    channels: int
+    split: Split
+
+
+def load_data(
+    source: Source,
+    *,
+    cache: str | Path,
+    mean: list[float] | None,
+    std: list[float] | None,
+    train_size: int | None,
+    val_fraction: float | None,
+    split_seed: int,
+    read_test: bool,
+    device: torch.device,
+) -> Data:
+    """Load a data set, split it and move what a run needs to its device.
+
+    Args:
+        mean, std: Per channel; None measures them on the pictures that are trained on.
+        read_test: Whether the protocol reads the test set at all.
+    Raises:
+        ValueError: If the source cannot be read, or cannot be split as asked.
+    """
+    arrays = load_arrays(source, cache)
+    split = split_training_set(np.asarray(arrays.train_labels), val_fraction, train_size, split_seed)
+    chosen = arrays.train_images[split.train]
+    channels = chosen.shape[-1]
+    centre, spread = _statistics(chosen, mean, std)
+
+    def on_device(images: np.ndarray, labels: np.ndarray) -> Pictures:
+        tensors: list[Any] = [torch.from_numpy(array).to(device) for array in (images, labels)]
+        return Pictures(tensors[0], tensors[1], centre.to(device), spread.to(device))
+
+    return Data(
+        train=on_device(chosen, arrays.train_labels[split.train]),
+        val=on_device(arrays.train_images[split.val], arrays.train_labels[split.val]) if len(split.val) else None,
+        test=on_device(arrays.test_images, arrays.test_labels) if read_test else None,
+        classes=arrays.classes,
+        channels=channels,
+        split=split,
+    )
+
+
+def _send(numbers: Tensor, device: torch.device) -> Tensor:
+    """Copy to the device without waiting for it."""
+    return numbers.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else numbers
+
+
+def _statistics(images: np.ndarray, mean: list[float] | None, std: list[float] | None) -> tuple[Tensor, Tensor]:
+    channels = images.shape[-1]
+    # From a histogram: exact, and without a float copy of the pictures.
+    counts = np.stack([np.bincount(images[..., channel].ravel(), minlength=256) for channel in range(channels)])
+    values = np.arange(256) / 255
+    measured_mean = counts @ values / counts.sum(axis=1)
+    measured_std = np.sqrt(counts @ values**2 / counts.sum(axis=1) - measured_mean**2).clip(min=1 / 255)
+    chosen = [measured_mean if mean is None else mean, measured_std if std is None else std]
+    for name, numbers in zip(("mean", "std"), chosen, strict=True):
+        if len(numbers) != channels:
+            raise ValueError(
+                f"dataset.{name} has {len(numbers)} values, the pictures have {channels} channels. "
+                f"Give one a channel, or null to measure it."
+            )
+    return torch.tensor(np.asarray(chosen[0]), dtype=torch.float32), torch.tensor(np.asarray(chosen[1]), dtype=torch.float32)

@@ -1,0 +1,71 @@
+"""Stratified, seeded choices of pictures: the held-out part of the training set, and subsets of the rest."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices into the training set, sorted, int64.
+
+    Attributes:
+        train: Pictures that are trained on.
+        val: Pictures held out for validation; empty where a protocol holds none out.
+    """
+
+    train: np.ndarray
+    val: np.ndarray
+
+    def record(self) -> dict[str, int | str]:
+        """Sizes and digests of both parts, by which two runs can be shown to have used the same pictures."""
+        return {
+            "train": len(self.train),
+            "val": len(self.val),
+            "train_sha256": sha256(self.train.tobytes()).hexdigest()[:16],
+            "val_sha256": sha256(self.val.tobytes()).hexdigest()[:16],
+        }
+
+
+def split_training_set(labels: np.ndarray, val_fraction: float | None, train_size: int | None, seed: int) -> Split:
+    """Hold out a stratified fraction for validation, then cut what remains to a stratified subset.
+
+    The order matters: the held-out part does not shrink with `train_size`, so a search on few pictures is still judged
+    on many.
+
+    Args:
+        labels: Class of every training picture, [N].
+        val_fraction: Share to hold out, in (0, 1); None holds nothing out.
+        train_size: Pictures to keep for training; None keeps all that remain.
+        seed: Of both draws.
+    Raises:
+        ValueError: If a part would not hold at least one picture of every class, or too few pictures remain.
+    """
+    everything = np.arange(len(labels), dtype=np.int64)
+    rest, val = everything, everything[:0]
+    if val_fraction is not None:
+        held_out = round(val_fraction * len(labels))
+        rest, val = _draw(everything, labels, held_out, seed, f"protocol.val_fraction={val_fraction}")
+    if train_size is not None and train_size != len(rest):
+        if train_size > len(rest):
+            raise ValueError(
+                f"dataset.train_size={train_size} asks for more pictures than the {len(rest)} that remain after "
+                f"{len(val)} are held out; use at most {len(rest)}, or null for all."
+            )
+        _, rest = _draw(rest, labels, train_size, seed, f"dataset.train_size={train_size}")
+    return Split(train=rest, val=val)
+
+
+def _draw(pool: np.ndarray, labels: np.ndarray, size: int, seed: int, setting: str) -> tuple[np.ndarray, np.ndarray]:
+    """Divide a pool into what is left and a stratified draw of `size`, both sorted."""
+    from sklearn.model_selection import train_test_split
+
+    classes = len(np.unique(labels))
+    if size < classes or len(pool) - size < classes:
+        raise ValueError(
+            f"{setting} divides {len(pool)} pictures into {len(pool) - size} and {size}, but both parts need one "
+            f"picture of each of the {classes} classes at least."
+        )
+    rest, drawn = train_test_split(pool, test_size=size, stratify=labels[pool], random_state=seed)
+    return np.sort(rest), np.sort(drawn)

@@ -1,0 +1,1 @@
+"""Optimisation: schedules, the loop, checkpoints, progress."""

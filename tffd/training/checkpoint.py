@@ -1,0 +1,74 @@
+"""The state of a run between two epochs: all that it takes to go on as if nothing had happened."""
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_FORMAT = "tffd"
+
+
+@dataclass
+class Checkpoint:
+    """State after a finished epoch.
+
+    Attributes:
+        config_hash: Of the run that wrote it; a checkpoint of another run is never continued.
+        epoch: Last finished epoch.
+        history: The rows of metrics.csv so far.
+        seconds: Training time so far.
+        threads: CPU threads, on whose number the last bits of the sums depend.
+        model, optimizer: State dicts.
+        rng: State of torch's global CPU generator.
+    """
+
+    config_hash: str
+    epoch: int
+    history: list[dict[str, float]]
+    seconds: float
+    threads: int
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    rng: torch.Tensor
+
+
+def save_atomically(content: dict[str, Any], path: Path) -> None:
+    """Write with torch.save so that the file is the old one or the new one, whenever the machine stops."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    with unfinished.open("wb") as file:
+        torch.save({"format": _FORMAT, **content}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint; `load_weights` reads its model too."""
+    content = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
+    save_atomically(content, path)
+
+
+def load_checkpoint(path: Path, config_hash: str) -> Checkpoint | None:
+    """Read the checkpoint of a run, executing nothing that the file holds; None if there is none.
+
+    Raises:
+        ValueError: If the file is damaged, or belongs to another configuration.
+    """
+    if not path.exists():
+        return None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        content.pop("format")
+        checkpoint = Checkpoint(**content)
+    except Exception as error:  # torch.load raises a dozen types for a damaged file, none of them documented
+        raise ValueError(
+            f"{path} is damaged and cannot be continued ({type(error).__name__}). Remove it to start this run anew."
+        ) from error
+    if checkpoint.config_hash != config_hash:
+        raise ValueError(
+            f"{path} belongs to another configuration ({checkpoint.config_hash}, this one is {config_hash}). "
+            "Choose another name=..., or remove its directory."
+        )
+    return checkpoint

@@ -1,0 +1,84 @@
+"""What a person sees of a run: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from tffd.config import Config
+
+_MIN_SECONDS_BETWEEN_LINES = 2.0
+
+
+class EpochReporter:
+    """Reports the epochs of one run.
+
+    Args:
+        console: Where to; a terminal gets a bar, anything else a line every few seconds.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self._bar: Progress | None = None
+        self._epochs = self._first = 0
+        self._last_line = 0.0
+
+    @contextmanager
+    def run(self, config: Config, resumed_at: int) -> Iterator[None]:
+        """Surround a run of config.trainer.epochs epochs, of which some may be done already."""
+        self._epochs, self._first = config.trainer.epochs, resumed_at
+        self._started = time.perf_counter()
+        title = f"{config.model.name} on {config.dataset.name}, {config.kd_mode.name}, seed {config.seed}"
+        where = f" (going on after epoch {resumed_at})" if resumed_at else ""
+        self._console.print(f"{title}: {self._epochs} epochs{where}")
+        if not self._console.is_terminal:
+            yield
+            return
+        columns = (
+            TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[metrics]}"),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        )  # fmt: skip
+        with Progress(*columns, console=self._console) as self._bar:
+            self._bar.add_task("train", total=self._epochs, completed=resumed_at, metrics="")
+            yield
+        self._bar = None
+
+    def epoch(self, row: dict[str, float], seconds: float) -> None:
+        """Report a finished epoch by its row of metrics.csv."""
+        epoch, metrics = int(row["epoch"]), _metrics(row)
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=epoch, metrics=metrics)
+            return
+        elapsed = time.perf_counter() - self._started
+        if epoch == self._epochs or elapsed - self._last_line >= _MIN_SECONDS_BETWEEN_LINES:
+            self._last_line = elapsed
+            left = elapsed / (epoch - self._first) * (self._epochs - epoch)
+            self._console.print(f"epoch {epoch}/{self._epochs}  {metrics}  {left:.0f} s left")
+
+    def finished(self, result: dict[str, Any], run_dir: Path) -> None:
+        """Report the end of a run by its result.json."""
+        self._console.print(f"{_outcome(result)} in {result['train_seconds']:.1f} s. Record: {run_dir}")
+
+    def already_complete(self, result: dict[str, Any], run_dir: Path) -> None:
+        """Report a run that had ended before."""
+        self._console.print(f"Already complete: {_outcome(result)}. Record: {run_dir}")
+
+
+def _metrics(row: dict[str, float]) -> str:
+    parts = [f"loss {row['train_loss']:.4f}", f"train top-1 {row['train_top1']:.1f}"]
+    parts += [f"{split} top-1 {row[f'{split}_top1']:.2f}" for split in ("val", "test") if f"{split}_top1" in row]
+    return "  ".join(parts)
+
+
+def _outcome(result: dict[str, Any]) -> str:
+    measured = [
+        f"{split} top-1 {result[f'{split}_top1']:.2f} % (epoch {result['epochs_run']})"
+        for split in ("val", "test")
+        if result[f"{split}_top1"] is not None
+    ]
+    return ", ".join(measured)

@@ -1,0 +1,34 @@
+"""Train one network, or, with -m, sweep over many: `python run.py --help`."""
+
+import sys
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from tffd.app import TRUSTED_TARGETS, refuse, register_resolvers, run_from_hydra
+
+register_resolvers()
+
+
+@hydra.main(config_path="conf", config_name="config", execution_whitelist=TRUSTED_TARGETS)
+def main(cfg: DictConfig) -> float | None:
+    """Run one trial and return its objective, which Hydra's sweepers optimise."""
+    try:
+        result = run_from_hydra(cfg)
+    except ValueError as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise  # the sweeper decides what a failed trial means
+        refuse(error)
+        raise
+    objective: float | None = result[cfg.sweep.objective]
+    return objective
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command goes on from the last checkpoint.", file=sys.stderr)
+        sys.exit(130)

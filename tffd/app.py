@@ -1,0 +1,111 @@
+"""Between Hydra and the library: what a Hydra application needs so that run.py stays a page long."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+TRUSTED_TARGETS = ["tffd.*", "hydra_plugins.*", "hydra.*", "optuna.samplers.*", "optuna.pruners.*", "logging.*"]
+"""What a config's `_target_` may name. Add your own package here to use its models, data sets or kd_modes."""
+
+STUDY_VARIABLE = "TFFD_STUDY"
+TRIAL_VARIABLE = "TFFD_TRIAL"
+"""Environment of a trial of our sweeper: which study, and which of its trials."""
+
+BAD_CONFIG = 2
+"""Exit code of a command that was refused."""
+
+
+def register_resolvers() -> None:
+    """Register `run_id`, which names a run's directory after what it computes."""
+    OmegaConf.register_resolver("run_id", _run_id, replace=True)
+
+
+def _run_id(*, _root_: DictConfig) -> str:
+    from tffd.config import ConfigError, read_config
+    from tffd.records import config_hash
+
+    config, faults, _ = read_config(_root_)
+    if config is None:
+        raise ConfigError(faults)
+    label = f"{config.model.name}-{config.dataset.name}-{config.kd_mode.name}-seed{config.seed}"
+    return f"{label}-{config_hash(config)[:8]}"
+
+
+def refuse(error: Exception) -> None:
+    """End with one message and no traceback."""
+    print(error, file=sys.stderr)
+    sys.exit(BAD_CONFIG)
+
+
+class CheckFirst(Callback):
+    """Checks a config before Hydra makes a directory. Hydra swallows exceptions of callbacks, but not SystemExit."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Refuse a sweep without -m, and a config with faults."""
+        from tffd.checks import check_config
+        from tffd.config import ConfigError
+
+        try:
+            _require_multirun(config)
+            check_config(config)
+        except ConfigError as error:
+            refuse(error)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check what a foreign sweeper starts from; our own checks every config that it can lead to."""
+        from tffd.checks import check_config
+        from tffd.config import ConfigError
+
+        sweeper = config.hydra.sweeper._target_
+        if sweeper.startswith("hydra_plugins.tffd_sweeper."):
+            return
+        try:
+            checked = check_config(config)
+            if checked.protocol.val_fraction is None:
+                raise ConfigError(
+                    [
+                        f"protocol={checked.protocol.name}: holds nothing out, so {sweeper} would be judged on the "
+                        "test set; use protocol=validation"
+                    ]
+                )
+        except ConfigError as error:
+            refuse(error)
+
+
+def run_from_hydra(cfg: DictConfig, console: Console | None = None) -> dict[str, Any]:
+    """Run the trial of a Hydra job in the job's output directory.
+
+    Returns:
+        The content of result.json.
+    """
+    from tffd.training.progress import EpochReporter
+    from tffd.trial import run_trial
+
+    trial = os.environ.get(TRIAL_VARIABLE)
+    return run_trial(
+        cfg,
+        Path(_relative(HydraConfig.get().runtime.output_dir)),
+        EpochReporter(console),
+        study=os.environ.get(STUDY_VARIABLE),
+        trial=int(trial) if trial else None,
+    )
+
+
+def _require_multirun(config: DictConfig) -> None:
+    from tffd.config import ConfigError
+
+    for group, content in (("sweep", config.sweep.space), ("ablation", config.ablation.grid)):
+        if content:
+            command = " ".join(["python run.py -m", *config.hydra.overrides.task])
+            raise ConfigError([f"{group}={config.hydra.runtime.choices[group]} needs -m. Start it with: {command}"])
+
+
+def _relative(path: str) -> str:
+    """Paths are shown to people who will type them: short where they lie below the working directory."""
+    return os.path.relpath(path) if path.startswith(os.getcwd() + os.sep) else path

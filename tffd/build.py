@@ -1,0 +1,108 @@
+"""From a checked config to the objects of a run."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from torch import nn
+
+from tffd.config import Config
+from tffd.data import Augmentation, Data, Source, load_data
+from tffd.distill import DistillMode
+from tffd.training.loop import Recipe
+
+
+@dataclass
+class Parts:
+    """All that a run consists of."""
+
+    data: Data
+    model: nn.Module
+    mode: DistillMode
+    recipe: Recipe
+    device: torch.device
+
+
+def pick_device(name: str) -> torch.device:
+    """Turn auto, cpu or cuda into a device; auto takes CUDA where there is one.
+
+    Raises:
+        ValueError: If cuda is asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ValueError("device=cuda: PyTorch sees no CUDA device here; use device=cpu or device=auto")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def use_bf16(config: Config, device: torch.device) -> bool:
+    """Whether to run under bfloat16 autocast: precision auto means CUDA cards that have it."""
+    match config.trainer.precision:
+        case "fp32":
+            return False
+        case "bf16":
+            return True
+        case _:
+            return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def build_source(config: Config) -> Source:
+    """Instantiate the data source."""
+    source: Source = instantiate(config.dataset.source.arguments())
+    return source
+
+
+def build_mode(config: Config) -> DistillMode:
+    """Instantiate the kd_mode."""
+    mode: DistillMode = instantiate(config.kd_mode.arguments())
+    return mode
+
+
+def build_model(config: Config, num_classes: int, channels: int) -> nn.Module:
+    """Instantiate the network for a data set's classes and channels."""
+    model: nn.Module = instantiate(config.model.arguments(), num_classes=num_classes, in_channels=channels)
+    return model
+
+
+def build_data(config: Config, device: torch.device) -> Data:
+    """Load and split the data set as the protocol says."""
+    dataset, protocol = config.dataset, config.protocol
+    return load_data(
+        build_source(config),
+        cache=dataset.cache,
+        mean=dataset.mean,
+        std=dataset.std,
+        train_size=dataset.train_size,
+        val_fraction=protocol.val_fraction,
+        split_seed=protocol.split_seed,
+        read_test=protocol.test != "never",
+        device=device,
+    )
+
+
+def build_recipe(config: Config, device: torch.device) -> Recipe:
+    """Collect the hyper-parameters of the optimisation."""
+    trainer = config.trainer
+    shared: dict[str, Any] = {
+        name: getattr(trainer, name)
+        for name in ("epochs", "batch_size", "lr", "momentum", "nesterov", "weight_decay", "gamma", "warmup_epochs")
+    }
+    return Recipe(
+        **shared,
+        milestones=tuple(trainer.milestones),
+        augmentation=Augmentation(config.dataset.augment.pad, trainer.pad_mode, config.dataset.augment.flip),
+        seed=config.seed,
+        bf16=use_bf16(config, device),
+        compile=trainer.compile,
+        test_every_epoch=config.protocol.test == "every_epoch",
+    )
+
+
+def build_parts(config: Config) -> Parts:
+    """Build everything; weights are drawn from the run's seed, whatever was drawn before."""
+    device = pick_device(config.device)
+    data = build_data(config, device)
+    torch.manual_seed(config.seed)
+    model = build_model(config, len(data.classes), data.channels).to(device).to(memory_format=torch.channels_last)
+    return Parts(data, model, build_mode(config).to(device), build_recipe(config, device), device)

@@ -1,0 +1,185 @@
+"""The typed schema of a composed config. Its errors are collected, so that a user sees all faults at once."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+
+class ConfigError(ValueError):
+    """A config that cannot run, with every fault that was found.
+
+    Attributes:
+        faults: One line each: key, value and what to do.
+    """
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = list(faults)
+        head = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
+        super().__init__(f"The configuration has {head}; nothing was started:\n  " + "\n  ".join(self.faults))
+
+
+def _increasing_fractions(values: list[float]) -> list[float]:
+    if values != sorted(set(values)) or any(not 0 < value < 1 for value in values):
+        raise ValueError("needs increasing fractions of the run between 0 and 1, such as [0.625, 0.75, 0.875]")
+    return values
+
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Component(BaseModel):
+    """A section that `_target_` turns into an object; keys that are not named here are its arguments."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    target: str = Field(alias="_target_")
+
+    def arguments(self) -> dict[str, Any]:
+        """The section as Hydra's instantiate takes it."""
+        return self.model_dump(by_alias=True)
+
+
+class ModelSection(_Component):
+    name: str
+
+
+class KdModeSection(_Component):
+    name: str
+
+
+class AugmentSection(_Section):
+    pad: Annotated[int, Field(ge=0)]
+    flip: bool
+
+
+class DatasetSection(_Section):
+    name: str
+    root: str
+    cache: str
+    source: _Component
+    mean: list[float] | None
+    std: list[Positive] | None
+    train_size: Count | None
+    val_fraction: Fraction
+    augment: AugmentSection
+
+
+class TrainerSection(_Section):
+    name: str
+    epochs: Count
+    batch_size: Count
+    lr: Positive
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    nesterov: bool
+    weight_decay: Weight
+    milestones: Annotated[list[float], AfterValidator(_increasing_fractions)]
+    gamma: Positive
+    warmup_epochs: Annotated[int, Field(ge=0)]
+    pad_mode: Literal["reflect", "zero"]
+    precision: Literal["auto", "fp32", "bf16"]
+    compile: bool
+    checkpoint_every: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> "TrainerSection":
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov=true needs momentum above 0; set nesterov=false or momentum=0.9")
+        return self
+
+
+class ProtocolSection(_Section):
+    name: str
+    val_fraction: Fraction | None
+    test: Literal["never", "last_epoch", "every_epoch"]
+    split_seed: Annotated[int, Field(ge=0)]
+
+
+class SweepSection(_Section):
+    space: dict[str, str]
+    n_trials: Count
+    n_jobs: Count | None
+    objective: str
+    direction: Literal["maximize", "minimize"]
+    sampler: _Component | None
+    enqueue: list[dict[str, Any]]
+    baseline: dict[str, str]
+    storage: str | None
+
+
+class AblationSection(_Section):
+    grid: dict[str, str]
+
+
+class Config(_Section):
+    """A whole composed config, without Hydra's own node."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    results_dir: str
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    device: Literal["auto", "cpu", "cuda"]
+    threads: Count | None
+    lambda_intra: Weight
+    lambda_inter: Weight
+    model: ModelSection
+    dataset: DatasetSection
+    kd_mode: KdModeSection
+    trainer: TrainerSection
+    protocol: ProtocolSection
+    sweep: SweepSection
+    ablation: AblationSection
+
+
+def read_config(cfg: DictConfig) -> tuple[Config | None, list[str], dict[str, Any]]:
+    """Check a composed config against the schema.
+
+    Returns:
+        The typed config (None if it has faults), the faults, and the resolved plain values.
+    """
+    try:
+        values: Any = OmegaConf.to_container(without_hydra(cfg), resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        return None, [str(error).splitlines()[0]], {}
+    try:
+        return Config.model_validate(values), [], values
+    except ValidationError as error:
+        return None, _describe(error), values
+
+
+def without_hydra(cfg: DictConfig) -> DictConfig:
+    """Return a copy without Hydra's own node, some of which only resolves while a job runs."""
+    return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+
+
+def _describe(error: ValidationError) -> list[str]:
+    faults = []
+    for item in error.errors(include_url=False, include_context=False):
+        key = ".".join(str(part) for part in item["loc"])
+        match item["type"]:
+            case "extra_forbidden":
+                faults.append(f"{key}: no such key{_nearest(item['loc'])}")
+            case "missing":
+                faults.append(f"{key}: is missing")
+            case _:
+                message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+                value = "" if isinstance(item["input"], dict) else f"={item['input']}"
+                faults.append(f"{key}{value}: {message}")
+    return list(dict.fromkeys(faults))
+
+
+def _nearest(location: tuple[int | str, ...]) -> str:
+    section: Any = Config
+    for part in location[:-1]:
+        section = section.model_fields[str(part)].annotation
+    names = [field.alias or name for name, field in section.model_fields.items()]
+    close = difflib.get_close_matches(str(location[-1]), names, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(names)}"

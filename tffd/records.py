@@ -1,0 +1,176 @@
+"""The one place that knows what a run leaves on disk: names of files, their fields, and how they are written.
+
+A run directory holds `.hydra/config.yaml` (written by Hydra), `metrics.csv` (a row per epoch), `checkpoint.pt` while
+the run is unfinished, and at its end `weights.pt` and `result.json`.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+import platform
+import resource
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tffd.config import Config
+
+RESULT = "result.json"
+METRICS = "metrics.csv"
+CHECKPOINT = "checkpoint.pt"
+WEIGHTS = "weights.pt"
+
+METRIC_NAMES = (
+    "val_top1", "val_top5", "val_loss", "best_val_top1", "best_val_epoch",
+    "test_top1", "test_top5", "test_loss", "best_test_top1",
+)  # fmt: skip
+VALIDATION_OBJECTIVES = ("val_top1", "val_top5", "val_loss", "best_val_top1")
+
+_PACKAGES = ("torch", "torchvision", "hydra-core", "omegaconf", "optuna", "numpy")
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write a file so that it is the old one or the new one, whenever the machine stops."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    with unfinished.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write an object as JSON, atomically."""
+    write_text_atomically(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def write_metrics(run_dir: Path, history: list[dict[str, float]]) -> None:
+    """Write metrics.csv anew: a row an epoch, floats in full precision, an empty field where nothing was measured."""
+    names = list(dict.fromkeys(name for row in history for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_text_atomically(run_dir / METRICS, text.getvalue())
+
+
+def read_last_metrics(run_dir: Path) -> dict[str, str]:
+    """Return the last row of a run's metrics.csv, or {} where there is none yet."""
+    try:
+        with (run_dir / METRICS).open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except FileNotFoundError:
+        return {}
+    return rows[-1] if rows else {}
+
+
+def read_result(run_dir: Path) -> dict[str, Any] | None:
+    """Return a run's result.json, or None where the run has not ended."""
+    try:
+        content: dict[str, Any] = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return content
+
+
+def config_hash(config: Config, *, with_seed: bool = True) -> str:
+    """Digest of everything in a config that can change a run's numbers; 12 hexadecimal digits.
+
+    Names, directories, the device and the sweep around a run do not count. The lambdas count as the kd_mode uses them,
+    so that a baseline is the same run whatever they are set to.
+    """
+    values = config.model_dump(by_alias=True, include={"model", "dataset", "kd_mode", "trainer", "protocol"})
+    values["dataset"] = {
+        key: value for key, value in values["dataset"].items() if key not in ("root", "cache", "val_fraction")
+    }
+    values["dataset"]["source"] = {
+        key: value for key, value in values["dataset"]["source"].items() if key not in ("root", "mirror")
+    }
+    del values["trainer"]["checkpoint_every"]
+    if with_seed:
+        values["seed"] = config.seed
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def describe_run(config: Config, *, study: str | None, trial: int | None, started: str) -> dict[str, Any]:
+    """Return the fields of result.json that are known before training; the others are null."""
+    mode = config.kd_mode.model_extra or {}
+    return {
+        "status": None,
+        "error": None,
+        "name": config.name,
+        "study": study,
+        "trial": trial,
+        "model": config.model.name,
+        "dataset": config.dataset.name,
+        "kd_mode": config.kd_mode.name,
+        "lambda_intra": float(mode.get("lambda_intra", 0.0)),
+        "lambda_inter": float(mode.get("lambda_inter", 0.0)),
+        "seed": config.seed,
+        "protocol": config.protocol.name,
+        "train_size": config.dataset.train_size,
+        "epochs": config.trainer.epochs,
+        "epochs_run": 0,
+        **dict.fromkeys(METRIC_NAMES),
+        "split": None,
+        "train_seconds": None,
+        "images_per_second": None,
+        "peak_memory_mb": None,
+        "parameters": None,
+        "device": None,
+        "threads": None,
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "started": started,
+        "finished": None,
+        "config_hash": config_hash(config),
+        "settings_hash": config_hash(config, with_seed=False),
+    }
+
+
+def summarise_history(history: list[dict[str, float]], *, test_every_epoch: bool) -> dict[str, float | None]:
+    """Reduce a run's rows to the metrics of result.json: the last epoch, and the best one where a protocol has it."""
+    if not history:
+        return dict.fromkeys(METRIC_NAMES)
+    last = history[-1]
+    # Losses of a network that is about to diverge overflow; JSON has no number for that.
+    summary: dict[str, float | None] = {
+        name: last[name] if math.isfinite(last.get(name, math.nan)) else None for name in METRIC_NAMES
+    }
+    if "val_top1" in last:
+        best = max(history, key=lambda row: row["val_top1"])
+        summary |= {"best_val_top1": best["val_top1"], "best_val_epoch": int(best["epoch"])}
+    if test_every_epoch and "test_top1" in last:
+        summary["best_test_top1"] = max(row["test_top1"] for row in history)
+    return summary
+
+
+def now() -> str:
+    """The time, ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that numbers may depend on."""
+    return {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
+
+
+def git_commit() -> str | None:
+    """The commit of this source tree, with "+" where files differ from it; None outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty=+"]
+    try:
+        return subprocess.run([*command, "--exclude=*"], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def peak_host_memory_mb() -> float:
+    """The largest resident set of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

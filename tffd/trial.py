@@ -1,0 +1,147 @@
+"""One trial: config to parts, parts to training, training to a record, record to objective."""
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from tffd import records
+from tffd.build import Parts, build_parts
+from tffd.config import Config, ConfigError, read_config
+from tffd.training.checkpoint import Checkpoint, load_checkpoint, save_atomically, save_checkpoint
+from tffd.training.loop import Progress, make_optimizer, train
+from tffd.training.progress import EpochReporter
+
+
+def run_trial(
+    cfg: DictConfig, run_dir: Path, reporter: EpochReporter, *, study: str | None = None, trial: int | None = None
+) -> dict[str, Any]:
+    """Run a trial in its directory, or go on with it, or return its result if it has already ended.
+
+    A directory whose run is complete is left alone. One with a checkpoint goes on from it, with the number of threads
+    that it began with. A failure is recorded in result.json before it is raised; the next call tries again.
+
+    Args:
+        cfg: Composed config.
+        run_dir: Where the record goes.
+        reporter: Told about every epoch.
+        study, trial: Which study and which of its trials this is, for the record.
+    Returns:
+        The content of result.json.
+    Raises:
+        ConfigError: If the config does not fit the schema.
+        ValueError: If the directory holds a run of another configuration, or the run diverges.
+    """
+    config, faults, _ = read_config(cfg)
+    if config is None:
+        raise ConfigError(faults)
+    earlier = records.read_result(run_dir)
+    if earlier is not None:
+        _require_same_config(earlier, records.config_hash(config), run_dir)
+        if earlier["status"] == "complete":
+            reporter.already_complete(earlier, run_dir)
+            return earlier
+
+    run_dir.mkdir(parents=True, exist_ok=True)
+    result = records.describe_run(config, study=study, trial=trial, started=records.now())
+    progress = Progress(epoch=0, history=[], seconds=0.0)
+    try:
+        parts = _train(config, run_dir, reporter, progress, result)
+    except Exception as error:  # whatever it was, the record must say so; it is raised again
+        result |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+        result |= _measurements(config, progress) | {"finished": records.now()}
+        records.write_json(run_dir / records.RESULT, result)
+        raise
+    result |= {"status": "complete", "finished": records.now()} | _measurements(config, progress)
+    save_atomically({"model": parts.model.state_dict(), "epoch": progress.epoch}, run_dir / records.WEIGHTS)
+    records.write_json(run_dir / records.RESULT, result)
+    (run_dir / records.CHECKPOINT).unlink(missing_ok=True)
+    reporter.finished(result, run_dir)
+    return result
+
+
+def _train(config: Config, run_dir: Path, reporter: EpochReporter, progress: Progress, result: dict[str, Any]) -> Parts:
+    """Train to the last epoch; keep metrics.csv, the checkpoint and what is known of the result up to date."""
+    path = run_dir / records.CHECKPOINT
+    checkpoint = load_checkpoint(path, result["config_hash"])
+    if threads := (checkpoint.threads if checkpoint else config.threads):
+        torch.set_num_threads(threads)
+    parts = build_parts(config)
+    optimizer = make_optimizer(parts.model, parts.recipe)
+    if checkpoint:
+        parts.model.load_state_dict(checkpoint.model)
+        optimizer.load_state_dict(checkpoint.optimizer)
+        torch.set_rng_state(checkpoint.rng)
+        progress.epoch, progress.history = checkpoint.epoch, checkpoint.history
+        progress.seconds = checkpoint.seconds
+    if parts.device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.cuda.reset_peak_memory_stats()
+    result |= {
+        "split": parts.data.split.record(),
+        "parameters": sum(parameter.numel() for parameter in parts.model.parameters()),
+        "device": _device_name(parts.device),
+        "threads": torch.get_num_threads(),
+    }
+    records.write_metrics(run_dir, progress.history)
+    with reporter.run(config, resumed_at=progress.epoch):
+        for _ in train(parts.model, parts.mode, parts.data, parts.recipe, optimizer, progress):
+            records.write_metrics(run_dir, progress.history)
+            reporter.epoch(progress.history[-1], progress.seconds)
+            every = config.trainer.checkpoint_every
+            if every and progress.epoch % every == 0 and progress.epoch < config.trainer.epochs:
+                save_checkpoint(_checkpoint(result, progress, parts, optimizer), path)
+    result["peak_memory_mb"] = _peak_memory_mb(parts.device)
+    result["images_per_second"] = len(parts.data.train) * progress.epoch / progress.seconds
+    return parts
+
+
+def _checkpoint(
+    result: dict[str, Any], progress: Progress, parts: Parts, optimizer: torch.optim.Optimizer
+) -> Checkpoint:
+    return Checkpoint(
+        config_hash=result["config_hash"],
+        epoch=progress.epoch,
+        history=progress.history,
+        seconds=progress.seconds,
+        threads=torch.get_num_threads(),
+        model=parts.model.state_dict(),
+        optimizer=optimizer.state_dict(),
+        rng=torch.get_rng_state(),
+    )
+
+
+def _measurements(config: Config, progress: Progress) -> dict[str, Any]:
+    every_epoch = config.protocol.test == "every_epoch"
+    return {
+        "epochs_run": progress.epoch,
+        "train_seconds": round(progress.seconds, 3),
+        **records.summarise_history(progress.history, test_every_epoch=every_epoch),
+    }
+
+
+def _require_same_config(earlier: dict[str, Any], config_hash: str, run_dir: Path) -> None:
+    if earlier.get("config_hash") != config_hash:
+        raise ValueError(
+            f"{run_dir} already holds a run of another configuration ({earlier.get('config_hash')}, this one is "
+            f"{config_hash}). Choose another name=..., or remove that directory."
+        )
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({_processor()})"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _peak_memory_mb(device: torch.device) -> float:
+    peak = torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else records.peak_host_memory_mb()
+    return round(peak, 1)

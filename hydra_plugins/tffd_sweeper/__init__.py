@@ -1,0 +1,1 @@
+"""The Hydra plugin through which `-m` reaches tffd's sweep engine."""

@@ -1,0 +1,42 @@
+"""What Hydra needs to find the sweeper. Hydra imports this at every start, so it imports nothing heavy."""
+
+import sys
+from typing import Any
+
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class TffdSweeper(Sweeper):
+    """Hands a multirun to `tffd.sweep`, whose settings are the `sweep` and `ablation` groups.
+
+    Args:
+        stock: The settings that conf/sweep files give to the stock Optuna sweeper, so that `hydra/sweeper=optuna` can
+            be chosen on the command line; not used here.
+    """
+
+    def __init__(self, **stock: Any) -> None:
+        self.hydra_context: HydraContext | None = None
+        self.config: DictConfig | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep what the engine needs; it runs trials by itself and not through `task_function`."""
+        self.hydra_context = hydra_context
+        self.config = config
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run the sweep; a command that is refused, or whose trials failed, ends with an exit code other than 0."""
+        from tffd.app import refuse
+        from tffd.config import ConfigError
+        from tffd.sweep.engine import Engine
+
+        assert self.hydra_context is not None  # Hydra calls setup first
+        assert self.config is not None
+        try:
+            failed = Engine(self.hydra_context, self.config, arguments).run()
+        except ConfigError as error:
+            refuse(error)
+            return
+        if failed:
+            sys.exit(1)

@@ -1,0 +1,133 @@
+"""What varies in a sweep, written in Hydra's own sweep syntax, as Optuna distributions or as cells of a grid."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import FloatRange, IntervalSweep, Override, RangeSweep
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import Trial
+
+Cell = dict[str, str]
+Value = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """A command line, sorted.
+
+    Attributes:
+        fixed: Overrides that hold for every trial, as they were typed.
+        varied: Key to sweep text, such as {"seed": "0,1,2"}.
+    """
+
+    fixed: list[str]
+    varied: dict[str, str]
+
+
+def sort_arguments(arguments: Sequence[str]) -> Arguments:
+    """Tell the overrides that hold for all trials from those that list or bound values."""
+    fixed, varied = [], {}
+    for override in OverridesParser.create().parse_overrides(list(arguments)):
+        if override.is_sweep_override():
+            varied[override.get_key_element()] = override.get_value_element_as_str()
+        else:
+            fixed.append(str(override.input_line))
+    return Arguments(fixed, varied)
+
+
+def merge(configured: Mapping[str, str], arguments: Arguments) -> dict[str, str]:
+    """Join the dimensions of a config and of the command line, which wins; a value fixed there ends a dimension."""
+    fixed = {override.split("=", 1)[0] for override in arguments.fixed}
+    return {key: text for key, text in configured.items() if key not in fixed} | arguments.varied
+
+
+def parse_distribution(key: str, text: str) -> BaseDistribution:
+    """Turn sweep syntax into an Optuna distribution.
+
+    `interval(a, b)` is uniform, `tag(log, interval(a, b))` log-uniform; two integers as bounds give integers. `range`
+    gives integers or steps, `choice(a, b)` and `a,b` categories.
+
+    Raises:
+        ValueError: If the text is no sweep, or bounds are empty, reversed or not positive on a log scale.
+    """
+    override = _parse(key, text)
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        low, high, log = value.start, value.end, "log" in value.tags
+        if low is None or high is None or not low < high or (log and low <= 0):
+            raise ValueError(f"{key}={text}: an interval needs low < high" + (", and low above 0 for log" * log))
+        if isinstance(low, int) and isinstance(high, int):
+            return IntDistribution(low, high, log=log)
+        return FloatDistribution(float(low), float(high), log=log)
+    values: list[Any] = list(override.sweep_iterator())
+    if not values:
+        raise ValueError(f"{key}={text}: holds no value")
+    if isinstance(value, RangeSweep) and not value.shuffle and not isinstance(value.range(), FloatRange):
+        step = values[1] - values[0] if len(values) > 1 else 1
+        return IntDistribution(min(values[0], values[-1]), max(values[0], values[-1]), step=abs(step))
+    return CategoricalDistribution([_plain(item) for item in values])
+
+
+def parse_grid(dimensions: Mapping[str, str]) -> list[Cell]:
+    """Return the product of listed values as cells {key: value as typed}, the last key varying fastest.
+
+    Raises:
+        ValueError: If a dimension is an interval, which has no list of values.
+    """
+    columns = []
+    for key, text in dimensions.items():
+        override = _parse(key, text)
+        if isinstance(override.value(), IntervalSweep):
+            raise ValueError(
+                f"{key}={text}: a grid needs a list of values, such as {key}=0.001,0.01; "
+                "intervals are searched with sweep=lambdas"
+            )
+        if override.is_sweep_override():
+            values = list(dict.fromkeys(override.sweep_string_iterator()))
+        else:
+            values = [override.get_value_element_as_str()]
+        columns.append([(key, value) for value in values])
+    return [dict(cell) for cell in itertools.product(*columns)]
+
+
+def suggest(trial: Trial, space: Mapping[str, BaseDistribution]) -> dict[str, Value]:
+    """Ask a trial for a value of every dimension; values that it already has are kept."""
+    values: dict[str, Value] = {}
+    for key, distribution in space.items():
+        match distribution:
+            case FloatDistribution(low=low, high=high, log=log, step=step):
+                values[key] = trial.suggest_float(key, low, high, step=step, log=log)
+            case IntDistribution(low=low, high=high, log=log, step=step):
+                values[key] = trial.suggest_int(key, low, high, step=step, log=log)
+            case CategoricalDistribution(choices=choices):
+                values[key] = trial.suggest_categorical(key, choices)
+    return values
+
+
+def corners(space: Mapping[str, BaseDistribution]) -> list[Cell]:
+    """Return points that meet both bounds, or every choice, of each dimension once: enough to check all of a space."""
+    columns: dict[str, list[Any]] = {}
+    for key, distribution in space.items():
+        match distribution:
+            case FloatDistribution(low=low, high=high) | IntDistribution(low=low, high=high):
+                columns[key] = [low, high]
+            case CategoricalDistribution(choices=choices):
+                columns[key] = list(choices)
+    longest = max(map(len, columns.values()))
+    return [{key: str(values[min(i, len(values) - 1)]) for key, values in columns.items()} for i in range(longest)]
+
+
+def as_overrides(values: Mapping[str, Value]) -> list[str]:
+    """Write values as Hydra overrides."""
+    return [f"{key}={'null' if value is None else value}" for key, value in values.items()]
+
+
+def _parse(key: str, text: str) -> Override:
+    return OverridesParser.create().parse_override(f"{key}={text}")
+
+
+def _plain(item: object) -> Value:
+    return item if isinstance(item, (int, float, bool)) or item is None else str(item)

@@ -1,0 +1,160 @@
+"""All runs below a directory as one tidy table, and everything that is not in it by name."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from analysis.missing import Missing, find_missing
+from analysis.plan import Sweep, read_sweep
+from analysis.results import ENDED, FIELDS, read_result
+from analysis.scan import has_config, scan
+
+STATUSES = (*ENDED, "unfinished")
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """A file (or directory) that could not be used, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """A run that does not count, because another one (`kept`) has the same configuration, seed included."""
+
+    path: str
+    status: str
+    kept: str
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What lies below a directory.
+
+    Attributes:
+        directory: The directory that was read.
+        runs: One row a run that counts: `path`, `status` (complete, pruned, failed, unfinished) and the
+            fields of `result.json`, objects flattened (`versions.torch`). A missing value is not measured.
+        plan: The sweeps whose `sweep.json` was found.
+        missing: Planned runs that have no directory, by study.
+        malformed: Files that were skipped.
+        duplicates: Runs that were left out of `runs`.
+    """
+
+    directory: str
+    runs: pd.DataFrame
+    plan: tuple[Sweep, ...]
+    missing: tuple[Missing, ...]
+    malformed: tuple[Malformed, ...]
+    duplicates: tuple[Duplicate, ...]
+
+    def counts(self) -> dict[str, int]:
+        """Number of runs by status, those that are not in `runs` included."""
+        by_status = self.runs["status"].value_counts()
+        counts = {status: int(by_status.get(status, 0)) for status in STATUSES}
+        counts["missing"] = sum(missing.count for missing in self.missing)
+        return counts | {"malformed": len(self.malformed), "duplicate": len(self.duplicates)}
+
+
+def gather(directory: str | os.PathLike[str]) -> Gathered:
+    """Read every run below `directory`, which may belong to a sweep that is still running.
+
+    Raises:
+        ValueError: If `directory` is not a directory.
+    """
+    directory = os.path.normpath(directory)
+    if not os.path.isdir(directory):
+        raise ValueError(f"{directory} is not a directory; give the one that holds the runs, results/<name>.")
+    found = scan(directory)
+    rows, malformed = _read_runs(found.ended)
+    rows += [{"path": path, "status": "unfinished"} for path in found.unfinished]
+    plan, malformed_plans = _read_plans(found.sweeps)
+    # A run with a broken result has begun all the same, so it is not missing.
+    missing = _find_missing(plan, [*rows, *({"path": os.path.dirname(bad.path)} for bad in malformed)])
+    kept, duplicates = _drop_duplicates(sorted(rows, key=lambda row: row["path"]))
+    malformed += malformed_plans + [Malformed(*unreadable) for unreadable in found.unreadable]
+    return Gathered(directory, _frame(kept), plan, missing, tuple(malformed), tuple(duplicates))
+
+
+def _read_runs(directories: Iterable[str]) -> tuple[list[dict[str, Any]], list[Malformed]]:
+    rows, malformed = [], []
+    for directory in directories:
+        path = os.path.join(directory, "result.json")
+        try:
+            rows.append({"path": directory, **read_result(path)})
+        except FileNotFoundError:
+            # It went between listing and reading: what remains is a run without a result, or nothing.
+            if has_config(directory):
+                rows.append({"path": directory, "status": "unfinished"})
+        except OSError as error:
+            malformed.append(Malformed(path, f"cannot be read ({error.strerror})"))
+        except ValueError as error:
+            malformed.append(Malformed(path, str(error)))
+    return rows, malformed
+
+
+def _read_plans(directories: Iterable[str]) -> tuple[tuple[Sweep, ...], list[Malformed]]:
+    plan, malformed = [], []
+    for directory in directories:
+        path = os.path.join(directory, "sweep.json")
+        try:
+            plan.append(read_sweep(path))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            malformed.append(Malformed(path, f"cannot be read ({error.strerror})"))
+        except ValueError as error:
+            malformed.append(Malformed(path, str(error)))
+    return tuple(plan), malformed
+
+
+def _find_missing(plan: Iterable[Sweep], rows: Iterable[dict[str, Any]]) -> tuple[Missing, ...]:
+    runs_by_parent = defaultdict(list)
+    for row in rows:
+        runs_by_parent[os.path.dirname(row["path"])].append(row)
+    return tuple(missing for sweep in plan for missing in find_missing(sweep, runs_by_parent))
+
+
+def _drop_duplicates(rows: Iterable[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Duplicate]]:
+    """Of the runs of one configuration keep the newest complete one, or the newest if none is complete."""
+    kept: list[dict[str, Any]] = []
+    by_hash: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        config_hash = row.get("config_hash")
+        (kept if config_hash is None else by_hash[config_hash]).append(row)
+    duplicates = []
+    for same in by_hash.values():
+        winner = max(same, key=_precedence)
+        kept.append(winner)
+        others = (row for row in same if row is not winner)
+        duplicates += [Duplicate(row["path"], row["status"], winner["path"]) for row in others]
+    return sorted(kept, key=lambda row: row["path"]), sorted(duplicates, key=lambda other: other.path)
+
+
+def _precedence(row: dict[str, Any]) -> tuple[bool, float, str]:
+    try:
+        finished = datetime.fromisoformat(row.get("finished") or "").timestamp()
+    except ValueError:
+        finished = 0.0
+    return row["status"] == "complete", finished, row["path"]
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    names = dict.fromkeys(["path", *FIELDS])
+    for row in rows:
+        names.update(dict.fromkeys(row))
+    columns = {}
+    for name in names:
+        values = [row.get(name) for row in rows]
+        # Whole numbers stay whole next to a null; text stays Python's own, null being None.
+        dtype = {int: "Int64", float: "float64"}.get(FIELDS.get(name, str), "object")
+        numeric = name not in FIELDS and any(isinstance(value, float | int) for value in values)
+        columns[name] = pd.Series(values, dtype=None if numeric else dtype)
+    return pd.DataFrame(columns)

@@ -1,0 +1,181 @@
+"""Every run is found and classified; nothing that is not one is dropped in silence."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis import scan as scanning
+from analysis.gather import Duplicate, gather
+
+
+def _status(gathered: Any) -> dict[str, str]:
+    return {
+        Path(path).name: status for path, status in zip(gathered.runs["path"], gathered.runs["status"], strict=True)
+    }
+
+
+def test_one_row_a_run_at_any_depth(tmp_path: Path, write_run: Any) -> None:
+    write_run("a", kd_mode="none", val_top1=60.5)
+    write_run("deep/er/b", kd_mode="tfd", lambda_intra=8e-4, train_size=500)
+    runs = gather(tmp_path).runs
+    assert list(runs["path"]) == [str(tmp_path / "a"), str(tmp_path / "deep/er/b")]
+    assert list(runs["kd_mode"]) == ["none", "tfd"]
+    assert list(runs["val_top1"]) == [60.5, 60.0]
+    assert runs["train_size"].isna().tolist() == [True, False]
+    assert runs["train_size"][1] == 500
+    assert list(runs["versions.torch"]) == ["2.9.0", "2.9.0"]
+
+
+def test_a_run_directory_alone(write_run: Any) -> None:
+    assert len(gather(write_run("terms/0000")).runs) == 1
+
+
+def test_statuses(tmp_path: Path, write_run: Any) -> None:
+    write_run("0000")
+    write_run("0001", status="pruned")
+    write_run("0002", status="failed", error="ValueError: no\nmore")
+    write_run("0003", ended=False)
+    gathered = gather(tmp_path)
+    assert _status(gathered) == {"0000": "complete", "0001": "pruned", "0002": "failed", "0003": "unfinished"}
+    expected = {"complete": 1, "pruned": 1, "failed": 1, "unfinished": 1, "missing": 0, "malformed": 0}
+    assert gathered.counts() == expected | {"duplicate": 0}
+
+
+def test_a_config_above_runs_makes_no_run(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
+    write_run("nested", ended=False)
+    write_run("nested/0000")
+    write_run("planned", ended=False)
+    write_sweep(path="planned")  # a sweep that has not begun its first run
+    assert _status(gather(tmp_path)) == {"0000": "complete"}
+
+
+def test_hidden_and_linked_directories_are_not_followed(tmp_path: Path, write_run: Any) -> None:
+    run = write_run("0000")
+    write_run(".trash/0001")
+    (tmp_path / "latest").symlink_to(run)
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert list(gather(tmp_path).runs["path"]) == [str(run)]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b'{"status": "compl', "is not JSON"),
+        (b"\xff\xfe\xfa", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"[1, 2]", "is not a JSON object"),
+        (b'{"accuracy": 3}', "has no status"),
+        (b'{"status": "done"}', "has the status 'done', not one of complete, pruned, failed"),
+        (b'{"status": ["complete"]}', "has the status"),
+        (b'{"status": "complete", "val_top1": "61"}', "has val_top1 = '61', which is not a number"),
+        (b'{"status": "complete", "seed": 0.5}', "has seed = 0.5, which is not a whole number"),
+        (b'{"status": "complete", "seed": true}', "which is not a whole number"),
+        (b'{"status": "complete", "parameters": 99999999999999999999}', "which is not a whole number"),
+        (b'{"status": "complete", "model": {"a": 1}}', "which is not a string"),
+    ],
+)
+def test_malformed_results_are_reported_by_path(tmp_path: Path, write_run: Any, content: bytes, reason: str) -> None:
+    write_run("0000")
+    path = write_run("0001", ended=False) / "result.json"
+    path.write_bytes(content)
+    gathered = gather(tmp_path)
+    assert _status(gathered) == {"0000": "complete"}
+    assert [bad.path for bad in gathered.malformed] == [str(path)]
+    assert reason in gathered.malformed[0].reason
+
+
+def test_a_result_that_cannot_be_read_is_reported(tmp_path: Path, write_run: Any) -> None:
+    (write_run("0000", ended=False) / "result.json").mkdir()
+    assert [bad.reason for bad in gather(tmp_path).malformed] == ["cannot be read (Is a directory)"]
+
+
+def test_a_directory_that_cannot_be_listed_is_reported(tmp_path: Path, monkeypatch: Any, write_run: Any) -> None:
+    write_run("0000")
+    write_run("locked/0001")
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:
+        if path.endswith("locked"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(scanning.os, "scandir", refuse)
+    gathered = gather(tmp_path)
+    assert [bad.reason for bad in gathered.malformed] == ["cannot be listed (Permission denied)"]
+
+
+def test_structure_inside_a_result_stays_groupable(tmp_path: Path, write_run: Any) -> None:
+    write_run("0000", notes=[1, 2], extra={"deep": {"er": 1}, "score": 2.5})
+    run = gather(tmp_path).runs.iloc[0]
+    assert (run["notes"], run["extra.deep"], run["extra.score"]) == ("[1, 2]", '{"er": 1}', 2.5)
+
+
+def test_runs_that_vanish_during_the_scan(tmp_path: Path, write_run: Any, monkeypatch: Any) -> None:
+    write_run("0000")
+    killed, removed = write_run("0001"), write_run("0002")
+    found = scanning.scan(str(tmp_path))
+    found.sweeps.append(str(tmp_path / "gone"))
+    (killed / "result.json").unlink()
+    for path in (removed / "result.json", removed / ".hydra" / "config.yaml"):
+        path.unlink()
+    monkeypatch.setattr("analysis.gather.scan", lambda directory: found)
+    gathered = gather(tmp_path)
+    assert _status(gathered) == {"0000": "complete", "0001": "unfinished"}
+    assert gathered.malformed == ()
+
+
+def test_directories_that_vanish_during_the_scan(tmp_path: Path, write_run: Any, monkeypatch: Any) -> None:
+    write_run("0000")
+    write_run("0001")
+    scandir = os.scandir
+
+    def vanish(path: str) -> Any:
+        if path.endswith("0001"):
+            raise FileNotFoundError(2, "No such file or directory")
+        return scandir(path)
+
+    monkeypatch.setattr(scanning.os, "scandir", vanish)
+    gathered = gather(tmp_path)
+    assert _status(gathered) == {"0000": "complete"}
+    assert gathered.malformed == ()
+
+
+def test_the_newest_complete_run_of_a_configuration_counts(tmp_path: Path, write_run: Any) -> None:
+    write_run("0000", config_hash="same", finished="2026-11-24T10:00:00+00:00")
+    write_run("0001", config_hash="same", finished="2026-11-24T12:30:00+02:00")  # newer, whatever the zone
+    write_run("0002", config_hash="same", finished="2026-11-24T11:00:00+00:00", status="failed")
+    write_run("0003", config_hash="same", finished=None)
+    gathered = gather(tmp_path)
+    kept = str(tmp_path / "0001")
+    assert list(gathered.runs["path"]) == [kept]
+    assert gathered.duplicates == (
+        Duplicate(str(tmp_path / "0000"), "complete", kept),
+        Duplicate(str(tmp_path / "0002"), "failed", kept),
+        Duplicate(str(tmp_path / "0003"), "complete", kept),
+    )
+
+
+def test_no_run_is_an_empty_frame_with_every_column(tmp_path: Path) -> None:
+    gathered = gather(tmp_path)
+    assert len(gathered.runs) == 0
+    assert gathered.counts()["complete"] == 0
+    assert {"path", "status", "val_top1", "settings_hash"} <= set(gathered.runs.columns)
+
+
+def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="none is not a directory; give the one that holds the runs"):
+        gather(tmp_path / "none")
+
+
+def test_thousands_of_runs(tmp_path: Path) -> None:
+    result = {"status": "complete", "kd_mode": "tfd", "val_top1": 60.0}
+    for number in range(2000):
+        run = tmp_path / "search" / f"{number:04d}"
+        run.mkdir(parents=True)
+        (run / "result.json").write_text(json.dumps(result | {"trial": number, "config_hash": str(number)}))
+    runs = gather(tmp_path).runs
+    assert list(runs["trial"]) == list(range(2000))

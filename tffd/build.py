@@ -7,7 +7,8 @@ import torch
 from hydra.utils import instantiate
 from torch import nn
 
-from tffd.config import Config
+from tffd.app import TRUSTED_TARGETS
+from tffd.config import Component, Config
 from tffd.data import Augmentation, Data, Source, load_data
 from tffd.distill import DistillMode
 from tffd.training.loop import Recipe
@@ -49,19 +50,19 @@ def use_bf16(config: Config, device: torch.device) -> bool:
 
 def build_source(config: Config) -> Source:
     """Instantiate the data source."""
-    source: Source = instantiate(config.dataset.source.arguments())
+    source: Source = _make(config.dataset.source)
     return source
 
 
 def build_mode(config: Config) -> DistillMode:
     """Instantiate the kd_mode."""
-    mode: DistillMode = instantiate(config.kd_mode.arguments())
+    mode: DistillMode = _make(config.kd_mode)
     return mode
 
 
 def build_model(config: Config, num_classes: int, channels: int) -> nn.Module:
     """Instantiate the network for a data set's classes and channels."""
-    model: nn.Module = instantiate(config.model.arguments(), num_classes=num_classes, in_channels=channels)
+    model: nn.Module = _make(config.model, num_classes=num_classes, in_channels=channels)
     return model
 
 
@@ -106,3 +107,7 @@ def build_parts(config: Config) -> Parts:
     torch.manual_seed(config.seed)
     model = build_model(config, len(data.classes), data.channels).to(device).to(memory_format=torch.channels_last)
     return Parts(data, model, build_mode(config).to(device), build_recipe(config, device), device)
+
+
+def _make(section: Component, **arguments: Any) -> Any:
+    return instantiate(section.arguments(), **arguments, _execution_whitelist_=TRUSTED_TARGETS)

@@ -105,9 +105,5 @@ def _collect(action: Callable[[], Any], prefix: str = "") -> tuple[Any, list[str
     """Return (result, []) or (None, [what the user got wrong])."""
     try:
         return action(), []
-    except InstantiationException as error:
-        # Hydra wraps what a constructor raised, and adds its own traceback-like text to it.
-        reason = error.__cause__ if isinstance(error.__cause__, (ValueError, TypeError)) else error
-        return None, [prefix + str(reason).strip().splitlines()[0]]
-    except ValueError as error:
-        return None, [prefix + str(error)]
+    except (InstantiationException, ValueError, TypeError) as error:  # a TypeError: an argument that a target lacks
+        return None, [prefix + str(error).strip().splitlines()[0]]

@@ -1,6 +1,7 @@
 """The typed schema of a composed config. Its errors are collected, so that a user sees all faults at once."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
@@ -28,6 +29,12 @@ def _increasing_fractions(values: list[float]) -> list[float]:
     return values
 
 
+def _file_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+        raise ValueError("names a directory, so it takes letters, digits, and . _ - after the first of them")
+    return value
+
+
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -38,7 +45,7 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Component(BaseModel):
+class Component(BaseModel):
     """A section that `_target_` turns into an object; keys that are not named here are its arguments."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -49,11 +56,11 @@ class _Component(BaseModel):
         return self.model_dump(by_alias=True)
 
 
-class ModelSection(_Component):
+class ModelSection(Component):
     name: str
 
 
-class KdModeSection(_Component):
+class KdModeSection(Component):
     name: str
 
 
@@ -66,7 +73,7 @@ class DatasetSection(_Section):
     name: str
     root: str
     cache: str
-    source: _Component
+    source: Component
     mean: list[float] | None
     std: list[Positive] | None
     train_size: Count | None
@@ -110,7 +117,7 @@ class SweepSection(_Section):
     n_jobs: Count | None
     objective: str
     direction: Literal["maximize", "minimize"]
-    sampler: _Component | None
+    sampler: Component | None
     enqueue: list[dict[str, Any]]
     baseline: dict[str, str]
     storage: str | None
@@ -123,7 +130,7 @@ class AblationSection(_Section):
 class Config(_Section):
     """A whole composed config, without Hydra's own node."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Annotated[str, AfterValidator(_file_name)]
     results_dir: str
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     device: Literal["auto", "cpu", "cuda"]
@@ -161,19 +168,21 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
 
 
 def _describe(error: ValidationError) -> list[str]:
-    faults = []
+    faults: dict[tuple[int | str, str, str], str] = {}
     for item in error.errors(include_url=False, include_context=False):
         key = ".".join(str(part) for part in item["loc"])
         match item["type"]:
             case "extra_forbidden":
-                faults.append(f"{key}: no such key{_nearest(item['loc'])}")
+                fault = f"{key}: no such key{_nearest(item['loc'])}"
             case "missing":
-                faults.append(f"{key}: is missing")
+                fault = f"{key}: is missing"
             case _:
                 message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
                 value = "" if isinstance(item["input"], dict) else f"={item['input']}"
-                faults.append(f"{key}{value}: {message}")
-    return list(dict.fromkeys(faults))
+                fault = f"{key}{value}: {message}"
+        # A value that another section refers to under the same name is wrong once, where it is defined.
+        faults.setdefault((item["loc"][-1], item["msg"], str(item["input"])), fault)
+    return list(faults.values())
 
 
 def _nearest(location: tuple[int | str, ...]) -> str:

@@ -23,20 +23,21 @@ def channel_saliency(features: Tensor) -> Tensor:
     s_c = mean over b, h, w of f[b, c, h, w] / max(||f[b, c]||_2, 1e-12)
 
     The division is carried out on the per-map sums, so no normalised copy of the feature map is made, and in float32
-    whatever the dtype of the map.
+    where the map is in half precision.
 
     Args:
         features: Feature map, [B, C, H, W].
     Returns:
-        Saliency, [C], float32, without gradient.
+        Saliency, [C], without gradient; float32 for half-precision maps.
     Raises:
         ValueError: If the map is not 4-D or is empty.
     Source: Tf-FD, intra-layer distillation (train_kd.py at 3427f98).
     """
     _require_maps("channel_saliency", features)
     maps = features.detach()
-    norms = torch.linalg.vector_norm(maps, dim=(2, 3), dtype=torch.float32)
-    sums = maps.sum(dim=(2, 3), dtype=torch.float32)
+    dtype = torch.promote_types(maps.dtype, torch.float32)
+    norms = torch.linalg.vector_norm(maps, dim=(2, 3), dtype=dtype)
+    sums = maps.sum(dim=(2, 3), dtype=dtype)
     height, width = maps.shape[2:]
     saliency: Tensor = (sums / norms.clamp_min(_EPS)).mean(dim=0) / (height * width)
     return saliency
@@ -67,9 +68,9 @@ def intra_fd(features: Tensor) -> Tensor:
         )
     half = channels // 2
     order = channel_saliency(features).argsort(descending=True, stable=True)
-    paired = features.index_select(1, order[: 2 * half])
+    paired = _in_float32(features.index_select(1, order[: 2 * half]))
     salient, redundant = paired.split(half, dim=1)
-    return _mse(salient, redundant)
+    return F.mse_loss(salient, redundant)
 
 
 def inter_fd(shallow: Tensor, deep: Tensor) -> Tensor:
@@ -96,7 +97,8 @@ def inter_fd(shallow: Tensor, deep: Tensor) -> Tensor:
         )
     channels = min(shallow.shape[1], deep.shape[1])
     size = (min(shallow.shape[2], deep.shape[2]), min(shallow.shape[3], deep.shape[3]))
-    return _mse(_pool(shallow[:, :channels], size), _pool(deep[:, :channels].detach(), size))
+    student, target = _in_float32(shallow[:, :channels]), _in_float32(deep[:, :channels].detach())
+    return F.mse_loss(_pool(student, size), _pool(target, size))
 
 
 def tfd_terms(
@@ -119,10 +121,8 @@ def tfd_terms(
     """
     required = 2 if inter else 1
     if len(stages) < required:
-        raise ValueError(
-            f"Tf-FD needs at least {required} stages here, for the inter term compares two; got {len(stages)}. "
-            "Choose more stages with kd_mode.stages."
-        )
+        needed = "2 stages, for the inter term compares two" if inter else "1 stage"
+        raise ValueError(f"Tf-FD needs at least {needed}; got {len(stages)}. Choose more stages with kd_mode.stages.")
     _require_reduction(reduction)
     terms: dict[str, Tensor] = {}
     if intra:
@@ -181,11 +181,9 @@ def _pool(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return maps if maps.shape[2:] == size else F.adaptive_avg_pool2d(maps, size)
 
 
-def _mse(first: Tensor, second: Tensor) -> Tensor:
-    """Mean squared error, in float32 at least: squares of half-precision activations overflow."""
-    if first.dtype in (torch.float16, torch.bfloat16):
-        first, second = first.float(), second.float()
-    return F.mse_loss(first, second)
+def _in_float32(maps: Tensor) -> Tensor:
+    """Widen half-precision maps before anything is averaged or squared: it would be rounded, or overflow."""
+    return maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps
 
 
 def _reduce(values: list[Tensor], reduction: Reduction) -> Tensor:

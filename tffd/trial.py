@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
 from tffd import records
@@ -13,6 +14,8 @@ from tffd.config import Config, ConfigError, read_config
 from tffd.training.checkpoint import Checkpoint, load_checkpoint, save_atomically, save_checkpoint
 from tffd.training.loop import Progress, make_optimizer, train
 from tffd.training.progress import EpochReporter
+
+_SECONDS_TO_WAIT_FOR_A_DYING_RUN = 5  # workers of a killed sweep end within one
 
 
 def run_trial(
@@ -32,11 +35,22 @@ def run_trial(
         The content of result.json.
     Raises:
         ConfigError: If the config does not fit the schema.
-        ValueError: If the directory holds a run of another configuration, or the run diverges.
+        ValueError: If the directory holds a run of another configuration or is in use, or the run diverges.
     """
     config, faults, _ = read_config(cfg)
     if config is None:
         raise ConfigError(faults)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(run_dir / ".lock", timeout=_SECONDS_TO_WAIT_FOR_A_DYING_RUN):
+            return _run_locked(config, run_dir, reporter, study=study, trial=trial)
+    except Timeout:
+        raise ValueError(f"{run_dir}: another process is training this very run") from None
+
+
+def _run_locked(
+    config: Config, run_dir: Path, reporter: EpochReporter, *, study: str | None, trial: int | None
+) -> dict[str, Any]:
     earlier = records.read_result(run_dir)
     if earlier is not None:
         _require_same_config(earlier, records.config_hash(config), run_dir)
@@ -44,7 +58,6 @@ def run_trial(
             reporter.already_complete(earlier, run_dir)
             return earlier
 
-    run_dir.mkdir(parents=True, exist_ok=True)
     result = records.describe_run(config, study=study, trial=trial, started=records.now())
     progress = Progress(epoch=0, history=[], seconds=0.0)
     try:

@@ -24,7 +24,7 @@ def load_arrays(source: Source, cache: str | Path) -> Arrays:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to training pictures: `pad` pixels on each side in `mode`, a random crop, a mirroring half of the time."""
+    """What is done to training pictures: padding by `pad` pixels in `mode`, a random crop, mirroring half of the time."""
 
     pad: int
     mode: PadMode
@@ -50,7 +50,7 @@ class Pictures:
         """Yield one epoch of shuffled, augmented batches: inputs [B, C, H, W] and labels [B].
 
         All random numbers of an epoch are drawn at once, on the CPU, from `seed` alone: the epoch is the same on every
-        device and after every restart. A last batch of one picture is left out, for batch norm needs two.
+        device and after every restart. One picture left over at the end is left out, for batch norm needs two.
         """
         generator = torch.Generator().manual_seed(seed)
         count, device = len(self), self.images.device
@@ -61,7 +61,7 @@ class Pictures:
         for start in range(0, count, batch_size):
             batch = slice(start, min(start + batch_size, count))
             picks = order[batch]
-            if len(picks) == 1 and count > 1:
+            if len(picks) == 1 < min(batch_size, count):
                 return
             windows = crop_and_flip(
                 self.images, picks, top[batch], left[batch], flips[batch], pad=augmentation.pad, mode=augmentation.mode
@@ -81,7 +81,7 @@ class Data:
 
     Attributes:
         val: None under a protocol that holds nothing out.
-        test: None under a protocol that does not read the test set; its arrays are then not even opened.
+        test: None under a protocol that does not read the test set: none of its pictures is then touched.
     """
 
     train: Pictures
@@ -139,16 +139,28 @@ def _send(numbers: Tensor, device: torch.device) -> Tensor:
 
 def _statistics(images: np.ndarray, mean: list[float] | None, std: list[float] | None) -> tuple[Tensor, Tensor]:
     channels = images.shape[-1]
-    # From a histogram: exact, and without a float copy of the pictures.
-    counts = np.stack([np.bincount(images[..., channel].ravel(), minlength=256) for channel in range(channels)])
-    values = np.arange(256) / 255
-    measured_mean = counts @ values / counts.sum(axis=1)
-    measured_std = np.sqrt(counts @ values**2 / counts.sum(axis=1) - measured_mean**2).clip(min=1 / 255)
-    chosen = [measured_mean if mean is None else mean, measured_std if std is None else std]
-    for name, numbers in zip(("mean", "std"), chosen, strict=True):
-        if len(numbers) != channels:
+    for name, numbers in (("mean", mean), ("std", std)):
+        if numbers is not None and len(numbers) != channels:
             raise ValueError(
                 f"dataset.{name} has {len(numbers)} values, the pictures have {channels} channels. "
                 f"Give one a channel, or null to measure it."
             )
-    return torch.tensor(np.asarray(chosen[0]), dtype=torch.float32), torch.tensor(np.asarray(chosen[1]), dtype=torch.float32)
+    if mean is None or std is None:
+        measured_mean, measured_std = _measure(images)
+        mean = measured_mean if mean is None else mean
+        std = measured_std if std is None else std
+    return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
+
+
+def _measure(images: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel, exactly and in little memory: from a histogram, block by block."""
+    counts = np.zeros((images.shape[-1], 256))
+    for start in range(0, len(images), _EVAL_BATCH):
+        block = images[start : start + _EVAL_BATCH]
+        for channel, count in enumerate(counts):
+            count += np.bincount(block[..., channel].ravel(), minlength=256)
+    values, total = np.arange(256) / 255, counts.sum(axis=1)
+    mean = counts @ values / total
+    variance = counts @ values**2 / total - mean**2
+    # A channel that never varies is not to be divided by 0, nor by the rounding error of the line above.
+    return mean.tolist(), np.sqrt(variance.clip(min=1 / 255**2)).tolist()

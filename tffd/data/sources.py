@@ -2,16 +2,21 @@
 
 import os
 import tarfile
-import urllib.error
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from tffd.data.arrays import Arrays, Summary
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 
@@ -45,6 +50,11 @@ class Digits:
     test_pictures: int = 500
 
     def check(self) -> Summary:
+        if not 10 <= self.test_pictures <= 1787:
+            raise ValueError(
+                f"test_pictures={self.test_pictures}: both parts of the 1797 scans need one of each of the 10 classes, "
+                "so choose 10 to 1787."
+            )
         return Summary(train_pictures=1797 - self.test_pictures, classes=10, channels=1, image_size=8)
 
     def fingerprint(self) -> str:
@@ -72,7 +82,7 @@ class Cifar:
     Args:
         variant: The torchvision class, "CIFAR10" or "CIFAR100".
         root: Directory that holds or receives the archive.
-        mirror: Address of the archive, where the official one cannot be reached.
+        mirror: Address of the archive (http or https), where the official one cannot be reached.
     """
 
     variant: str
@@ -83,12 +93,18 @@ class Cifar:
         classes = {"CIFAR10": 10, "CIFAR100": 100}
         if self.variant not in classes:
             raise ValueError(f"variant must be CIFAR10 or CIFAR100, got {self.variant!r}.")
+        if self.mirror is not None and not self.mirror.startswith(("http://", "https://")):
+            raise ValueError(
+                f"mirror={self.mirror}: downloads begin with http:// or https://. An archive that is already on this "
+                f"machine belongs in {self.root}."
+            )
         return Summary(train_pictures=50_000, classes=classes[self.variant], channels=3, image_size=32)
 
     def fingerprint(self) -> str:
         return self.variant.lower()
 
     def read(self) -> Arrays:
+        self.check()
         train, test = self._open(train=True), self._open(train=False)
         return Arrays(
             train.data,
@@ -104,16 +120,16 @@ class Cifar:
         official = getattr(torchvision.datasets, self.variant)
         dataset: Any = type(self.variant, (official,), {"url": self.mirror} if self.mirror else {})
         try:
-            # Present and verified: no word about it. torchvision prints and warns only when it downloads.
+            # The official batches hold arrays pickled in a way that NumPy warns about.
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="dtype\\(\\): align should be passed")
                 return dataset(self.root, train=train, download=True)
-        except (urllib.error.URLError, OSError, RuntimeError, EOFError, tarfile.TarError) as error:
+        except (OSError, HTTPException, RuntimeError, ValueError, EOFError, tarfile.TarError) as error:
             archive = Path(self.root) / official.filename
             raise ValueError(
-                f"{self.variant} is not in {self.root} and could not be downloaded from {dataset.url} ({error}). "
-                f"Put the official archive at {archive} (md5 {official.tgz_md5}), or name another address with "
-                "dataset.source.mirror."
+                f"{self.variant} is not in {self.root}, or not whole, and could not be downloaded from {dataset.url} "
+                f"({error}). Put the official archive at {archive} (md5 {official.tgz_md5}), or name another address "
+                "with dataset.source.mirror."
             ) from error
 
 
@@ -121,7 +137,9 @@ class Cifar:
 class ImageFolder:
     """Any tree `train/<class>/*` and `test/<class>/*` of pictures, each resized to a square.
 
-    The layout is that of torchvision's ImageFolder: classes are the sorted names of the sub-directories.
+    The layout is that of torchvision's ImageFolder: classes are the sorted names of the sub-directories, and all
+    pictures below one belong to it, however deep. Unlike there, names that begin with a dot, such as
+    .ipynb_checkpoints, are passed over.
 
     Args:
         root: Directory that holds train/ and test/.
@@ -132,6 +150,8 @@ class ImageFolder:
     image_size: int = 32
 
     def check(self) -> Summary:
+        if self.image_size < 1:
+            raise ValueError(f"image_size must be at least 1, got {self.image_size}.")
         train, test = self._classes("train"), self._classes("test")
         if train != test:
             alone = [f"train/{name}" for name in train if name not in test]
@@ -145,27 +165,33 @@ class ImageFolder:
             empty = [f"{split}/{name}" for name, number in zip(train, numbers, strict=True) if number == 0]
             if empty:
                 raise ValueError(
-                    f"{_some(empty)} of {self.root} holds no picture ({', '.join(PICTURE_SUFFIXES)}). "
-                    "Fill it or remove the class from both splits."
+                    f"no picture ({', '.join(PICTURE_SUFFIXES)}) in {_some(empty)} of {self.root}. "
+                    "Add some or remove the class from both splits."
                 )
         return Summary(sum(counts["train"]), len(train), channels=3, image_size=self.image_size)
 
     def fingerprint(self) -> str:
-        """Names, sizes and times of all files; sums do not care for the order in which a directory lists them."""
-        count = size = times = names = 0
+        """Paths, sizes and times of all pictures; sums do not care for the order in which a directory lists them.
+
+        The products tie a time and a size to a name: two pictures that change places change the sum.
+        """
+        count = names = products = 0
+        start = len(os.path.join(self.root, ""))
         for split in ("train", "test"):
             for name in self._classes(split):
-                prefix = zlib.crc32(f"{split}/{name}".encode())
-                for entry in self._pictures(split, name):
-                    status = entry.stat()
-                    count += 1
-                    size += status.st_size
-                    times += status.st_mtime_ns
-                    names += zlib.crc32(entry.name.encode(), prefix)
-        where = zlib.crc32(str(Path(self.root).resolve()).encode())
-        return f"folder{self.image_size}-{where:08x}-{count}-{size:x}-{times % 2**64:016x}-{names % 2**64:016x}"
+                pictures = self._pictures(split, name)
+                count += len(pictures)
+                with _readable():
+                    for entry in pictures:
+                        status = entry.stat()
+                        path = zlib.crc32(entry.path[start:].encode(errors="surrogateescape"))
+                        names += path
+                        products += path * (status.st_mtime_ns + status.st_size)
+        where = zlib.crc32(os.fsencode(Path(self.root).resolve()))
+        return f"folder{self.image_size}-{where:08x}-{count}-{names:x}-{products % 2**64:016x}"
 
     def read(self) -> Arrays:
+        self.check()
         classes = self._classes("train")
         train_images, train_labels = self._decode("train", classes)
         test_images, test_labels = self._decode("test", classes)
@@ -178,20 +204,31 @@ class ImageFolder:
                 f"{directory} is missing. An image folder holds train/<class>/ and test/<class>/; "
                 "name it with dataset.root."
             )
-        classes = sorted(entry.name for entry in os.scandir(directory) if entry.is_dir())
+        with _readable(), os.scandir(directory) as entries:
+            classes = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
         if not classes:
-            raise ValueError(f"{directory} is empty: it needs one sub-directory of pictures a class.")
+            raise ValueError(f"{directory} holds no class: it needs one sub-directory of pictures a class.")
         return classes
 
     def _pictures(self, split: str, name: str) -> list[os.DirEntry[str]]:
-        with os.scandir(Path(self.root) / split / name) as entries:
-            return [entry for entry in entries if entry.name.lower().endswith(PICTURE_SUFFIXES)]
+        """All pictures of a class, in no order."""
+        found, unseen = [], [os.path.join(self.root, split, name)]
+        while unseen:
+            with _readable(), os.scandir(unseen.pop()) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir():
+                        unseen.append(entry.path)
+                    elif entry.name.lower().endswith(PICTURE_SUFFIXES):
+                        found.append(entry)
+        return found
 
     def _decode(self, split: str, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
         paths = [
             (path, label)
             for label, name in enumerate(classes)
-            for path in sorted(entry.path for entry in self._pictures(split, name))
+            for path in sorted((entry.path for entry in self._pictures(split, name)), key=os.path.split)
         ]
         images = np.empty((len(paths), self.image_size, self.image_size, 3), dtype=np.uint8)
         for index, (path, _) in enumerate(paths):
@@ -238,16 +275,37 @@ class Synthetic:
         )
 
 
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{error.filename} cannot be read ({error.strerror}). Repair or remove it.") from error
+
+
 def _decode_picture(path: str, size: int) -> np.ndarray:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(path) as picture:
-            rgb = picture.convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+            rgb = _to_rgb(picture)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} is not a readable picture ({error}). Replace or remove it.") from error
     # Pillow's bilinear filter widens with the reduction, as torchvision's Resize(antialias=True) does.
     return np.asarray(rgb if rgb.size == (size, size) else rgb.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def _to_rgb(picture: "Image.Image") -> "Image.Image":
+    """Convert to 8 bits a channel. Pillow alone cuts values above 255 off: a picture of 16 bits would turn white."""
+    from PIL import Image
+
+    if picture.mode.startswith("I;16"):
+        picture = Image.fromarray((np.asarray(picture) // 256).astype(np.uint8))
+    elif picture.mode in ("I", "F"):
+        raise ValueError(f"its values are of mode {picture.mode}, without a known range; save it with 8 or 16 bits")
+    elif picture.mode == "P":
+        picture = picture.convert("RGBA")  # a palette with transparency makes Pillow warn, else
+    return picture.convert("RGB")
 
 
 def _some(names: list[str], shown: int = 5) -> str:

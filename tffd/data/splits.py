@@ -40,7 +40,8 @@ def split_training_set(labels: np.ndarray, val_fraction: float | None, train_siz
         train_size: Pictures to keep for training; None keeps all that remain.
         seed: Of both draws.
     Raises:
-        ValueError: If a part would not hold at least one picture of every class, or too few pictures remain.
+        ValueError: If a part would hold fewer pictures than there are classes, a class has but one picture to divide,
+            or too few pictures remain.
     """
     everything = np.arange(len(labels), dtype=np.int64)
     rest, val = everything, everything[:0]
@@ -61,11 +62,17 @@ def _draw(pool: np.ndarray, labels: np.ndarray, size: int, seed: int, setting: s
     """Divide a pool into what is left and a stratified draw of `size`, both sorted."""
     from sklearn.model_selection import train_test_split
 
-    classes = len(np.unique(labels))
+    names, counts = np.unique(labels[pool], return_counts=True)
+    classes = len(names)
     if size < classes or len(pool) - size < classes:
         raise ValueError(
             f"{setting} divides {len(pool)} pictures into {len(pool) - size} and {size}, but both parts need one "
             f"picture of each of the {classes} classes at least."
+        )
+    if counts.min() < 2:
+        raise ValueError(
+            f"{setting} divides every class, but the class with label {names[counts.argmin()]} has one picture left. "
+            "Add pictures to it or remove it."
         )
     rest, drawn = train_test_split(pool, test_size=size, stratify=labels[pool], random_state=seed)
     return np.sort(rest), np.sort(drawn)

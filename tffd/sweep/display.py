@@ -3,6 +3,7 @@
 import statistics
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +32,7 @@ class TrialLine:
 
     study: str
     number: int
-    values: dict[str, Value]
+    values: Mapping[str, Value]
     run_dir: Path
     epochs: int
     outcome: str = ""
@@ -64,7 +65,13 @@ class SweepDisplay:
         self._console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True)
         self._lines: list[TrialLine] = []
         self._total = sum(study.n_trials for study in plan.studies)
-        self._done = sum(len(study.trials(*_ENDED)) for study in studies)
+        # A grid's failed trials are about to be repeated.
+        self._done = sum(
+            number
+            for study in studies
+            for state, number in study.counts().items()
+            if study.plan.cells is None or state is not TrialState.FAIL
+        )
         self._done_before, self._started = self._done, time.monotonic()
         self._live: Live | None = None
 
@@ -161,11 +168,8 @@ class SweepDisplay:
         return "  ".join([f"{self._done}/{self._total} done", *best, left])
 
 
-_ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-
-
 def _count(study: ResumableStudy) -> str:
-    counts = {state: len(study.trials(state)) for state in _ENDED}
+    counts = study.counts()
     named = ((TrialState.PRUNED, "pruned"), (TrialState.FAIL, "failed"))
     others = "".join(f", {counts[state]} {word}" for state, word in named if counts[state])
     return f"{study.plan.key}: {counts[TrialState.COMPLETE]} of {study.plan.n_trials} trials complete{others}"

@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +142,9 @@ class Engine:
         display.completed(ended.line, value, result["train_seconds"])
         return True
 
-    def _job_config(self, study: ResumableStudy, trial: Trial, values: dict[str, Value], plan: SweepPlan) -> DictConfig:
+    def _job_config(
+        self, study: ResumableStudy, trial: Trial, values: Mapping[str, Value], plan: SweepPlan
+    ) -> DictConfig:
         config = self._compose([*plan.fixed, *as_overrides(values)])
         with open_dict(config):
             config.hydra.job.id = f"{study.plan.key}-{trial.number}"

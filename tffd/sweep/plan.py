@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import DictConfig
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution
 
 from tffd.checks import check_config
 from tffd.config import Config, ConfigError, read_config
@@ -31,16 +31,18 @@ class StudyPlan:
 
     Attributes:
         key: "search", "grid" or "baseline": the directory of its trials, and the study in their records.
-        space: What varies.
+        keys: What varies.
         n_trials: Total number of trials, those of earlier commands included.
         cells: Every trial of a grid; None for a search.
+        space: Of a search.
         enqueue: Points that a search tries first.
     """
 
     key: str
-    space: dict[str, BaseDistribution]
+    keys: tuple[str, ...]
     n_trials: int
     cells: list[Cell] | None = None
+    space: dict[str, BaseDistribution] = field(default_factory=dict)
     enqueue: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -98,16 +100,14 @@ def _studies(config: Config, arguments: Arguments) -> list[StudyPlan]:
             "seeds with ablation=terms"
         )
     space = {key: parse_distribution(key, text) for key, text in dimensions.items()}
-    known = [point for point in sweep.enqueue if point.keys() == space.keys()]
-    search = StudyPlan("search", space, sweep.n_trials, enqueue=known)
+    known = [{key: point[key] for key in space} for point in sweep.enqueue if space.keys() <= point.keys()]
+    search = StudyPlan("search", tuple(space), sweep.n_trials, space=space, enqueue=known)
     return [_grid("baseline", sweep.baseline), search] if sweep.baseline else [search]
 
 
 def _grid(key: str, dimensions: dict[str, str]) -> StudyPlan:
     cells = parse_grid(dimensions)
-    choices = {name: list(dict.fromkeys(cell[name] for cell in cells)) for name in dimensions}
-    space: dict[str, BaseDistribution] = {name: CategoricalDistribution(values) for name, values in choices.items()}
-    return StudyPlan(key, space, len(cells), cells=cells)
+    return StudyPlan(key, tuple(dimensions), len(cells), cells=cells)
 
 
 def _objective(config: Config, studies: list[StudyPlan]) -> tuple[str, list[str]]:

@@ -31,10 +31,11 @@ def sort_arguments(arguments: Sequence[str]) -> Arguments:
     """Tell the overrides that hold for all trials from those that list or bound values."""
     fixed, varied = [], {}
     for override in OverridesParser.create().parse_overrides(list(arguments)):
+        line = str(override.input_line)
         if override.is_sweep_override():
-            varied[override.get_key_element()] = override.get_value_element_as_str()
+            varied[override.get_key_element()] = line.split("=", 1)[1]
         else:
-            fixed.append(str(override.input_line))
+            fixed.append(line)
     return Arguments(fixed, varied)
 
 
@@ -47,7 +48,7 @@ def merge(configured: Mapping[str, str], arguments: Arguments) -> dict[str, str]
 def parse_distribution(key: str, text: str) -> BaseDistribution:
     """Turn sweep syntax into an Optuna distribution.
 
-    `interval(a, b)` is uniform, `tag(log, interval(a, b))` log-uniform; two integers as bounds give integers. `range`
+    `interval(a, b)` is uniform, `tag(log, interval(a, b))` log-uniform, `int(interval(a, b))` gives integers. `range`
     gives integers or steps, `choice(a, b)` and `a,b` categories.
 
     Raises:
@@ -55,6 +56,8 @@ def parse_distribution(key: str, text: str) -> BaseDistribution:
     """
     override = _parse(key, text)
     value = override.value()
+    if not override.is_sweep_override():
+        raise ValueError(f"{key}={text}: is one value; a search needs choices such as 1,2 or bounds, interval(1, 2)")
     if isinstance(value, IntervalSweep):
         low, high, log = value.start, value.end, "log" in value.tags
         if low is None or high is None or not low < high or (log and low <= 0):

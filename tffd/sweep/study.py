@@ -1,7 +1,7 @@
 """Optuna studies that can be left and taken up again: how one is opened, and what is still to do in it."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,18 @@ import optuna
 from hydra.utils import instantiate
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from tffd.app import TRUSTED_TARGETS
 from tffd.config import Config, ConfigError
 from tffd.sweep.plan import StudyPlan
 from tffd.sweep.space import Cell, Value, suggest
 
 _IDENTITY = "tffd"
 """User attribute of a study: what may not change while it grows."""
+
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+_CELL = "cell"
+"""User attribute of a grid's trial: its place in the grid."""
 
 
 class ResumableStudy:
@@ -35,7 +41,6 @@ class ResumableStudy:
     def __init__(self, plan: StudyPlan, config: Config, storage: optuna.storages.BaseStorage, objective: str) -> None:
         self.plan = plan
         self.name = f"{config.name}.{plan.key}"
-        self._space = plan.space
         self._study = optuna.create_study(
             study_name=self.name, storage=storage, direction=config.sweep.direction, load_if_exists=True
         )
@@ -45,7 +50,7 @@ class ResumableStudy:
         self._left_running = deque(trial for trial in earlier if trial.state is TrialState.RUNNING)
         self._enqueue_known(earlier)
 
-    def next_trial(self) -> tuple[Trial, dict[str, Value]] | None:
+    def next_trial(self) -> tuple[Trial, Mapping[str, Value]] | None:
         """Return a trial to run and its values, or None when all have been handed out."""
         if self._left_running:
             left = self._left_running.popleft()
@@ -54,7 +59,7 @@ class ResumableStudy:
             trial = self._study.ask()
         else:
             return None
-        return trial, suggest(trial, self._space)
+        return trial, suggest(trial, self.plan.space) if self.plan.cells is None else _cell(trial)
 
     def succeed(self, trial: Trial, value: float) -> None:
         """Record a trial's value."""
@@ -68,6 +73,17 @@ class ResumableStudy:
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """Return the trials in any of the states (all by default), in the order of their numbers."""
         return self._study.get_trials(deepcopy=False, states=states or None)
+
+    def counts(self) -> dict[TrialState, int]:
+        """Count the trials that ended, by state; of a grid, the planned cells, each by the best that became of it."""
+        if self.plan.cells is None:
+            return {state: len(self.trials(state)) for state in ENDED}
+        became: dict[str, TrialState] = {}
+        for state in reversed(ENDED):
+            for trial in self.trials(state):
+                became[str(_cell(trial))] = state
+        outcomes = [became.get(str(cell)) for cell in self.plan.cells]
+        return {state: outcomes.count(state) for state in ENDED}
 
     def best(self) -> FrozenTrial | None:
         """Return the best complete trial."""
@@ -90,10 +106,11 @@ class ResumableStudy:
                 for point in self.plan.enqueue:
                     self._study.enqueue_trial(point)
             return
-        present = list(_assigned(trial for trial in earlier if trial.state is not TrialState.FAIL))
+        present = [_cell(trial) for trial in earlier if trial.state is not TrialState.FAIL]
         for cell in self.plan.cells:
             if cell not in present:
-                self._study.enqueue_trial(cell)
+                # As attributes, not parameters: Optuna fixes the choices of a parameter for good, but grids grow.
+                self._study.enqueue_trial({}, user_attrs={_CELL: cell})
 
     def _require_same(self, identity: dict[str, str]) -> None:
         earlier: dict[str, str] | None = self._study.user_attrs.get(_IDENTITY)
@@ -107,7 +124,7 @@ class ResumableStudy:
         ]
         if changes:
             raise ConfigError(
-                [f"{self.name} was begun with other settings; choose another name=... or restore these:", *changes]
+                [f"{self.name} was begun with other settings; choose another name=..., or restore {'; '.join(changes)}"]
             )
 
 
@@ -123,7 +140,7 @@ def _make_sampler(config: Config, plan: StudyPlan, earlier: int) -> optuna.sampl
     arguments = config.sweep.sampler.arguments()
     if arguments.get("seed") is not None:
         arguments["seed"] += earlier
-    sampler: optuna.samplers.BaseSampler = instantiate(arguments)
+    sampler: optuna.samplers.BaseSampler = instantiate(arguments, _execution_whitelist_=TRUSTED_TARGETS)
     return sampler
 
 
@@ -133,7 +150,7 @@ def _identity(plan: StudyPlan, config: Config, objective: str) -> dict[str, str]
         section: getattr(config, section).model_dump(by_alias=True)
         for section in ("model", "dataset", "kd_mode", "trainer", "protocol")
     }
-    varied = {key.split(".")[0] for key in plan.space}
+    varied = {key.split(".")[0] for key in plan.keys}
     shared = {key: value for key, value in _flatten(settings).items() if key.split(".")[0] not in varied}
     # The kd_mode's weights are interpolations of the lambdas, which vary, or are of no consequence to a baseline.
     shared = {key: value for key, value in shared.items() if not key.startswith("kd_mode.lambda_")}
@@ -145,7 +162,7 @@ def _identity(plan: StudyPlan, config: Config, objective: str) -> dict[str, str]
         "trainer.checkpoint_every",
     ):
         shared.pop(key, None)
-    if "seed" not in plan.space:
+    if "seed" not in plan.keys:
         shared["seed"] = str(config.seed)
     if plan.cells is None:
         shared |= {f"space of {key}": repr(distribution) for key, distribution in plan.space.items()}
@@ -159,7 +176,6 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def _assigned(trials: Iterator[FrozenTrial]) -> Iterator[Cell]:
-    """Yield the cell of each trial, of those too that wait in line or were cut off before their values were stored."""
-    for trial in trials:
-        yield trial.params or trial.system_attrs.get("fixed_params", {})
+def _cell(trial: Trial | FrozenTrial) -> Cell:
+    cell: Cell = trial.user_attrs[_CELL]
+    return cell

@@ -37,11 +37,15 @@ class Checkpoint:
 def save_atomically(content: dict[str, Any], path: Path) -> None:
     """Write with torch.save so that the file is the old one or the new one, whenever the machine stops."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    with unfinished.open("wb") as file:
-        torch.save({"format": _FORMAT, **content}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    try:
+        with unfinished.open("wb") as file:
+            torch.save({"format": _FORMAT, **content}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except BaseException:  # a full disk, or Ctrl-C: what was written so far helps nobody
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:

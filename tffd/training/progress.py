@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tffd.config import Config
 
@@ -23,30 +23,32 @@ class EpochReporter:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self._console = console or Console(file=sys.stdout)
         self._bar: Progress | None = None
         self._epochs = self._first = 0
-        self._last_line = 0.0
+        self._started = self._last_line = 0.0
 
     @contextmanager
     def run(self, config: Config, resumed_at: int) -> Iterator[None]:
         """Surround a run of config.trainer.epochs epochs, of which some may be done already."""
         self._epochs, self._first = config.trainer.epochs, resumed_at
-        self._started = time.perf_counter()
+        self._started, self._last_line = time.perf_counter(), 0.0
         title = f"{config.model.name} on {config.dataset.name}, {config.kd_mode.name}, seed {config.seed}"
         where = f" (going on after epoch {resumed_at})" if resumed_at else ""
-        self._console.print(f"{title}: {self._epochs} epochs{where}")
+        self._print(f"{title}: {self._epochs} epochs{where}")
         if not self._console.is_terminal:
             yield
             return
         columns = (
             TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[metrics]}"),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+            TextColumn("left"), TimeRemainingColumn(),
         )  # fmt: skip
-        with Progress(*columns, console=self._console) as self._bar:
-            self._bar.add_task("train", total=self._epochs, completed=resumed_at, metrics="")
-            yield
-        self._bar = None
+        try:
+            with Progress(*columns, console=self._console) as self._bar:
+                self._bar.add_task("train", total=self._epochs, completed=resumed_at, metrics="")
+                yield
+        finally:
+            self._bar = None
 
     def epoch(self, row: dict[str, float], seconds: float) -> None:
         """Report a finished epoch by its row of metrics.csv."""
@@ -58,15 +60,19 @@ class EpochReporter:
         if epoch == self._epochs or elapsed - self._last_line >= _MIN_SECONDS_BETWEEN_LINES:
             self._last_line = elapsed
             left = elapsed / (epoch - self._first) * (self._epochs - epoch)
-            self._console.print(f"epoch {epoch}/{self._epochs}  {metrics}  {left:.0f} s left")
+            self._print(f"epoch {epoch}/{self._epochs}  {metrics}  {left:.0f} s left")
 
     def finished(self, result: dict[str, Any], run_dir: Path) -> None:
         """Report the end of a run by its result.json."""
-        self._console.print(f"{_outcome(result)} in {result['train_seconds']:.1f} s. Record: {run_dir}")
+        self._print(f"{_outcome(result)} in {result['train_seconds']:.1f} s. Record: {run_dir}")
 
     def already_complete(self, result: dict[str, Any], run_dir: Path) -> None:
         """Report a run that had ended before."""
-        self._console.print(f"Already complete: {_outcome(result)}. Record: {run_dir}")
+        self._print(f"Already complete: {_outcome(result)}. Record: {run_dir}")
+
+    def _print(self, line: str) -> None:
+        """Print as it is: in rich's markup a directory called [best] would vanish, and long lines be broken."""
+        self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def _metrics(row: dict[str, float]) -> str:

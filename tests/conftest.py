@@ -1,0 +1,44 @@
+"""What tests of several folders share. Torch is imported only where a test needs it: tests/analysis stays quick."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Small tensors gain nothing from a second thread, and sums depend on their number."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+
+
+@pytest.fixture
+def golden_figures() -> dict[str, Any]:
+    """Return the numbers that the public Tf-FD script computed; see test_losses and test_golden_traces."""
+    figures: dict[str, Any] = json.loads((GOLDEN / "reference_a.json").read_text(encoding="utf-8"))
+    return figures
+
+
+@pytest.fixture
+def golden_student(tmp_path: Path) -> "tuple[nn.Module, Tensor, Tensor]":
+    """Return the resnet20 those numbers belong to, 128 pictures as it takes them, and their labels."""
+    import numpy as np
+    import torch
+
+    from tffd.data.augment import normalise
+    from tffd.models import create_model
+
+    arrays = {name: torch.from_numpy(array) for name, array in np.load(GOLDEN / "student_resnet20.npz").items()}
+    state = {name.removeprefix("student/"): array for name, array in arrays.items() if name.startswith("student/")}
+    torch.save({"net": state}, tmp_path / "student.pth")
+    model = create_model("resnet20", 10, weights=tmp_path / "student.pth")
+    mean, std = torch.tensor([0.4914, 0.4822, 0.4465]), torch.tensor([0.2470, 0.2435, 0.2616])
+    return model, normalise(arrays["images"], mean, std), arrays["labels"]

@@ -1,0 +1,149 @@
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
+
+from tests.support import compose_config
+from tffd.config import Config, ConfigError, read_config
+from tffd.sweep.plan import StudyPlan
+from tffd.sweep.study import ResumableStudy, open_storage
+
+SPACE = {"lambda_intra": FloatDistribution(1e-5, 0.1, log=True)}
+
+
+def config(*overrides: str) -> Config:
+    read, faults, _ = read_config(compose_config("sweep=lambdas", *overrides))
+    assert read is not None, faults
+    return read
+
+
+def search(n_trials: int) -> StudyPlan:
+    return StudyPlan("search", tuple(SPACE), n_trials, space=dict(SPACE), enqueue=[{"lambda_intra": 8e-4}])
+
+
+def grid(*seeds: int) -> StudyPlan:
+    return StudyPlan("grid", ("seed",), len(seeds), cells=[{"seed": str(seed)} for seed in seeds])
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> optuna.storages.BaseStorage:
+    return open_storage(None, tmp_path)
+
+
+def run_all(study: ResumableStudy, fail: bool = False) -> list[dict[str, object]]:
+    """Hand out all trials, and succeed or fail in each; return their values."""
+    values = []
+    while (handed_out := study.next_trial()) is not None:
+        trial, point = handed_out
+        values.append(dict(point))
+        if fail:
+            study.fail(trial, "broken")
+        else:
+            study.succeed(trial, 1.0)
+    return values
+
+
+def test_n_trials_is_a_total_and_a_continued_search_does_not_repeat_itself(
+    storage: optuna.storages.BaseStorage,
+) -> None:
+    first = run_all(ResumableStudy(search(4), config(), storage, "val_top1"))
+    assert len(first) == 4
+    assert first[0] == {"lambda_intra": 8e-4}
+    assert run_all(ResumableStudy(search(4), config(), storage, "val_top1")) == []
+    more = run_all(ResumableStudy(search(7), config(), storage, "val_top1"))
+    assert len(more) == 3
+    assert len({str(point) for point in first + more}) == 7
+
+
+def test_a_seeded_search_is_repeatable(tmp_path: Path) -> None:
+    runs = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        runs.append(run_all(ResumableStudy(search(5), config(), open_storage(None, tmp_path / name), "val_top1")))
+    assert runs[0] == runs[1]
+
+
+def test_a_trial_left_running_goes_on_under_its_number(storage: optuna.storages.BaseStorage) -> None:
+    study = ResumableStudy(search(3), config(), storage, "val_top1")
+    handed_out = study.next_trial()
+    assert handed_out is not None
+    left, values = handed_out
+    again = ResumableStudy(search(3), config(), storage, "val_top1")
+    taken_up = again.next_trial()
+    assert taken_up is not None
+    assert (taken_up[0].number, taken_up[1]) == (left.number, values)
+    again.succeed(taken_up[0], 2.0)
+    assert len(run_all(again)) == 2
+    assert [trial.state for trial in again.trials()] == [TrialState.COMPLETE] * 3
+
+
+def test_a_trial_cut_off_before_its_values_were_stored_gets_some(storage: optuna.storages.BaseStorage) -> None:
+    ResumableStudy(search(2), config(), storage, "val_top1")._study.ask()  # the enqueued one, without suggesting
+    points = run_all(ResumableStudy(search(2), config(), storage, "val_top1"))
+    assert points[0] == {"lambda_intra": 8e-4}
+    assert len(points) == 2
+
+
+def test_a_grid_grows_and_repeats_only_what_failed(storage: optuna.storages.BaseStorage) -> None:
+    assert run_all(ResumableStudy(grid(0, 1), config(), storage, "val_top1")) == [{"seed": "0"}, {"seed": "1"}]
+    assert run_all(ResumableStudy(grid(0, 1, 2), config(), storage, "val_top1"), fail=True) == [{"seed": "2"}]
+    study = ResumableStudy(grid(0, 1, 2), config(), storage, "val_top1")
+    assert study.counts() == {TrialState.COMPLETE: 2, TrialState.PRUNED: 0, TrialState.FAIL: 1}
+    assert run_all(study) == [{"seed": "2"}]
+    assert study.counts() == {TrialState.COMPLETE: 3, TrialState.PRUNED: 0, TrialState.FAIL: 0}
+    assert run_all(ResumableStudy(grid(0, 1, 2), config(), storage, "val_top1")) == []
+
+
+def test_a_failure_keeps_its_reason(storage: optuna.storages.BaseStorage) -> None:
+    study = ResumableStudy(grid(0), config(), storage, "val_top1")
+    run_all(study, fail=True)
+    (trial,) = study.trials(TrialState.FAIL)
+    assert trial.user_attrs["error"] == "broken"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "changed"),
+    [
+        (("trainer.epochs=99",), "trainer.epochs: was 30, is 99"),
+        (("model=resnet8",), "model.name: was resnet20, is resnet8"),
+        (("dataset.train_size=100",), "dataset.train_size: was 200, is 100"),
+        (("seed=4",), "seed: was 0, is 4"),
+        (("sweep.direction=minimize",), "direction"),
+    ],
+)
+def test_other_settings_under_the_same_name_are_refused_with_the_differences(
+    storage: optuna.storages.BaseStorage, overrides: tuple[str, ...], changed: str
+) -> None:
+    ResumableStudy(search(2), config(), storage, "val_top1")
+    with pytest.raises(ConfigError, match=changed):
+        ResumableStudy(search(2), config(*overrides), storage, "val_top1")
+
+
+def test_another_space_or_objective_is_refused(storage: optuna.storages.BaseStorage) -> None:
+    ResumableStudy(search(2), config(), storage, "val_top1")
+    wider = StudyPlan("search", ("lambda_intra",), 2, space={"lambda_intra": FloatDistribution(1e-6, 1.0, log=True)})
+    with pytest.raises(ConfigError, match="space of lambda_intra"):
+        ResumableStudy(wider, config(), storage, "val_top1")
+    with pytest.raises(ConfigError, match="objective: was val_top1, is val_loss"):
+        ResumableStudy(search(2), config(), storage, "val_loss")
+
+
+def test_what_cannot_change_results_may_change(storage: optuna.storages.BaseStorage) -> None:
+    ResumableStudy(search(2), config(), storage, "val_top1")
+    ResumableStudy(
+        search(5), config("dataset.cache=x", "trainer.checkpoint_every=1", "sweep.n_jobs=3"), storage, "val_top1"
+    )
+
+
+def test_best_goes_by_the_direction(storage: optuna.storages.BaseStorage) -> None:
+    study = ResumableStudy(search(3), config("sweep.direction=minimize"), storage, "val_loss")
+    assert study.best() is None
+    for value in (2.0, 1.0, 3.0):
+        handed_out = study.next_trial()
+        assert handed_out is not None
+        study.succeed(handed_out[0], value)
+    best = study.best()
+    assert best is not None
+    assert best.number == 1

@@ -1,0 +1,125 @@
+"""What is wrong with a config is told at once, in full, with the value and the fix, and nothing is left behind."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.support import compose_config, places
+from tffd.checks import check_config, writable_fault
+from tffd.config import ConfigError
+from tffd.models import create_model
+
+
+def faults_of(directory: Path, *overrides: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        check_config(compose_config(*places(directory), *overrides))
+    assert not (directory / "results").exists()
+    return caught.value.faults
+
+
+def test_a_good_config_is_returned_with_its_data_prepared(tmp_path: Path) -> None:
+    config = check_config(compose_config(*places(tmp_path)))
+    assert config.dataset.name == "digits"
+    assert list((tmp_path / "cache").glob("digits*/train_images.npy"))
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("lambda_intra=-1", "lambda_intra=-1: should be greater than or equal to 0"),
+        ("lambda_inter=nan", "lambda_inter=nan: should be a finite number"),
+        ("lambda_inter=inf", "lambda_inter=inf: should be a finite number"),
+        ("lambda_intra=large", "lambda_intra=large: should be a valid number"),
+        ("trainer.epochs=0", "trainer.epochs=0: should be greater than or equal to 1"),
+        ("trainer.epochs=1.5", "trainer.epochs=1.5: should be a valid integer"),
+        ("trainer.batch_size=0", "trainer.batch_size=0: should be greater than or equal to 1"),
+        ("trainer.batch_size=201", "trainer.batch_size=201: larger than the training set of 200 pictures; use"),
+        ("trainer.milestones=[0.5,0.2]", "trainer.milestones=[0.5, 0.2]: needs increasing fractions"),
+        ("trainer.momentum=0", "nesterov=true needs momentum above 0"),
+        ("trainer.pad_mode=edge", "trainer.pad_mode=edge: should be 'reflect' or 'zero'"),
+        ("dataset.val_fraction=1", "dataset.val_fraction=1: should be less than 1"),
+        ("protocol.val_fraction=0", "protocol.val_fraction=0: should be greater than 0"),
+        ("dataset.train_size=909", "dataset.train_size=909 asks for more pictures than the 908 that remain"),
+        ("dataset.train_size=5", "one picture of each of the 10 classes"),
+        ("dataset.augment.pad=8", "dataset.augment.pad=8: reflection needs fewer pixels"),
+        ("kd_mode.stages=[1,4]", "kd_mode.stages=[1, 4] names stage 4, but the network has stages 1 to 3"),
+        ("kd_mode.stages=[2]", "leaves the inter term nothing to compare"),
+        ("kd_mode.stages=[2,1]", "must name each stage once, shallow to deep"),
+        ("kd_mode.reduction=max", "reduction must be one of mean, sum"),
+        ("model.name=resnet21", "There is no model 'resnet21'. Did you mean"),
+        ("model.weights=/nowhere.pt", "Weights file /nowhere.pt does not exist"),
+        ("name=a/b", "name=a/b: names a directory"),
+        ("seed=-1", "seed=-1: should be greater than or equal to 0"),
+        ("+lamda_intra=1", "lamda_intra: no such key; did you mean lambda_intra?"),
+        ("+trainer.epoch=1", "trainer.epoch: no such key; did you mean epochs?"),
+        ("+kd_mode.lambda_kd=1", "lambda_kd"),
+        ("kd_mode._target_=tffd.distill.Nothing", "tffd.distill.Nothing"),
+    ],
+)  # fmt: skip
+def test_one_fault(tmp_path: Path, override: str, message: str) -> None:
+    faults = faults_of(tmp_path, override)
+    assert len(faults) == 1
+    assert message in faults[0]
+    assert "\n" not in faults[0]
+
+
+def test_all_faults_of_schema_machine_data_and_network_are_told_together(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    faults = faults_of(tmp_path, "lambda_intra=-1", "trainer.epochs=0", f"results_dir={tmp_path}/file/results")
+    assert [fault.split("=")[0] for fault in faults] == ["lambda_intra", "trainer.epochs", "results_dir"]
+    faults = faults_of(tmp_path, "trainer.batch_size=999", "kd_mode.stages=[1,9]")
+    assert [fault.split("=")[0] for fault in faults] == ["trainer.batch_size", "kd_mode.stages"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA, so asking for it is no fault")
+def test_cuda_is_not_replaced_in_silence(tmp_path: Path) -> None:
+    assert faults_of(tmp_path, "device=cuda") == [
+        "device=cuda: PyTorch sees no CUDA device here; use device=cpu or device=auto"
+    ]
+
+
+def test_weights_of_another_number_of_classes(tmp_path: Path) -> None:
+    model = create_model("resnet20", 100, in_channels=1)
+    torch.save({"format": "tffd", "model": model.state_dict()}, tmp_path / "weights.pt")
+    (fault,) = faults_of(tmp_path, f"model.weights={tmp_path}/weights.pt")
+    assert "the file was trained for 100 classes, the model has 10" in fault
+
+
+def test_damaged_weights(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").write_bytes(b"PK\x03\x04 no checkpoint")
+    (fault,) = faults_of(tmp_path, f"model.weights={tmp_path}/weights.pt")
+    assert "damaged" in fault
+    assert str(tmp_path / "weights.pt") in fault
+
+
+def test_picture_trees(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    overrides = ("dataset=image_folder", f"dataset.root={tree}")
+    assert f"{tree}/train is missing" in faults_of(tmp_path, *overrides)[0]
+    for name in ("train", "test"):
+        (tree / name).mkdir(parents=True)
+    assert f"{tree}/train is empty" in faults_of(tmp_path, *overrides)[0]
+
+
+def test_a_broken_picture_is_named_before_anything_is_made(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for split in ("train", "test"):
+        for label in ("a", "b"):
+            directory = tmp_path / "tree" / split / label
+            directory.mkdir(parents=True)
+            for index in range(20):
+                Image.new("RGB", (32, 32), (index, 0, 0)).save(directory / f"{index}.png")
+    broken = tmp_path / "tree" / "train" / "b" / "7.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    (fault,) = faults_of(tmp_path, "dataset=image_folder", f"dataset.root={tmp_path}/tree", "trainer.batch_size=8")
+    assert str(broken) in fault
+
+
+def test_unwritable_results_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert writable_fault(str(tmp_path / "file" / "below")) == f"{tmp_path}/file is a file"
+    assert writable_fault(str(tmp_path / "not" / "yet")) is None
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

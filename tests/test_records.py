@@ -1,0 +1,99 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support import compose_config
+from tffd import records
+from tffd.config import Config, read_config
+
+
+def config(*overrides: str) -> Config:
+    read, faults, _ = read_config(compose_config(*overrides))
+    assert read is not None, faults
+    return read
+
+
+def test_the_hash_ignores_what_cannot_change_the_numbers() -> None:
+    same = ("name=x", "results_dir=y", "device=cpu", "threads=3", "dataset.root=z", "dataset.cache=c", "sweep=lambdas")
+    assert records.config_hash(config(*same)) == records.config_hash(config())
+    assert records.config_hash(config("trainer.checkpoint_every=1")) == records.config_hash(config())
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["seed=1", "lambda_intra=0.5", "trainer.epochs=7", "dataset.train_size=300", "model=resnet8", "protocol=final",
+     "kd_mode=intra", "+dataset.source.test_pictures=400", "dataset.val_fraction=0.2", "protocol.split_seed=1"],
+)  # fmt: skip
+def test_the_hash_sees_what_can(override: str) -> None:
+    assert records.config_hash(config(override)) != records.config_hash(config())
+
+
+def test_a_baseline_is_the_same_run_whatever_the_lambdas() -> None:
+    assert records.config_hash(config("kd_mode=none", "lambda_intra=0.5")) == records.config_hash(
+        config("kd_mode=none")
+    )
+    only_intra = [records.config_hash(config("kd_mode=intra", f"lambda_inter={value}")) for value in (0.1, 0.2)]
+    assert only_intra[0] == only_intra[1]
+
+
+def test_seeds_share_their_settings() -> None:
+    hashes = {records.config_hash(config(f"seed={seed}"), with_seed=False) for seed in range(3)}
+    assert len(hashes) == 1
+
+
+def test_effective_lambdas_are_recorded() -> None:
+    described = records.describe_run(config("kd_mode=inter"), study=None, trial=None, started=records.now())
+    assert (described["lambda_intra"], described["lambda_inter"]) == (0.0, 5e-4)
+    described = records.describe_run(config("kd_mode=none"), study="grid", trial=3, started=records.now())
+    assert (described["lambda_intra"], described["lambda_inter"]) == (0.0, 0.0)
+    assert (described["study"], described["trial"]) == ("grid", 3)
+
+
+HISTORY = [
+    {"epoch": 1, "train_loss": 2.0, "val_top1": 50.0, "val_top5": 80.0, "val_loss": 1.5},
+    {"epoch": 2, "train_loss": 1.0, "val_top1": 70.0, "val_top5": 90.0, "val_loss": float("inf")},
+    {"epoch": 3, "train_loss": 0.5, "val_top1": 60.0, "val_top5": 95.0, "val_loss": 1.0},
+]
+
+
+def test_last_and_best_validation_epoch_are_kept_apart() -> None:
+    summary = records.summarise_history(HISTORY, test_every_epoch=False)
+    assert (summary["val_top1"], summary["best_val_top1"], summary["best_val_epoch"]) == (60.0, 70.0, 2)
+    assert summary["test_top1"] is None
+    assert summary["best_test_top1"] is None
+
+
+def test_best_test_epoch_exists_under_the_paper_protocol_alone() -> None:
+    history = [{"epoch": 1, "test_top1": 40.0}, {"epoch": 2, "test_top1": 30.0}]
+    paper = records.summarise_history(history, test_every_epoch=True)
+    assert (paper["test_top1"], paper["best_test_top1"]) == (30.0, 40.0)
+    assert records.summarise_history(history, test_every_epoch=False)["best_test_top1"] is None
+
+
+def test_infinite_losses_are_null_in_json() -> None:
+    assert records.summarise_history(HISTORY[:2], test_every_epoch=False)["val_loss"] is None
+
+
+def test_metrics_survive_the_file_exactly(tmp_path: Path) -> None:
+    rows: list[dict[str, float]] = [{"epoch": 1, "loss": 0.1 + 0.2}, {"epoch": 2, "loss": 1 / 3, "test_top1": 5.0}]
+    records.write_metrics(tmp_path, rows)
+    assert (tmp_path / "metrics.csv").read_text() == (
+        "epoch,loss,test_top1\n1,0.30000000000000004,\n2,0.3333333333333333,5.0\n"
+    )
+    assert records.read_last_metrics(tmp_path)["loss"] == "0.3333333333333333"
+    assert records.read_last_metrics(tmp_path / "absent") == {}
+
+
+def test_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "result.json"
+    records.write_json(path, {"status": "complete"})
+
+    def power_off(*args: object) -> None:
+        raise OSError("power off")
+
+    monkeypatch.setattr("os.fsync", power_off)
+    with pytest.raises(OSError, match="power off"):
+        records.write_json(path, {"status": "failed"})
+    assert json.loads(path.read_text()) == {"status": "complete"}
+    assert records.read_result(tmp_path) == {"status": "complete"}

@@ -1,0 +1,113 @@
+"""run.py as a user starts it: a process, its exit code, what it prints, what it leaves."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support import REPOSITORY, TINY, places, results, run_py
+
+
+def test_one_run_and_the_same_command_again(tmp_path: Path) -> None:
+    first = run_py(*places(tmp_path), *TINY)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert "resnet8 on digits, tfd, seed 0: 2 epochs" in first.stdout
+    (run_dir,) = (tmp_path / "results" / "default").iterdir()
+    assert {path.name for path in run_dir.iterdir()} >= {".hydra", "metrics.csv", "result.json", "weights.pt"}
+    before = (run_dir / "result.json").read_bytes()
+    again = run_py(*places(tmp_path), *TINY)
+    assert again.stdout.startswith("Already complete")
+    assert (run_dir / "result.json").read_bytes() == before
+
+
+def test_other_settings_get_a_directory_of_their_own(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        assert run_py(*places(tmp_path), *TINY, f"seed={seed}").returncode == 0
+    assert [result["seed"] for result in results(tmp_path)] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("lambda_intra=-1", "trainer.epochs=0"), "The configuration has 2 faults; nothing was started:"),
+        (("sweep=lambdas",), "sweep=lambdas needs -m. Start it with: python run.py -m"),
+        (("ablation=terms",), "ablation=terms needs -m. Start it with: python run.py -m"),
+        (("kd_mode=nonsense",), "Could not find 'kd_mode/nonsense'"),
+        (("trainer.epoch=1",), "Could not override 'trainer.epoch'"),
+        (("-m", "sweep=lambdas", "sweep.objective=test_top1"), "no choice may see the test set"),
+        (("-m", "sweep=lambdas", "hydra/sweeper=optuna", "protocol=final"), "would be judged on the test set"),
+        (("-m", "seed=0,1", "hydra/sweeper=basic", "trainer.epochs=0"), "trainer.epochs=0: should be greater"),
+    ],
+)
+def test_refused(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    refused = run_py(*arguments, *places(tmp_path))
+    assert refused.returncode != 0
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert refused.stdout == ""
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_diverging_run_says_so_and_is_recorded(tmp_path: Path) -> None:
+    diverged = run_py(*places(tmp_path), *TINY, "trainer.lr=1e9")
+    assert diverged.returncode != 0
+    assert "the training loss became nan in epoch 1" in diverged.stderr
+    assert "Traceback" not in diverged.stderr
+    assert [result["status"] for result in results(tmp_path)] == ["failed"]
+
+
+def test_it_is_a_plain_hydra_application(tmp_path: Path) -> None:
+    shown = run_py("--cfg", "job", "kd_mode=intra", *places(tmp_path))
+    assert shown.returncode == 0
+    assert "lambda_intra: 0.0008" in shown.stdout
+    assert run_py("--help").returncode == 0
+    custom = run_py(*places(tmp_path), *TINY, f"hydra.run.dir={tmp_path}/mine")
+    assert custom.returncode == 0
+    assert (tmp_path / "mine" / "result.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sweeper", "arguments", "runs"),
+    [("optuna", ("sweep=lambdas", "sweep.n_trials=3"), 3), ("basic", ("seed=0,1",), 2)],
+)
+def test_the_stock_sweepers_still_work(tmp_path: Path, sweeper: str, arguments: tuple[str, ...], runs: int) -> None:
+    swept = run_py("-m", *arguments, f"hydra/sweeper={sweeper}", *places(tmp_path), *TINY)
+    assert swept.returncode == 0, swept.stderr
+    assert len(results(tmp_path)) == runs
+
+
+def test_starting_hydra_does_not_import_torch() -> None:
+    """Hydra imports its plugins at every start: `--help` and completion would wait for torch."""
+    code = "import sys, hydra_plugins.tffd_sweeper.sweeper, tffd.app; print('torch' in sys.modules)"
+    import subprocess
+    import sys
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_the_packages_that_are_declared_are_those_that_are_imported() -> None:
+    """Every third-party package is pinned in constraints.txt, by name and version alone."""
+    lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
+    pins = [line for line in lines if not line.startswith("#")]
+    assert all(line.count("==") == 1 and "/" not in line and " " not in line for line in pins)
+    names = {line.split("==")[0].lower().replace("_", "-") for line in pins}
+    import tomllib
+
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    declared = project["dependencies"] + project["optional-dependencies"]["dev"]
+    wanted = {spec.split(">")[0].split("=")[0].lower() for spec in declared}
+    assert wanted <= names, wanted - names
+    assert importlib.util.find_spec("tffd") is not None
+
+
+def test_result_json_is_strict_json(tmp_path: Path) -> None:
+    assert run_py(*places(tmp_path), *TINY).returncode == 0
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    for path in tmp_path.rglob("result.json"):
+        json.loads(path.read_text(), parse_constant=refuse)

@@ -1,0 +1,148 @@
+"""One trial from config to record: what it leaves, what it reads, and how it goes on."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from tests.support import TINY, compose_config, places
+from tffd import trial as trial_module
+from tffd.checkpoints import load_weights
+from tffd.models import create_model
+from tffd.training.progress import EpochReporter
+from tffd.trial import run_trial
+
+# DESIGN.md's fixed names, which other people's scripts rely on.
+FIELDS = {
+    "status", "error", "name", "study", "trial", "model", "dataset", "kd_mode", "lambda_intra", "lambda_inter", "seed",
+    "protocol", "epochs", "epochs_run", "val_top1", "val_top5", "val_loss", "best_val_top1", "best_val_epoch",
+    "test_top1", "test_top5", "test_loss", "best_test_top1", "train_seconds", "images_per_second", "peak_memory_mb",
+    "parameters", "device", "threads", "versions", "git_commit", "started", "finished", "config_hash",
+}  # fmt: skip
+
+
+class Killed(BaseException):
+    """Stands in for a signal: nothing in the trial may catch it."""
+
+
+class KilledAt(EpochReporter):
+    """Ends the run after an epoch, once its checkpoint could be written."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(Console(file=io.StringIO()))
+        self._at = epoch
+
+    def epoch(self, row: dict[str, float], seconds: float) -> None:
+        if row["epoch"] > self._at:
+            raise Killed
+
+
+def run(directory: Path, *overrides: str, where: str = "run", reporter: EpochReporter | None = None) -> dict[str, Any]:
+    cfg = compose_config(*places(directory), *TINY, *overrides)
+    return run_trial(cfg, directory / where, reporter or EpochReporter(Console(file=io.StringIO())))
+
+
+def test_a_run_leaves_its_record(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    assert result.keys() >= FIELDS
+    assert (result["status"], result["error"], result["epochs_run"]) == ("complete", None, 2)
+    assert 0 <= result["val_top1"] <= result["best_val_top1"] <= 100
+    assert result["parameters"] == sum(p.numel() for p in create_model("resnet8", 10, in_channels=1).parameters())
+    assert result["threads"] == 1
+    assert result["split"]["train"] == 200
+    assert result["split"]["val"] == 389
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {"metrics.csv", "result.json", "weights.pt", ".lock"}
+    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 3
+    load_weights(create_model("resnet8", 10, in_channels=1), tmp_path / "run" / "weights.pt")
+
+
+def test_the_same_seed_gives_the_same_metrics_to_the_last_bit(tmp_path: Path) -> None:
+    metrics = []
+    for where, seed in (("a", 0), ("b", 0), ("c", 1)):
+        run(tmp_path, f"seed={seed}", where=where)
+        metrics.append((tmp_path / where / "metrics.csv").read_bytes())
+    assert metrics[0] == metrics[1]
+    assert metrics[0] != metrics[2]
+
+
+def test_lambdas_of_zero_are_the_baseline_exactly(tmp_path: Path) -> None:
+    baseline = run(tmp_path, "kd_mode=none", where="none")
+    zero = run(tmp_path, "lambda_intra=0", "lambda_inter=0", where="zero")
+    some = run(tmp_path, "lambda_intra=0.1", where="some")
+    assert (zero["val_loss"], zero["val_top1"]) == (baseline["val_loss"], baseline["val_top1"])
+    assert some["val_loss"] != baseline["val_loss"]
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(tmp_path: Path) -> None:
+    overrides = ("trainer.epochs=6", "trainer.checkpoint_every=2")
+    whole = run(tmp_path, *overrides, where="whole")
+    with pytest.raises(Killed):
+        run(tmp_path, *overrides, where="killed", reporter=KilledAt(4))
+    assert (tmp_path / "killed" / "checkpoint.pt").exists()
+    assert not (tmp_path / "killed" / "result.json").exists()
+    resumed = run(tmp_path, *overrides, where="killed")
+    metrics = [(tmp_path / where / "metrics.csv").read_bytes() for where in ("whole", "killed")]
+    assert metrics[0] == metrics[1]
+    assert resumed["val_loss"] == whole["val_loss"]
+    assert not (tmp_path / "killed" / "checkpoint.pt").exists()
+    weights = [torch.load(tmp_path / where / "weights.pt", weights_only=True)["model"] for where in ("whole", "killed")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_resumed_run_keeps_the_number_of_threads_that_it_began_with(tmp_path: Path) -> None:
+    overrides = ("trainer.epochs=3", "trainer.checkpoint_every=1")
+    with pytest.raises(Killed):
+        run(tmp_path, *overrides, reporter=KilledAt(1))
+    assert run(tmp_path, *overrides, "threads=2")["threads"] == 1
+
+
+def test_a_complete_run_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(tmp_path)
+    monkeypatch.setattr(trial_module, "build_parts", None)  # to train again would fail
+    assert run(tmp_path) == first
+
+
+def test_a_directory_of_another_config_is_not_touched(tmp_path: Path) -> None:
+    run(tmp_path)
+    before = (tmp_path / "run" / "result.json").read_bytes()
+    with pytest.raises(ValueError, match="already holds a run of another configuration"):
+        run(tmp_path, "seed=5")
+    assert (tmp_path / "run" / "result.json").read_bytes() == before
+
+
+def test_a_failure_is_recorded_and_tried_again(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="loss became nan in epoch 1"):
+        run(tmp_path, "trainer.lr=1e9")
+    (failed,) = [path.read_text() for path in tmp_path.rglob("result.json")]
+    assert '"status": "failed"' in failed
+    assert "TrainingDiverged: the training loss became nan" in failed
+    with pytest.raises(ValueError, match="loss became nan"):
+        run(tmp_path, "trainer.lr=1e9")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "reads_val", "test_rows"), [("validation", True, 0), ("final", False, 1), ("paper", False, 2)]
+)
+def test_protocols(tmp_path: Path, protocol: str, reads_val: bool, test_rows: int) -> None:
+    result = run(tmp_path, f"protocol={protocol}")
+    header, *rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    column = header.split(",").index("test_top1") if "test_top1" in header else None
+    measured = [row for row in rows if column is not None and row.split(",")[column]]
+    assert len(measured) == test_rows
+    assert (result["val_top1"] is not None) == reads_val
+    assert (result["test_top1"] is not None) == (test_rows > 0)
+    assert (result["best_test_top1"] is not None) == (protocol == "paper")
+    assert result["split"]["val"] == (389 if reads_val else 0)
+
+
+def test_two_processes_cannot_train_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from filelock import FileLock
+
+    monkeypatch.setattr(trial_module, "_SECONDS_TO_WAIT_FOR_A_DYING_RUN", 0)
+    (tmp_path / "run").mkdir()
+    with FileLock(tmp_path / "run" / ".lock"), pytest.raises(ValueError, match="another process"):
+        run(tmp_path)

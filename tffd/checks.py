@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
@@ -66,7 +65,9 @@ def _content_faults(config: Config) -> list[str]:
     if summary is None:
         return faults
     faults += _data_faults(config, summary)
-    model, found = _collect(lambda: _model_without_cost(config, summary), f"model={config.model.name}: ")
+    model, found = _collect(
+        lambda: build.build_model(config, summary.classes, summary.channels), f"model={config.model.name}: "
+    )
     faults += found
     if model is not None and mode is not None:
         faults += _collect(lambda: mode.check(model.num_stages))[1]
@@ -92,13 +93,6 @@ def _data_faults(config: Config, summary: Summary) -> list[str]:
             f"{summary.image_size}"
         )
     return faults
-
-
-def _model_without_cost(config: Config, summary: Summary) -> Any:
-    """Build the network; on the meta device, where nothing is allocated or drawn, unless weights are to be read."""
-    weights = (config.model.model_extra or {}).get("weights")
-    with torch.device("cpu" if weights else "meta"):
-        return build.build_model(config, summary.classes, summary.channels)
 
 
 def _collect(action: Callable[[], Any], prefix: str = "") -> tuple[Any, list[str]]:

@@ -24,7 +24,7 @@ def load_arrays(source: Source, cache: str | Path) -> Arrays:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to training pictures: padding by `pad` pixels in `mode`, a random crop, mirroring half of the time."""
+    """Changes to training pictures: padding by `pad` pixels in `mode`, a random crop, mirroring half of the time."""
 
     pad: int
     mode: PadMode

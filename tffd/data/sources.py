@@ -207,7 +207,7 @@ class ImageFolder:
         with _readable(), os.scandir(directory) as entries:
             classes = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
         if not classes:
-            raise ValueError(f"{directory} holds no class: it needs one sub-directory of pictures a class.")
+            raise ValueError(f"{directory} is empty of classes: it needs one sub-directory of pictures a class.")
         return classes
 
     def _pictures(self, split: str, name: str) -> list[os.DirEntry[str]]:

@@ -12,7 +12,7 @@ import numpy as np
 from filelock import FileLock
 
 _FILES = ("train_images", "train_labels", "test_images", "test_labels")
-_MISSING_OR_DAMAGED = (FileNotFoundError, NotADirectoryError, EOFError, ValueError)
+_MISSING_OR_DAMAGED = (FileNotFoundError, EOFError, ValueError)
 
 
 @dataclass(frozen=True)

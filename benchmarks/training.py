@@ -3,8 +3,9 @@
     python -m benchmarks.training [--model resnet20] [--batch 128] [--steps 12] [--rounds 5] [--device cpu]
 
 All variants do the same step: augment a batch of 32x32 pictures, forward, losses, backward, SGD. "per-picture" feeds
-the network as the public repositories do (torchvision transforms on every PIL picture in the training process, contiguous
-maps, three .item() a step). Variants are interleaved in every round; medians over the rounds, ratios to kd_mode none.
+the network as the public repositories do (torchvision transforms on every PIL picture in the training process,
+contiguous maps, three .item() a step). Variants are interleaved in every round; medians over the rounds, ratios to
+kd_mode none.
 """
 
 import argparse

@@ -28,10 +28,9 @@ def check_config(cfg: DictConfig) -> Config:
         faults += _content_faults(config)
     if faults or config is None:
         raise ConfigError(faults)
-    try:
-        load_arrays(build.build_source(config), config.dataset.cache)
-    except (ValueError, OSError) as error:
-        raise ConfigError([f"dataset={config.dataset.name}: {error}"]) from error
+    _, faults = _collect(lambda: _prepare_data(config), f"dataset={config.dataset.name}: ")
+    if faults:
+        raise ConfigError(faults)
     return config
 
 
@@ -72,6 +71,13 @@ def _content_faults(config: Config) -> list[str]:
     if model is not None and mode is not None:
         faults += _collect(lambda: mode.check(model.num_stages))[1]
     return faults
+
+
+def _prepare_data(config: Config) -> None:
+    """Decode what is not cached yet, and split it with its real labels, some of which may be too rare."""
+    labels = load_arrays(build.build_source(config), config.dataset.cache).train_labels
+    protocol = config.protocol
+    split_training_set(np.asarray(labels), protocol.val_fraction, config.dataset.train_size, protocol.split_seed)
 
 
 def _data_faults(config: Config, summary: Summary) -> list[str]:

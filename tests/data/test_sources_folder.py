@@ -15,7 +15,7 @@ from PIL import Image
 
 from tffd.data import load_arrays
 from tffd.data.arrays import Summary
-from tffd.data.sources import PICTURE_SUFFIXES, ImageFolder
+from tffd.data.sources.image_folder import PICTURE_SUFFIXES, ImageFolder
 
 SIZE = 16
 

@@ -259,9 +259,9 @@ def test_goes_on_from_where_progress_stands() -> None:
 
 
 def test_evaluate_by_hand() -> None:
-    """Six classes: ranks 1, 2, 6, 1 of the true class, so top-1 is 2 of 4 and top-5 3 of 4."""
-    table = [[3.0, 0, 0, 0, 0, 0], [2, 3, 1, 0, -1, -2], [5, 4, 3, 2, 1, 0], [0, 0, 0, 0, 0, 3]]
-    labels = [0, 0, 5, 5]
+    """Six classes: ranks 1, 2, 6, 5, 1 of the true class, so top-1 is 2 of 5 and top-5 4 of 5."""
+    table = [[3.0, 0, 0, 0, 0, 0], [2, 3, 1, 0, -1, -2], [5, 4, 3, 2, 1, 0], [5, 4, 3, 2, 1, 0], [0, 0, 0, 0, 0, 3]]
+    labels = [0, 0, 5, 4, 5]
     model = Fixed(table).train()
     with torch.enable_grad():
         scalars = evaluate(model, numbered(labels), "val")
@@ -269,7 +269,7 @@ def test_evaluate_by_hand() -> None:
     assert not any(scalar.requires_grad for scalar in scalars.values())
     assert model.modes == [False]
     losses = [math.log(sum(map(math.exp, row))) - row[label] for row, label in zip(table, labels, strict=True)]
-    expected = {"val_loss": sum(losses) / 4, "val_top1": 50, "val_top5": 75}
+    expected = {"val_loss": sum(losses) / 5, "val_top1": 40, "val_top5": 80}
     assert {name: scalar.item() for name, scalar in scalars.items()} == pytest.approx(expected, rel=1e-6)
 
 
@@ -347,6 +347,17 @@ def test_divergence_names_the_epoch(poison: float) -> None:
         next(steps)
     assert progress.epoch == 1 and len(progress.history) == 1
     assert issubclass(TrainingDiverged, ValueError)
+
+
+def test_an_infinite_loss_is_divergence_too() -> None:
+    """The distillation loss may overflow while cross-entropy is fine."""
+
+    class Infinite(Constant):
+        def forward(self, output: ModelOutput, labels: Tensor) -> tuple[Tensor | None, dict[str, Tensor]]:
+            return super().forward(output, labels)[0] + math.inf, {}
+
+    with pytest.raises(TrainingDiverged, match="the training loss became inf in epoch 1 of 3"):
+        history(Infinite("constant"), data())
 
 
 def test_too_high_a_learning_rate_diverges() -> None:
@@ -433,12 +444,13 @@ def test_bf16_autocast_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_evaluation_runs_under_autocast_too() -> None:
     """But its loss is that of the logits in float32."""
     model, given = network(), pictures(9)
-    dtypes: list[torch.dtype] = []
-    model.fc.register_forward_hook(lambda module, inputs, output: dtypes.append(output.dtype))
+    logits: list[Tensor] = []
+    model.fc.register_forward_hook(lambda module, inputs, output: logits.append(output))
     low, full = evaluate(model, given, "val", bf16=True), evaluate(model, given, "val")
-    assert dtypes == [torch.bfloat16, torch.float32]
-    assert low["val_loss"].dtype == torch.float32
-    assert low["val_loss"].item() == pytest.approx(full["val_loss"].item(), rel=5e-2)
+    assert [output.dtype for output in logits] == [torch.bfloat16, torch.float32]
+    for scalars, output in ((low, logits[0]), (full, logits[1])):
+        expected = F.cross_entropy(output.double(), given.labels).item()
+        assert scalars["val_loss"].item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_compiled_step(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ class KilledAt(EpochReporter):
         super().__init__(Console(file=io.StringIO()))
         self._at = epoch
 
-    def epoch(self, row: dict[str, float], seconds: float) -> None:
+    def epoch(self, row: dict[str, float]) -> None:
         if row["epoch"] > self._at:
             raise Killed
 

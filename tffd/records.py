@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import math
-import os
 import platform
 import resource
 import subprocess
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tffd.config import Config
+from tffd.files import replacing
 
 RESULT = "result.json"
 METRICS = "metrics.csv"
@@ -35,19 +35,11 @@ VALIDATION_OBJECTIVES = ("val_top1", "val_top5", "val_loss", "best_val_top1")
 _PACKAGES = ("torch", "torchvision", "hydra-core", "omegaconf", "optuna", "numpy")
 
 
-def write_text_atomically(path: Path, text: str) -> None:
-    """Write a file so that it is the old one or the new one, whenever the machine stops."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    with unfinished.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
-
-
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write an object as JSON, atomically."""
-    write_text_atomically(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def write_metrics(run_dir: Path, history: list[dict[str, float]]) -> None:
@@ -57,7 +49,8 @@ def write_metrics(run_dir: Path, history: list[dict[str, float]]) -> None:
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
-    write_text_atomically(run_dir / METRICS, text.getvalue())
+    with replacing(run_dir / METRICS) as file:
+        file.write(text.getvalue().encode())
 
 
 def read_last_metrics(run_dir: Path) -> dict[str, str]:

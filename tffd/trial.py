@@ -102,7 +102,7 @@ def _train(config: Config, run_dir: Path, reporter: EpochReporter, progress: Pro
     with reporter.run(config, resumed_at=progress.epoch):
         for _ in train(parts.model, parts.mode, parts.data, parts.recipe, optimizer, progress):
             records.write_metrics(run_dir, progress.history)
-            reporter.epoch(progress.history[-1], progress.seconds)
+            reporter.epoch(progress.history[-1])
             every = config.trainer.checkpoint_every
             if every and progress.epoch % every == 0 and progress.epoch < config.trainer.epochs:
                 save_checkpoint(_checkpoint(result, progress, parts, optimizer), path)

@@ -51,7 +51,7 @@ def test_lines_where_there_is_no_terminal(clock: SimpleNamespace) -> None:
     with reporter.run(config(10), resumed_at=0):
         for epoch in range(1, 11):
             clock.now += 0.9
-            reporter.epoch(row(epoch, val_top1=60 + epoch), seconds=0.9 * epoch)
+            reporter.epoch(row(epoch, val_top1=60 + epoch))
     metrics = "loss 1.2346  train top-1 50.0"
     assert file.getvalue().splitlines() == [
         "resnet8 on digits, tfd, seed 7: 10 epochs",
@@ -67,7 +67,7 @@ def test_resumed_run(clock: SimpleNamespace) -> None:
     file, reporter = plain()
     with reporter.run(config(10), resumed_at=6):
         clock.now += 4
-        reporter.epoch(row(8, val_top1=1.0, test_top1=2.0), seconds=99.0)
+        reporter.epoch(row(8, val_top1=1.0, test_top1=2.0))
     assert file.getvalue().splitlines() == [
         "resnet8 on digits, tfd, seed 7: 10 epochs (going on after epoch 6)",
         "epoch 8/10  loss 1.2346  train top-1 50.0  val top-1 1.00  test top-1 2.00  4 s left",
@@ -80,7 +80,7 @@ def test_a_reporter_can_be_used_again(clock: SimpleNamespace) -> None:
     for _ in range(2):
         with reporter.run(config(10), resumed_at=0):
             clock.now += 50
-            reporter.epoch(row(1), seconds=50.0)
+            reporter.epoch(row(1))
     assert file.getvalue().count("epoch 1/10") == 2
 
 
@@ -116,7 +116,7 @@ def test_bar_on_a_terminal() -> None:
     file, reporter = terminal()
     with reporter.run(config(3), resumed_at=1):
         for epoch in (2, 3):
-            reporter.epoch(row(epoch, val_top1=60.0 + epoch), seconds=1.0)
+            reporter.epoch(row(epoch, val_top1=60.0 + epoch))
     reporter.finished(RESULT, Path("results/a"))
     text = file.getvalue()
     assert "going on after epoch 1" in text
@@ -129,7 +129,7 @@ def test_bar_fits_the_usual_terminal() -> None:
     """80 columns hold everything but most of the bar, for a run of the published length too."""
     file, reporter = terminal(width=80)
     with reporter.run(config(240), resumed_at=0):
-        reporter.epoch(row(150, val_top1=63.0), seconds=1.0)
+        reporter.epoch(row(150, val_top1=63.0))
     last = file.getvalue().split("\x1b[2K")[-1]  # since the line was last erased
     assert "epoch 150/240" in last and "loss 1.2346  train top-1 50.0  val top-1 63.00 left -:--:--" in last
 
@@ -138,7 +138,7 @@ def test_bar_on_a_narrow_terminal() -> None:
     """Loses columns, but does not fail."""
     file, reporter = terminal(width=30)
     with reporter.run(config(3), resumed_at=0):
-        reporter.epoch(row(3, val_top1=63.0), seconds=1.0)
+        reporter.epoch(row(3, val_top1=63.0))
     assert "loss 1.2346" in file.getvalue()
 
 
@@ -146,10 +146,10 @@ def test_bar_after_a_run_that_failed() -> None:
     """The next run of the same reporter has a bar of its own."""
     file, reporter = terminal()
     with pytest.raises(RuntimeError, match="boom"), reporter.run(config(3), resumed_at=0):
-        reporter.epoch(row(1, val_top1=11.0), seconds=1.0)
+        reporter.epoch(row(1, val_top1=11.0))
         raise RuntimeError("boom")
     assert "val top-1 11.00" in file.getvalue()
     assert reporter._bar is None
     with reporter.run(config(3), resumed_at=0):
-        reporter.epoch(row(2, val_top1=22.0), seconds=1.0)
+        reporter.epoch(row(2, val_top1=22.0))
     assert "val top-1 22.00" in file.getvalue()

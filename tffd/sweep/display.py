@@ -62,7 +62,7 @@ class SweepDisplay:
         console: Console | None = None,
     ) -> None:
         self._plan, self._studies, self._directory, self._command = plan, studies, directory, command
-        self._console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self._console = console or Console(file=sys.stdout, markup=False, emoji=False, highlight=False, soft_wrap=True)
         self._lines: list[TrialLine] = []
         self._total = sum(study.n_trials for study in plan.studies)
         # A grid's failed trials are about to be repeated.
@@ -131,7 +131,7 @@ class SweepDisplay:
             rows.append(("baseline", f"{statistics.mean(numbers):.2f}{spread}", f"{cells}  (n={len(numbers)})"))
         width = max(len(number) for _, number, _ in rows)
         for name, number, origin in rows:
-            self._console.print(f"{name:<10}  {objective} {number:<{width}}  {origin}", markup=False)
+            self._console.print(f"{name:<10}  {objective} {number:<{width}}  {origin}")
         self._console.print(
             "The best of many single runs was picked for its score, which flatters it: repeat it on fresh seeds before "
             "you believe the difference."
@@ -142,7 +142,7 @@ class SweepDisplay:
         self._done += 1
         if self._live is None:
             values = "  ".join(f"{key}={_short(value)}" for key, value in line.values.items())
-            self._console.print(f"[{self._done}/{self._total}] {line.label()}  {values}  {line.outcome}", markup=False)
+            self._console.print(f"[{self._done}/{self._total}] {line.label()}  {values}  {line.outcome}")
 
     def _table(self) -> Table:
         keys = list(dict.fromkeys(key for line in self._lines for key in line.values))

@@ -1,11 +1,12 @@
 """The state of a run between two epochs: all that it takes to go on as if nothing had happened."""
 
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from tffd.files import replacing
 
 _FORMAT = "tffd"
 
@@ -36,16 +37,8 @@ class Checkpoint:
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:
     """Write with torch.save so that the file is the old one or the new one, whenever the machine stops."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            torch.save({"format": _FORMAT, **content}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:  # a full disk, or Ctrl-C: what was written so far helps nobody
-        unfinished.unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        torch.save({"format": _FORMAT, **content}, file)
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:

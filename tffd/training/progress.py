@@ -50,7 +50,7 @@ class EpochReporter:
         finally:
             self._bar = None
 
-    def epoch(self, row: dict[str, float], seconds: float) -> None:
+    def epoch(self, row: dict[str, float]) -> None:
         """Report a finished epoch by its row of metrics.csv."""
         epoch, metrics = int(row["epoch"]), _metrics(row)
         if self._bar is not None:

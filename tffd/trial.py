@@ -75,6 +75,17 @@ def _run_locked(
     return result
 
 
+def record_loss(cfg: DictConfig, run_dir: Path, reason: str, *, study: str | None, trial: int | None) -> None:
+    """Record that the process of a run ended without a word, as when the system kills it for its memory."""
+    config, _, _ = read_config(cfg)
+    if config is None:
+        return
+    run_dir.mkdir(parents=True, exist_ok=True)
+    lost = records.describe_run(config, study=study, trial=trial, started=records.now())
+    lost |= {"status": "failed", "error": reason, "finished": records.now()}
+    records.write_json(run_dir / records.RESULT, lost)
+
+
 def _train(config: Config, run_dir: Path, reporter: EpochReporter, progress: Progress, result: dict[str, Any]) -> Parts:
     """Train to the last epoch; keep metrics.csv, the checkpoint and what is known of the result up to date."""
     path = run_dir / records.CHECKPOINT

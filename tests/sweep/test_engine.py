@@ -90,6 +90,39 @@ def test_other_settings_under_the_same_name_are_refused(tmp_path: Path) -> None:
     assert len(results(tmp_path)) == 2
 
 
+def test_a_search_with_another_mode_keeps_its_baseline(tmp_path: Path) -> None:
+    arguments = ("sweep=lambdas", "kd_mode=intra", "lambda_inter=0", "seed=7", "sweep.n_trials=1")
+    sweep = run_py("-m", *arguments, *places(tmp_path), *TINY)
+    assert sweep.returncode == 0, sweep.stderr
+    ran = [(result["study"], result["kd_mode"], result["seed"]) for result in results(tmp_path)]
+    assert ran == [*(("baseline", "none", seed) for seed in range(3)), ("search", "intra", 7)]
+
+
+def test_a_trial_whose_process_is_killed_fails_alone_and_is_recorded(tmp_path: Path) -> None:
+    arguments = ("-m", "seed=0,1", "model=resnet8", "trainer.epochs=12", "device=cpu", "sweep.n_jobs=1")
+    process = start(*arguments, *places(tmp_path))
+    first = tmp_path / "results" / "default" / "grid" / "0000"
+    wait_until(lambda: (first / "metrics.csv").exists(), process)
+    worker = next(
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and str(first) in _open_files(entry)
+    )
+    os.kill(worker, signal.SIGKILL)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "grid: 1 of 2 trials complete, 1 failed" in output
+    assert [result["status"] for result in results(tmp_path)] == ["failed", "complete"]
+    assert "exit code -9" in results(tmp_path)[0]["error"]
+
+
+def _open_files(process: Path) -> str:
+    try:
+        return " ".join(os.readlink(link) for link in (process / "fd").iterdir())
+    except OSError:  # it has ended meanwhile
+        return ""
+
+
 LONG = ("-m", "seed=0,1,2,3", "trainer.checkpoint_every=1", "model=resnet8", "trainer.epochs=12", "device=cpu")
 
 

@@ -11,6 +11,7 @@ from tffd.sweep.space import (
     parse_grid,
     sort_arguments,
     suggest,
+    trial_overrides,
 )
 
 
@@ -100,3 +101,9 @@ def test_a_trial_keeps_values_that_it_has() -> None:
 
 def test_values_as_overrides() -> None:
     assert as_overrides({"a": 1e-05, "b": None, "c": "x"}) == ["a=1e-05", "b=null", "c=x"]
+
+
+def test_a_trials_values_replace_what_holds_for_all() -> None:
+    assert trial_overrides(["kd_mode=tfd", "seed=5", "~ablation"], {"kd_mode": "none"}) == [
+        "seed=5", "~ablation", "kd_mode=none"
+    ]  # fmt: skip

@@ -137,6 +137,14 @@ def test_what_cannot_change_results_may_change(storage: optuna.storages.BaseStor
     )
 
 
+def test_of_a_section_in_which_one_key_varies_the_others_may_not_change(storage: optuna.storages.BaseStorage) -> None:
+    plan = StudyPlan("grid", ("trainer.lr",), 1, cells=[{"trainer.lr": "0.1"}])
+    ResumableStudy(plan, config(), storage, "val_top1")
+    ResumableStudy(plan, config("trainer.lr=0.3"), storage, "val_top1")
+    with pytest.raises(ConfigError, match="trainer.epochs: was 30, is 31"):
+        ResumableStudy(plan, config("trainer.epochs=31"), storage, "val_top1")
+
+
 def test_best_goes_by_the_direction(storage: optuna.storages.BaseStorage) -> None:
     study = ResumableStudy(search(3), config("sweep.direction=minimize"), storage, "val_loss")
     assert study.best() is None

@@ -21,9 +21,10 @@ from tffd.config import Config, ConfigError
 from tffd.records import write_json
 from tffd.sweep.display import SweepDisplay, TrialLine
 from tffd.sweep.plan import SweepPlan, make_plan
-from tffd.sweep.space import Value, as_overrides
+from tffd.sweep.space import Value, trial_overrides
 from tffd.sweep.study import ResumableStudy, open_storage
 from tffd.sweep.worker import run_in_worker
+from tffd.trial import record_loss
 
 # The last two are imported late, by the first optimiser and the first split: two seconds each of every fresh process.
 _PRELOADED = ["tffd.sweep.worker", "tffd.trial", "torch._dynamo", "sklearn.model_selection"]
@@ -36,6 +37,8 @@ class _Running:
     study: ResumableStudy
     trial: Trial
     line: TrialLine
+    slot: int
+    config: DictConfig
 
 
 class Engine:
@@ -120,38 +123,46 @@ class Engine:
         if handed_out is None:
             return False
         trial, values = handed_out
-        config = self._job_config(study, trial, values, plan)
+        slot = min(set(range(len(running) + 1)) - {other.slot for other in running.values()})
+        config = self._job_config(study, trial, values, plan, _place(slot, plan.config))
         run_dir = directory / study.plan.key / f"{trial.number:04d}"
         parts = (self._context.config_loader, self._context.execution_whitelist)
         future: Future[dict[str, Any]] = pool.schedule(run_in_worker, args=(config, run_dir, parts))
         line = TrialLine(study.plan.key, trial.number, values, run_dir, epochs=config.trainer.epochs)
-        running[future] = _Running(study, trial, line)
+        running[future] = _Running(study, trial, line, slot, config)
         display.started(line)
         return True
 
     def _record(self, ended: _Running, future: Future[dict[str, Any]], plan: SweepPlan, display: SweepDisplay) -> bool:
         """Record how a trial ended; tell whether it succeeded."""
+        value = None
         try:
             result = future.result()
         except Exception as error:  # anything that a trial raised, or that became of its process
-            ended.study.fail(ended.trial, _reason(error))
-            display.failed(ended.line, _reason(error))
+            reason = _reason(error)
+            if isinstance(error, ProcessExpired):
+                record_loss(ended.config, ended.line.run_dir, reason, study=ended.line.study, trial=ended.line.number)
+        else:
+            reason = f"{plan.objective} is not a finite number"
+            value = result[plan.objective]
+        if value is None:
+            ended.study.fail(ended.trial, reason)
+            display.failed(ended.line, reason)
             return False
-        value = result[plan.objective]
         ended.study.succeed(ended.trial, value)
         display.completed(ended.line, value, result["train_seconds"])
         return True
 
     def _job_config(
-        self, study: ResumableStudy, trial: Trial, values: Mapping[str, Value], plan: SweepPlan
+        self, study: ResumableStudy, trial: Trial, values: Mapping[str, Value], plan: SweepPlan, place: dict[str, str]
     ) -> DictConfig:
-        config = self._compose([*plan.fixed, *as_overrides(values)])
+        config = self._compose(trial_overrides(plan.fixed, values))
         with open_dict(config):
             config.hydra.job.id = f"{study.plan.key}-{trial.number}"
             config.hydra.job.num = trial.number
             config.hydra.sweep.dir = str(Path(plan.config.results_dir) / plan.config.name)
             config.hydra.sweep.subdir = f"{study.plan.key}/{trial.number:04d}"
-            config.hydra.job.env_set |= {STUDY_VARIABLE: study.plan.key, TRIAL_VARIABLE: str(trial.number)}
+            config.hydra.job.env_set |= {STUDY_VARIABLE: study.plan.key, TRIAL_VARIABLE: str(trial.number)} | place
             if config.threads is None:
                 config.threads = max(1, _cores() // _number_of_jobs(plan.config))
         return config
@@ -195,6 +206,17 @@ def _number_of_jobs(config: Config) -> int:
 
     cuda = torch.cuda.device_count() if config.device != "cpu" else 0
     return cuda or min(_cores(), _MOST_JOBS)
+
+
+def _place(slot: int, config: Config) -> dict[str, str]:
+    """Environment that pins the worker in a slot to one of the CUDA devices that this process may use."""
+    import torch
+
+    if config.device == "cpu" or not torch.cuda.is_available():
+        return {}
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
+    devices = allowed.split(",")
+    return {"CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]}
 
 
 def _cores() -> int:

@@ -19,6 +19,7 @@ from tffd.sweep.space import (
     parse_distribution,
     parse_grid,
     sort_arguments,
+    trial_overrides,
 )
 
 Compose = Callable[[list[str]], DictConfig]
@@ -133,7 +134,7 @@ def _check_all(studies: list[StudyPlan], fixed: list[str], compose: Compose, fau
         points = study.cells if study.cells is not None else [*corners(study.space), *study.enqueue]
         for point in points:
             try:
-                check_config(compose([*fixed, *as_overrides(point)]))
+                check_config(compose(trial_overrides(fixed, point)))
             except ConfigError as error:
                 for fault in error.faults:
                     found.setdefault(fault, point)

@@ -123,6 +123,12 @@ def corners(space: Mapping[str, BaseDistribution]) -> list[Cell]:
     return [{key: str(values[min(i, len(values) - 1)]) for key, values in columns.items()} for i in range(longest)]
 
 
+def trial_overrides(fixed: Sequence[str], values: Mapping[str, Value]) -> list[str]:
+    """Return the overrides of one trial: its values, and what holds for all trials but is not among them."""
+    others = [override for override in fixed if override.split("=", 1)[0] not in values]
+    return [*others, *as_overrides(values)]
+
+
 def as_overrides(values: Mapping[str, Value]) -> list[str]:
     """Write values as Hydra overrides."""
     return [f"{key}={'null' if value is None else value}" for key, value in values.items()]

@@ -150,8 +150,8 @@ def _identity(plan: StudyPlan, config: Config, objective: str) -> dict[str, str]
         section: getattr(config, section).model_dump(by_alias=True)
         for section in ("model", "dataset", "kd_mode", "trainer", "protocol")
     }
-    varied = {key.split(".")[0] for key in plan.keys}
-    shared = {key: value for key, value in _flatten(settings).items() if key.split(".")[0] not in varied}
+    varied = tuple(f"{key}." for key in plan.keys)
+    shared = {key: value for key, value in _flatten(settings).items() if not f"{key}.".startswith(varied)}
     # The kd_mode's weights are interpolations of the lambdas, which vary, or are of no consequence to a baseline.
     shared = {key: value for key, value in shared.items() if not key.startswith("kd_mode.lambda_")}
     for key in (

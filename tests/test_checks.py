@@ -50,6 +50,9 @@ def test_a_good_config_is_returned_with_its_data_prepared(tmp_path: Path) -> Non
         ("kd_mode.reduction=max", "reduction must be one of mean, sum"),
         ("model.name=resnet21", "There is no model 'resnet21'. Did you mean"),
         ("model.weights=/nowhere.pt", "Weights file /nowhere.pt does not exist"),
+        ("dataset.mean=[0.5,0.5]", "dataset.mean=[0.5, 0.5]: the pictures have 1 channels; give one number each"),
+        ("kd_mode.lambda_intra=abc", "kd_mode.lambda_intra=abc: should be a valid number"),
+        ("protocol.val_fraction=null", "would judge a run on nothing; use protocol=validation"),
         ("name=a/b", "name=a/b: names a directory"),
         ("seed=-1", "seed=-1: should be greater than or equal to 0"),
         ("+lamda_intra=1", "lamda_intra: no such key; did you mean lambda_intra?"),
@@ -69,6 +72,8 @@ def test_all_faults_of_schema_machine_data_and_network_are_told_together(tmp_pat
     (tmp_path / "file").touch()
     faults = faults_of(tmp_path, "lambda_intra=-1", "trainer.epochs=0", f"results_dir={tmp_path}/file/results")
     assert [fault.split("=")[0] for fault in faults] == ["lambda_intra", "trainer.epochs", "results_dir"]
+    faults = faults_of(tmp_path, "seed=-1", "kd_mode.stages=[1,9]", "dataset=image_folder", "dataset.root=/nowhere")
+    assert [fault.split("=")[0] for fault in faults] == ["seed", "dataset", "kd_mode.stages"]
     faults = faults_of(tmp_path, "trainer.batch_size=999", "kd_mode.stages=[1,9]")
     assert [fault.split("=")[0] for fault in faults] == ["trainer.batch_size", "kd_mode.stages"]
 
@@ -123,3 +128,9 @@ def test_unwritable_results_directory(tmp_path: Path) -> None:
     assert writable_fault(str(tmp_path / "file" / "below")) == f"{tmp_path}/file is a file"
     assert writable_fault(str(tmp_path / "not" / "yet")) is None
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_pictures_too_small_for_the_network(tmp_path: Path) -> None:
+    small = ("dataset=synthetic", "dataset.source.image_size=4", "dataset.augment.pad=1", "model=vgg8")
+    (fault,) = faults_of(tmp_path, *small)
+    assert "VGG halves a picture three times, so it needs at least 8x8" in fault

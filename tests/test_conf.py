@@ -7,7 +7,8 @@ from hydra.errors import ConfigCompositionException
 
 from tests.support import CONF, compose_config
 from tffd import build
-from tffd.config import read_config
+from tffd.config import require_config
+from tffd.sweep.plan import make_sampler
 
 FILES = sorted(CONF.rglob("*.yaml"))
 OPTIONS = [path.relative_to(CONF) for path in FILES if path.parent != CONF and "hydra" not in path.parts]
@@ -32,11 +33,11 @@ def test_is_short_and_says_what_it_is(path: Path) -> None:
 @pytest.mark.parametrize("option", OPTIONS, ids=str)
 def test_composes_and_builds(option: Path) -> None:
     group, name = option.parts[0], option.stem
-    config, faults, _ = read_config(compose_config(f"{group}={name}"))
-    assert faults == []
-    assert config is not None
+    config = require_config(compose_config(f"{group}={name}"))
     assert build.build_mode(config).name == config.kd_mode.name
     build.build_source(config)
+    assert build.build_model(config, 10, 3).num_stages >= 3
+    make_sampler(config, earlier=0)
     build.build_recipe(config, build.pick_device("cpu"))
     if group in ("model", "dataset", "kd_mode", "trainer", "protocol"):
         assert getattr(config, group).name == name
@@ -47,27 +48,23 @@ def test_composes_and_builds(option: Path) -> None:
     [(name, "cifar100") for name in ("resnet20", "resnet32", "wrn_16_2", "resnet8x4", "vgg8")],
 )
 def test_experiments_are_the_published_columns(column: str, dataset: str) -> None:
-    config, _, _ = read_config(compose_config(f"experiment={dataset}_{column}"))
-    assert config is not None
+    config = require_config(compose_config(f"experiment={dataset}_{column}"))
     assert (config.model.name, config.dataset.name, config.trainer.name) == (column, dataset, "script")
     assert (config.trainer.epochs, config.trainer.batch_size, config.trainer.lr) == (240, 128, 0.1)
 
 
 @pytest.mark.parametrize(("pair", "intra", "inter"), [("readme", 8e-4, 5e-4), ("script", 4e-4, 5e-3)])
 def test_published_lambdas(pair: str, intra: float, inter: float) -> None:
-    config, _, _ = read_config(compose_config(f"lambdas={pair}"))
-    assert config is not None
+    config = require_config(compose_config(f"lambdas={pair}"))
     assert (config.lambda_intra, config.lambda_inter) == (intra, inter)
     assert build.build_mode(config).loss.lambda_intra == intra  # type: ignore[union-attr]
 
 
 def test_the_search_begins_with_the_published_lambdas() -> None:
-    config, _, _ = read_config(compose_config("sweep=lambdas"))
-    assert config is not None
+    config = require_config(compose_config("sweep=lambdas"))
     published = []
     for pair in ("readme", "script"):
-        chosen, _, _ = read_config(compose_config(f"lambdas={pair}"))
-        assert chosen is not None
+        chosen = require_config(compose_config(f"lambdas={pair}"))
         published.append({"lambda_intra": chosen.lambda_intra, "lambda_inter": chosen.lambda_inter})
     assert config.sweep.enqueue == published
 

@@ -5,19 +5,17 @@ import pytest
 
 from tests.support import compose_config
 from tffd import records
-from tffd.config import Config, read_config
+from tffd.config import Config, require_config
 
 
 def config(*overrides: str) -> Config:
-    read, faults, _ = read_config(compose_config(*overrides))
-    assert read is not None, faults
-    return read
+    return require_config(compose_config(*overrides))
 
 
 def test_the_hash_ignores_what_cannot_change_the_numbers() -> None:
     same = ("name=x", "results_dir=y", "device=cpu", "threads=3", "dataset.root=z", "dataset.cache=c", "sweep=lambdas")
-    assert records.config_hash(config(*same)) == records.config_hash(config())
-    assert records.config_hash(config("trainer.checkpoint_every=1")) == records.config_hash(config())
+    assert records.hash_config(config(*same)).run == records.hash_config(config()).run
+    assert records.hash_config(config("trainer.checkpoint_every=1")).run == records.hash_config(config()).run
 
 
 @pytest.mark.parametrize(
@@ -26,19 +24,19 @@ def test_the_hash_ignores_what_cannot_change_the_numbers() -> None:
      "kd_mode=intra", "+dataset.source.test_pictures=400", "dataset.val_fraction=0.2", "protocol.split_seed=1"],
 )  # fmt: skip
 def test_the_hash_sees_what_can(override: str) -> None:
-    assert records.config_hash(config(override)) != records.config_hash(config())
+    assert records.hash_config(config(override)).run != records.hash_config(config()).run
 
 
 def test_a_baseline_is_the_same_run_whatever_the_lambdas() -> None:
-    assert records.config_hash(config("kd_mode=none", "lambda_intra=0.5")) == records.config_hash(
+    assert records.hash_config(config("kd_mode=none", "lambda_intra=0.5")) == records.hash_config(
         config("kd_mode=none")
     )
-    only_intra = [records.config_hash(config("kd_mode=intra", f"lambda_inter={value}")) for value in (0.1, 0.2)]
+    only_intra = [records.hash_config(config("kd_mode=intra", f"lambda_inter={value}")) for value in (0.1, 0.2)]
     assert only_intra[0] == only_intra[1]
 
 
 def test_seeds_share_their_settings() -> None:
-    hashes = {records.config_hash(config(f"seed={seed}"), with_seed=False) for seed in range(3)}
+    hashes = {records.hash_config(config(f"seed={seed}")).settings for seed in range(3)}
     assert len(hashes) == 1
 
 
@@ -97,3 +95,49 @@ def test_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         records.write_json(path, {"status": "failed"})
     assert json.loads(path.read_text()) == {"status": "complete"}
     assert records.read_result(tmp_path) == {"status": "complete"}
+
+
+def picture_tree(root: Path, shade: int) -> Path:
+    from PIL import Image
+
+    for split in ("train", "test"):
+        for label in ("a", "b"):
+            directory = root / split / label
+            directory.mkdir(parents=True)
+            for index in range(shade):
+                Image.new("RGB", (32, 32), (shade, 0, 0)).save(directory / f"{index}.png")
+    return root
+
+
+def test_pictures_count_by_their_content_and_not_by_their_place(tmp_path: Path) -> None:
+    import shutil
+
+    first, other = picture_tree(tmp_path / "first", 3), picture_tree(tmp_path / "other", 4)
+    shutil.copytree(first, tmp_path / "moved", copy_function=shutil.copy2)
+    hashes = [
+        records.hash_config(config("dataset=image_folder", f"dataset.root={root}")).run
+        for root in (first, tmp_path / "moved", other)
+    ]
+    assert hashes[0] == hashes[1]
+    assert hashes[0] != hashes[2]
+
+
+def test_weights_count_by_their_content(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    path.write_bytes(b"one")
+    first = records.hash_config(config(f"model.weights={path}")).run
+    (tmp_path / "copy.pt").write_bytes(b"one")
+    assert records.hash_config(config(f"model.weights={tmp_path}/copy.pt")).run == first
+    path.write_bytes(b"two")
+    assert records.hash_config(config(f"model.weights={path}")).run != first
+
+
+def test_a_lambda_is_a_number_however_it_is_written() -> None:
+    assert records.hash_config(config("lambda_intra=0")) == records.hash_config(config("lambda_intra=0.0"))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "{}", "3"])
+def test_a_damaged_result_names_its_path(tmp_path: Path, text: str) -> None:
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(ValueError, match="result.json is damaged"):
+        records.read_result(tmp_path)

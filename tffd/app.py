@@ -1,6 +1,7 @@
 """Between Hydra and the library: what a Hydra application needs so that run.py stays a page long."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,12 @@ def register_resolvers() -> None:
 
 
 def _run_id(*, _root_: DictConfig) -> str:
-    from tffd.config import ConfigError, read_config
-    from tffd.records import config_hash
+    from tffd.config import require_config
+    from tffd.records import hash_config
 
-    config, faults, _ = read_config(_root_)
-    if config is None:
-        raise ConfigError(faults)
+    config = require_config(_root_)
     label = f"{config.model.name}-{config.dataset.name}-{config.kd_mode.name}-seed{config.seed}"
-    return f"{label}-{config_hash(config)[:8]}"
+    return f"{label}-{hash_config(config).run[:8]}"
 
 
 def refuse(error: Exception) -> None:
@@ -67,11 +66,13 @@ class CheckFirst(Callback):
             return
         try:
             checked = check_config(config)
-            if checked.protocol.val_fraction is None:
+            chooses = "direction" in config.hydra.sweeper
+            swept = [override for override in config.hydra.overrides.task if override.startswith("protocol")]
+            if chooses and (checked.protocol.test != "never" or any("," in override for override in swept)):
                 raise ConfigError(
                     [
-                        f"protocol={checked.protocol.name}: holds nothing out, so {sweeper} would be judged on the "
-                        "test set; use protocol=validation"
+                        f"protocol={checked.protocol.name}: reads the test set, which no search may; "
+                        "use protocol=validation"
                     ]
                 )
         except ConfigError as error:
@@ -102,8 +103,14 @@ def _require_multirun(config: DictConfig) -> None:
 
     for group, content in (("sweep", config.sweep.space), ("ablation", config.ablation.grid)):
         if content:
-            command = " ".join(["python run.py -m", *config.hydra.overrides.task])
-            raise ConfigError([f"{group}={config.hydra.runtime.choices[group]} needs -m. Start it with: {command}"])
+            choice = config.hydra.runtime.choices[group]
+            raise ConfigError([f"{group}={choice} needs -m. Start it with: {multirun_command(config)}"])
+
+
+def multirun_command(config: DictConfig) -> str:
+    """The command line of a multirun with the overrides of a composed config, quoted for the shell."""
+    chosen = [override for override in config.hydra.overrides.hydra if not override.startswith("hydra.mode=")]
+    return shlex.join(["python", "run.py", "-m", *chosen, *config.hydra.overrides.task])
 
 
 def _relative(path: str) -> str:

@@ -3,14 +3,17 @@
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
+from torch import nn
 
 from tffd import build
-from tffd.config import Config, ConfigError, read_config
+from tffd.config import Config, ConfigError, Reading, read_config, require_config
 from tffd.data import Summary, load_arrays
 from tffd.data.splits import split_training_set
 
@@ -21,17 +24,23 @@ def check_config(cfg: DictConfig) -> Config:
     Raises:
         ConfigError: With every fault found.
     """
-    config, faults, values = read_config(cfg)
-    # Faults of the machine are worth telling together with those of the schema, so they are looked for either way.
-    faults += _machine_faults(values)
-    if config is not None:
-        faults += _content_faults(config)
-    if faults or config is None:
+    faults = find_faults(cfg)
+    if faults:
         raise ConfigError(faults)
+    config = require_config(cfg)
     _, faults = _collect(lambda: _prepare_data(config), f"dataset={config.dataset.name}: ")
     if faults:
         raise ConfigError(faults)
     return config
+
+
+def find_faults(cfg: DictConfig) -> list[str]:
+    """Return the faults of a composed config that can be found without decoding pictures.
+
+    Those of the machine, the data and the network are looked for in the sound sections even where others have faults.
+    """
+    reading = read_config(cfg)
+    return [*reading.faults, *_machine_faults(reading.values), *_content_faults(reading)]
 
 
 def writable_fault(directory: str) -> str | None:
@@ -57,20 +66,36 @@ def _machine_faults(values: dict[str, Any]) -> list[str]:
     return faults
 
 
-def _content_faults(config: Config) -> list[str]:
-    mode, faults = _collect(lambda: build.build_mode(config), f"kd_mode={config.kd_mode.name}: ")
-    summary, found = _collect(lambda: build.build_source(config).check(), f"dataset={config.dataset.name}: ")
-    faults += found
-    if summary is None:
-        return faults
-    faults += _data_faults(config, summary)
-    model, found = _collect(
-        lambda: build.build_model(config, summary.classes, summary.channels), f"model={config.model.name}: "
-    )
-    faults += found
+def _content_faults(reading: Reading) -> list[str]:
+    """Faults that only the data set, the network and the kd_mode can tell, of those whose sections are sound."""
+    sound: Any = SimpleNamespace(**reading.sound)
+    has = reading.sound.keys()
+    summary = model = mode = None
+    faults: list[str] = []
+    if "dataset" in has:
+        summary, faults = _collect(lambda: build.build_source(sound).check(), f"dataset={sound.dataset.name}: ")
+    if summary is not None and has >= {"protocol", "trainer"}:
+        faults += _data_faults(sound, summary)
+    if "model" in has:
+        # Without a data set, any will do to look at the network, unless weights have to fit its classes.
+        shown = summary or Summary(train_pictures=1, classes=10, channels=3, image_size=32)
+        if summary is not None or not (sound.model.model_extra or {}).get("weights"):
+            model, found = _collect(lambda: _tried_model(sound, shown), f"model={sound.model.name}: ")
+            faults += found
+    if has >= {"kd_mode", "lambda_intra", "lambda_inter"}:
+        mode, found = _collect(lambda: build.build_mode(sound), f"kd_mode={sound.kd_mode.name}: ")
+        faults += found
     if model is not None and mode is not None:
         faults += _collect(lambda: mode.check(model.num_stages))[1]
     return faults
+
+
+def _tried_model(config: Any, summary: Summary) -> nn.Module:
+    """Build the network and show it one blank picture: some are too small for some networks."""
+    model = build.build_model(config, summary.classes, summary.channels).eval()
+    with torch.no_grad():
+        model(torch.zeros(1, summary.channels, summary.image_size, summary.image_size))
+    return model
 
 
 def _prepare_data(config: Config) -> None:
@@ -80,7 +105,7 @@ def _prepare_data(config: Config) -> None:
     split_training_set(np.asarray(labels), protocol.val_fraction, config.dataset.train_size, protocol.split_seed)
 
 
-def _data_faults(config: Config, summary: Summary) -> list[str]:
+def _data_faults(config: Any, summary: Summary) -> list[str]:
     # Labels in equal numbers stand in for the real ones: only sizes matter here.
     labels = np.arange(summary.train_pictures) % summary.classes
     protocol, dataset = config.protocol, config.dataset
@@ -93,6 +118,12 @@ def _data_faults(config: Config, summary: Summary) -> list[str]:
             f"trainer.batch_size={batch_size}: larger than the training set of {len(split.train)} pictures; "
             f"use at most {len(split.train)}"
         )
+    for name, numbers in (("mean", dataset.mean), ("std", dataset.std)):
+        if numbers is not None and len(numbers) != summary.channels:
+            faults.append(
+                f"dataset.{name}={numbers}: the pictures have {summary.channels} channels; give one number each, or "
+                "null to measure it"
+            )
     if config.trainer.pad_mode == "reflect" and dataset.augment.pad >= summary.image_size:
         faults.append(
             f"dataset.augment.pad={dataset.augment.pad}: reflection needs fewer pixels than the picture has, "

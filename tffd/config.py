@@ -3,11 +3,12 @@
 import difflib
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 
 class ConfigError(ValueError):
@@ -53,7 +54,7 @@ class Component(BaseModel):
 
     def arguments(self) -> dict[str, Any]:
         """The section as Hydra's instantiate takes it."""
-        return self.model_dump(by_alias=True)
+        return self.model_dump(by_alias=True, exclude_unset=True)
 
 
 class ModelSection(Component):
@@ -62,6 +63,8 @@ class ModelSection(Component):
 
 class KdModeSection(Component):
     name: str
+    lambda_intra: Weight = 0.0
+    lambda_inter: Weight = 0.0
 
 
 class AugmentSection(_Section):
@@ -110,6 +113,12 @@ class ProtocolSection(_Section):
     test: Literal["never", "last_epoch", "every_epoch"]
     split_seed: Annotated[int, Field(ge=0)]
 
+    @model_validator(mode="after")
+    def _judged_on_something(self) -> "ProtocolSection":
+        if self.val_fraction is None and self.test == "never":
+            raise ValueError("val_fraction=null with test=never would judge a run on nothing; use protocol=validation")
+        return self
+
 
 class SweepSection(_Section):
     space: dict[str, str]
@@ -119,8 +128,18 @@ class SweepSection(_Section):
     direction: Literal["maximize", "minimize"]
     sampler: Component | None
     enqueue: list[dict[str, Any]]
-    baseline: dict[str, str]
+    baseline: dict[str, str] | None
     storage: str | None
+
+    @model_validator(mode="after")
+    def _direction_fits(self) -> "SweepSection":
+        better = "minimize" if self.objective.endswith("loss") else "maximize"
+        if self.direction != better:
+            raise ValueError(
+                f"objective={self.objective} with direction={self.direction} would choose the worst trial; "
+                f"set sweep.direction={better}"
+            )
+        return self
 
 
 class AblationSection(_Section):
@@ -146,20 +165,52 @@ class Config(_Section):
     ablation: AblationSection
 
 
-def read_config(cfg: DictConfig) -> tuple[Config | None, list[str], dict[str, Any]]:
-    """Check a composed config against the schema.
+@dataclass(frozen=True)
+class Reading:
+    """What the schema made of a composed config.
 
-    Returns:
-        The typed config (None if it has faults), the faults, and the resolved plain values.
+    Attributes:
+        config: The typed config; None if it has faults.
+        faults: One line each.
+        values: The resolved plain values.
+        sound: Those sections and keys that are without fault, typed, by name.
     """
+
+    config: Config | None
+    faults: list[str]
+    values: dict[str, Any]
+    sound: dict[str, Any]
+
+
+def read_config(cfg: DictConfig) -> Reading:
+    """Check a composed config against the schema."""
     try:
         values: Any = OmegaConf.to_container(without_hydra(cfg), resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        return None, [str(error).splitlines()[0]], {}
+        return Reading(None, [str(error).splitlines()[0]], {}, {})
     try:
-        return Config.model_validate(values), [], values
+        config = Config.model_validate(values)
     except ValidationError as error:
-        return None, _describe(error), values
+        faulty = {item["loc"][0] for item in error.errors(include_url=False)}
+        sound = {
+            name: TypeAdapter(field.rebuild_annotation()).validate_python(values[name])
+            for name, field in Config.model_fields.items()
+            if name not in faulty
+        }
+        return Reading(None, _describe(error), values, sound)
+    return Reading(config, [], values, {name: getattr(config, name) for name in Config.model_fields})
+
+
+def require_config(cfg: DictConfig) -> Config:
+    """Return the typed config.
+
+    Raises:
+        ConfigError: If it does not fit the schema.
+    """
+    reading = read_config(cfg)
+    if reading.config is None:
+        raise ConfigError(reading.faults)
+    return reading.config
 
 
 def without_hydra(cfg: DictConfig) -> DictConfig:

@@ -13,11 +13,13 @@ import platform
 import resource
 import subprocess
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tffd.build import build_source
 from tffd.config import Config
 from tffd.files import replacing
 
@@ -64,36 +66,62 @@ def read_last_metrics(run_dir: Path) -> dict[str, str]:
 
 
 def read_result(run_dir: Path) -> dict[str, Any] | None:
-    """Return a run's result.json, or None where the run has not ended."""
+    """Return a run's result.json, or None where the run has not ended.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    path = run_dir / RESULT
     try:
-        content: dict[str, Any] = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        status = content["status"]
     except FileNotFoundError:
         return None
-    return content
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}). Remove it to start this run anew.") from error
+    return {**content, "status": status}
 
 
-def config_hash(config: Config, *, with_seed: bool = True) -> str:
-    """Digest of everything in a config that can change a run's numbers; 12 hexadecimal digits.
+@dataclass(frozen=True)
+class Hashes:
+    """Digests of everything in a config that can change a run's numbers, 12 hexadecimal digits each.
 
-    Names, directories, the device and the sweep around a run do not count. The lambdas count as the kd_mode uses them,
-    so that a baseline is the same run whatever they are set to.
+    Attributes:
+        run: All of it.
+        settings: All but the seed.
     """
-    values = config.model_dump(by_alias=True, include={"model", "dataset", "kd_mode", "trainer", "protocol"})
-    values["dataset"] = {
-        key: value for key, value in values["dataset"].items() if key not in ("root", "cache", "val_fraction")
+
+    run: str
+    settings: str
+
+
+def hash_config(config: Config) -> Hashes:
+    """Digest a config.
+
+    Directories, the device, the sweep around a run and the names of a data set, a trainer and a protocol do not count.
+    The lambdas count as the kd_mode uses them, so that a baseline is the same run whatever they are set to; pictures
+    and weights count by their content.
+    """
+    values: dict[str, Any] = {
+        "model": config.model.arguments(),
+        "kd_mode": config.kd_mode.arguments(),
+        "data": build_source(config).content(),
+        "dataset": config.dataset.model_dump(include={"mean", "std", "train_size", "augment"}),
+        "trainer": config.trainer.model_dump(exclude={"name", "checkpoint_every"}),
+        "protocol": config.protocol.model_dump(exclude={"name"}),
     }
-    values["dataset"]["source"] = {
-        key: value for key, value in values["dataset"]["source"].items() if key not in ("root", "mirror")
-    }
-    del values["trainer"]["checkpoint_every"]
-    if with_seed:
-        values["seed"] = config.seed
+    if weights := values["model"].get("weights"):
+        values["model"]["weights"] = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+    return Hashes(run=_digest({**values, "seed": config.seed}), settings=_digest(values))
+
+
+def _digest(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def describe_run(config: Config, *, study: str | None, trial: int | None, started: str) -> dict[str, Any]:
     """Return the fields of result.json that are known before training; the others are null."""
-    mode = config.kd_mode.model_extra or {}
+    hashes = hash_config(config)
     return {
         "status": None,
         "error": None,
@@ -103,8 +131,8 @@ def describe_run(config: Config, *, study: str | None, trial: int | None, starte
         "model": config.model.name,
         "dataset": config.dataset.name,
         "kd_mode": config.kd_mode.name,
-        "lambda_intra": float(mode.get("lambda_intra", 0.0)),
-        "lambda_inter": float(mode.get("lambda_inter", 0.0)),
+        "lambda_intra": config.kd_mode.lambda_intra,
+        "lambda_inter": config.kd_mode.lambda_inter,
         "seed": config.seed,
         "protocol": config.protocol.name,
         "train_size": config.dataset.train_size,
@@ -122,8 +150,8 @@ def describe_run(config: Config, *, study: str | None, trial: int | None, starte
         "git_commit": git_commit(),
         "started": started,
         "finished": None,
-        "config_hash": config_hash(config),
-        "settings_hash": config_hash(config, with_seed=False),
+        "config_hash": hashes.run,
+        "settings_hash": hashes.settings,
     }
 
 

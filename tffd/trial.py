@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from tffd import records
 from tffd.build import Parts, build_parts
-from tffd.config import Config, ConfigError, read_config
+from tffd.config import Config, require_config
 from tffd.training.checkpoint import Checkpoint, load_checkpoint, save_atomically, save_checkpoint
 from tffd.training.loop import Progress, make_optimizer, train
 from tffd.training.progress import EpochReporter
@@ -37,9 +37,7 @@ def run_trial(
         ConfigError: If the config does not fit the schema.
         ValueError: If the directory holds a run of another configuration or is in use, or the run diverges.
     """
-    config, faults, _ = read_config(cfg)
-    if config is None:
-        raise ConfigError(faults)
+    config = require_config(cfg)
     run_dir.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(run_dir / ".lock", timeout=_SECONDS_TO_WAIT_FOR_A_DYING_RUN):
@@ -53,7 +51,7 @@ def _run_locked(
 ) -> dict[str, Any]:
     earlier = records.read_result(run_dir)
     if earlier is not None:
-        _require_same_config(earlier, records.config_hash(config), run_dir)
+        _require_same_config(earlier, records.hash_config(config).run, run_dir)
         if earlier["status"] == "complete":
             reporter.already_complete(earlier, run_dir)
             return earlier
@@ -77,12 +75,10 @@ def _run_locked(
 
 def record_loss(cfg: DictConfig, run_dir: Path, reason: str, *, study: str | None, trial: int | None) -> None:
     """Record that the process of a run ended without a word, as when the system kills it for its memory."""
-    config, _, _ = read_config(cfg)
-    if config is None:
-        return
     run_dir.mkdir(parents=True, exist_ok=True)
-    lost = records.describe_run(config, study=study, trial=trial, started=records.now())
+    lost = records.describe_run(require_config(cfg), study=study, trial=trial, started=records.now())
     lost |= {"status": "failed", "error": reason, "finished": records.now()}
+    lost["epochs_run"] = int(records.read_last_metrics(run_dir).get("epoch", 0))
     records.write_json(run_dir / records.RESULT, lost)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.support import compose_config
 from tffd import build
-from tffd.config import Config, read_config
+from tffd.config import Config, require_config
 from tffd.data import Arrays, Augmentation, Data, Pictures, load_arrays, load_data, loading
 from tffd.data.loading import _statistics
 from tffd.data.sources import Digits, Synthetic
@@ -237,9 +237,7 @@ def test_the_test_set_is_untouched_unless_it_is_asked_for(tmp_path: Path, monkey
 
 
 def config_of(*overrides: str) -> Config:
-    config, faults, _ = read_config(compose_config(*overrides))
-    assert faults == []
-    assert config is not None
+    config = require_config(compose_config(*overrides))
     return config
 
 

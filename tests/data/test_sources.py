@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 from tests.support import CONF, compose_config
 from tffd import build
-from tffd.config import Config, read_config
+from tffd.config import Config, require_config
 from tffd.data.arrays import Summary
 from tffd.data.sources import Cifar, Digits, ImageFolder, Synthetic
 
@@ -21,9 +21,7 @@ PUBLISHED = {
 
 
 def config_of(*overrides: str) -> Config:
-    config, faults, _ = read_config(compose_config(*overrides))
-    assert faults == []
-    assert config is not None
+    config = require_config(compose_config(*overrides))
     return config
 
 

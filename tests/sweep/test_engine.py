@@ -82,6 +82,7 @@ def test_a_failed_trial_is_recorded_and_the_others_run(tmp_path: Path) -> None:
     assert "training loss became nan" in failed.user_attrs["error"]
 
 
+@pytest.mark.slow
 def test_other_settings_under_the_same_name_are_refused(tmp_path: Path) -> None:
     assert run_py("-m", "seed=0,1", *places(tmp_path), *TINY).returncode == 0
     refused = run_py("-m", "seed=0,1", *places(tmp_path), *TINY, "trainer.epochs=3")
@@ -90,6 +91,7 @@ def test_other_settings_under_the_same_name_are_refused(tmp_path: Path) -> None:
     assert len(results(tmp_path)) == 2
 
 
+@pytest.mark.slow
 def test_a_search_with_another_mode_keeps_its_baseline(tmp_path: Path) -> None:
     arguments = ("sweep=lambdas", "kd_mode=intra", "lambda_inter=0", "seed=7", "sweep.n_trials=1")
     sweep = run_py("-m", *arguments, *places(tmp_path), *TINY)
@@ -98,6 +100,7 @@ def test_a_search_with_another_mode_keeps_its_baseline(tmp_path: Path) -> None:
     assert ran == [*(("baseline", "none", seed) for seed in range(3)), ("search", "intra", 7)]
 
 
+@pytest.mark.slow
 def test_a_trial_whose_process_is_killed_fails_alone_and_is_recorded(tmp_path: Path) -> None:
     arguments = ("-m", "seed=0,1", "model=resnet8", "trainer.epochs=12", "device=cpu", "sweep.n_jobs=1")
     process = start(*arguments, *places(tmp_path))
@@ -126,6 +129,7 @@ def _open_files(process: Path) -> str:
 LONG = ("-m", "seed=0,1,2,3", "trainer.checkpoint_every=1", "model=resnet8", "trainer.epochs=12", "device=cpu")
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     arguments = (*LONG, "sweep.n_jobs=1", *places(tmp_path))
     process = start(*arguments)

@@ -50,8 +50,30 @@ def test_listed_values_alone_are_a_grid(tmp_path: Path) -> None:
     assert grid.n_trials == 4
 
 
-def test_a_grid_under_the_final_protocol_records_test_results(tmp_path: Path) -> None:
-    assert plan(tmp_path, "ablation=terms", "protocol=final").objective == "test_top1"
+def test_known_points_stay_when_a_dimension_joins_and_go_where_they_are_out_of_bounds(tmp_path: Path) -> None:
+    search = plan(tmp_path, "sweep=lambdas", "trainer.lr=interval(0.01,0.1)").studies[-1]
+    assert search.keys == ("lambda_intra", "lambda_inter", "trainer.lr")
+    assert [point["lambda_intra"] for point in search.enqueue] == [8e-4, 4e-4]
+    narrow = plan(tmp_path, "sweep=lambdas", "lambda_inter=interval(0.001,0.1)").studies[-1]
+    assert [point["lambda_inter"] for point in narrow.enqueue] == [5e-3]
+
+
+def test_a_value_fixed_with_plus_leaves_the_search_too(tmp_path: Path) -> None:
+    assert plan(tmp_path, "sweep=lambdas", "++lambda_intra=1e-3").studies[-1].keys == ("lambda_inter",)
+
+
+def test_the_baseline_can_be_left_out(tmp_path: Path) -> None:
+    assert [study.key for study in plan(tmp_path, "sweep=lambdas", "sweep.baseline=null").studies] == ["search"]
+
+
+def test_cells_know_their_effective_lambdas(tmp_path: Path) -> None:
+    (grid,) = plan(tmp_path, "kd_mode=none,intra", "lambda_intra=0.25").studies
+    assert [identity["lambda_intra"] for identity in grid.identities] == ["0.0", "0.25"]
+
+
+def test_a_grid_may_run_under_any_protocol(tmp_path: Path) -> None:
+    assert len(plan(tmp_path, "ablation=terms", "protocol=final").studies[0].identities) == 20
+    assert plan(tmp_path, "protocol=validation,final", "kd_mode=none").studies[0].n_trials == 2
 
 
 @pytest.mark.parametrize(
@@ -61,8 +83,14 @@ def test_a_grid_under_the_final_protocol_records_test_results(tmp_path: Path) ->
         (("sweep=lambdas", "sweep.objective=best_test_top1"), "is a test metric"),
         (("ablation=terms", "sweep.objective=test_top1"), "is a test metric"),
         (("sweep=lambdas", "sweep.objective=accuracy"), "sweep.objective=accuracy: is no objective"),
-        (("sweep=lambdas", "protocol=final"), "protocol=final: holds nothing out"),
-        (("sweep=lambdas", "protocol=paper"), "protocol=paper: holds nothing out"),
+        (("sweep=lambdas", "protocol=final"), "protocol=final: reads the test set"),
+        (("sweep=lambdas", "protocol=paper"), "protocol=paper: reads the test set"),
+        (("sweep=lambdas", "protocol.test=every_epoch"), "reads the test set, which no search may"),
+        (("sweep=lambdas", "protocol=validation,final"), "protocol=final: reads the test set, which no search may"),
+        (("sweep=lambdas", "sweep.objective=val_loss"), "would choose the worst trial; set sweep.direction=minimize"),
+        (("sweep=lambdas", "sweep.sampler.seed=x"), "sweep.sampler.seed=x: needs a whole number"),
+        (("sweep=lambdas", "sweep.sampler._target_=nonsense"), "nonsense"),
+        (("sweep=lambdas", "sweep.enqueue=[{a:1}]"), "sweep.enqueue has a, which this search does not vary"),
         (("sweep=lambdas", "~sweep.space.lambda_intra", "~sweep.space.lambda_inter"), "nothing varies in this sweep"),
         ((), "nothing varies in this sweep"),
         (("sweep=lambdas", "seed=0,1"), "seed=0,1: a search over seeds would choose luck"),
@@ -84,3 +112,8 @@ def test_faults_of_all_cells_are_told_once_with_a_cell_that_has_them(tmp_path: P
     found = faults(tmp_path, "seed=0,1", "trainer.lr=-1,0.1", "kd_mode.stages=[7,8],[1,2]")
     assert [fault.split(":")[0].split(" names")[0] for fault in found] == ["trainer.lr=-1", "kd_mode.stages=[7, 8]"]
     assert all("[in seed=0" in fault for fault in found)
+
+
+def test_faults_of_schema_objective_and_network_are_told_together(tmp_path: Path) -> None:
+    found = faults(tmp_path, "sweep=lambdas", "lambda_inter=-1", "sweep.objective=test_top1", "model.name=resnet9")
+    assert [fault.split(":")[0].split("=")[0] for fault in found] == ["sweep.objective", "lambda_inter", "model"]

@@ -80,7 +80,7 @@ def test_corners_meet_every_bound_and_choice() -> None:
         "kd_mode": CategoricalDistribution(["none", "intra", "tfd"]),
     }
     points = corners(space)
-    assert {point["x"] for point in points} == {"0.1", "0.2"}
+    assert {point["x"] for point in points} == {0.1, 0.2}
     assert [point["kd_mode"] for point in points] == ["none", "intra", "tfd"]
 
 

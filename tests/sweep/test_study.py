@@ -6,7 +6,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 from tests.support import compose_config
-from tffd.config import Config, ConfigError, read_config
+from tffd.config import Config, ConfigError, require_config
 from tffd.sweep.plan import StudyPlan
 from tffd.sweep.study import ResumableStudy, open_storage
 
@@ -14,9 +14,7 @@ SPACE = {"lambda_intra": FloatDistribution(1e-5, 0.1, log=True)}
 
 
 def config(*overrides: str) -> Config:
-    read, faults, _ = read_config(compose_config("sweep=lambdas", *overrides))
-    assert read is not None, faults
-    return read
+    return require_config(compose_config("sweep=lambdas", *overrides))
 
 
 def search(n_trials: int) -> StudyPlan:
@@ -24,7 +22,8 @@ def search(n_trials: int) -> StudyPlan:
 
 
 def grid(*seeds: int) -> StudyPlan:
-    return StudyPlan("grid", ("seed",), len(seeds), cells=[{"seed": str(seed)} for seed in seeds])
+    cells = [{"seed": str(seed)} for seed in seeds]
+    return StudyPlan("grid", ("seed",), len(seeds), cells=cells, identities=[{"hash": str(seed)} for seed in seeds])
 
 
 @pytest.fixture
@@ -110,7 +109,7 @@ def test_a_failure_keeps_its_reason(storage: optuna.storages.BaseStorage) -> Non
         (("model=resnet8",), "model.name: was resnet20, is resnet8"),
         (("dataset.train_size=100",), "dataset.train_size: was 200, is 100"),
         (("seed=4",), "seed: was 0, is 4"),
-        (("sweep.direction=minimize",), "direction"),
+        (("sweep.objective=val_loss", "sweep.direction=minimize"), "direction"),
     ],
 )
 def test_other_settings_under_the_same_name_are_refused_with_the_differences(
@@ -138,15 +137,52 @@ def test_what_cannot_change_results_may_change(storage: optuna.storages.BaseStor
 
 
 def test_of_a_section_in_which_one_key_varies_the_others_may_not_change(storage: optuna.storages.BaseStorage) -> None:
-    plan = StudyPlan("grid", ("trainer.lr",), 1, cells=[{"trainer.lr": "0.1"}])
+    plan = StudyPlan("grid", ("trainer.lr",), 1, cells=[{"trainer.lr": "0.1"}], identities=[{}])
     ResumableStudy(plan, config(), storage, "val_top1")
     ResumableStudy(plan, config("trainer.lr=0.3"), storage, "val_top1")
     with pytest.raises(ConfigError, match="trainer.epochs: was 30, is 31"):
         ResumableStudy(plan, config("trainer.epochs=31"), storage, "val_top1")
 
 
+def test_a_cell_under_other_lambdas_is_refused(storage: optuna.storages.BaseStorage) -> None:
+    def plan(intra: float) -> StudyPlan:
+        identities = [{"hash": f"tfd {intra}", "lambda_intra": str(intra)}, {"hash": "none", "lambda_intra": "0.0"}]
+        cells = [{"kd_mode": "tfd"}, {"kd_mode": "none"}]
+        return StudyPlan("grid", ("kd_mode",), 2, cells=cells, identities=identities)
+
+    run_all(ResumableStudy(plan(0.1), config(), storage, "val_top1"))
+    with pytest.raises(ConfigError, match="lambda_intra: was 0.1, is 0.2"):
+        ResumableStudy(plan(0.2), config(), storage, "val_top1")
+
+
+def test_a_fixed_lambda_may_not_change_during_a_search(storage: optuna.storages.BaseStorage) -> None:
+    plan = StudyPlan("search", ("lambda_intra",), 2, space=dict(SPACE))
+    ResumableStudy(plan, config("lambda_inter=0.1"), storage, "val_top1")
+    with pytest.raises(ConfigError, match="lambda_inter: was 0.1, is 0.2"):
+        ResumableStudy(plan, config("lambda_inter=0.2"), storage, "val_top1")
+
+
+def test_cells_that_a_smaller_grid_leaves_out_are_not_run(storage: optuna.storages.BaseStorage) -> None:
+    first = ResumableStudy(grid(0, 1, 2), config(), storage, "val_top1")
+    handed_out = first.next_trial()
+    assert handed_out is not None
+    first.succeed(handed_out[0], 1.0)
+    assert run_all(ResumableStudy(grid(0, 1), config(), storage, "val_top1")) == [{"seed": "1"}]
+    assert run_all(ResumableStudy(grid(0, 1, 2), config(), storage, "val_top1")) == [{"seed": "2"}]
+
+
+def test_a_damaged_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "study.db").write_bytes(b"no database" * 100)
+    with pytest.raises(ConfigError, match="study.db cannot be opened"):
+        open_storage(None, tmp_path)
+    with pytest.raises(ConfigError, match="nonsense cannot be opened"):
+        open_storage("nonsense", tmp_path)
+
+
 def test_best_goes_by_the_direction(storage: optuna.storages.BaseStorage) -> None:
-    study = ResumableStudy(search(3), config("sweep.direction=minimize"), storage, "val_loss")
+    study = ResumableStudy(
+        search(3), config("sweep.objective=val_loss", "sweep.direction=minimize"), storage, "val_loss"
+    )
     assert study.best() is None
     for value in (2.0, 1.0, 3.0):
         handed_out = study.next_trial()

@@ -127,7 +127,7 @@ class SweepDisplay:
         rows = [("best trial", f"{best.values[0]:.2f}", f"search/{best.number:04d}  {values}  (1 run, {seeds})")]
         if baseline is not None and (numbers := [t.values[0] for t in baseline.trials(TrialState.COMPLETE)]):
             spread = f" +- {statistics.stdev(numbers):.2f}" if len(numbers) > 1 else ""
-            cells = f"{' '.join(f'{key}={text}' for key, text in self._plan.config.sweep.baseline.items())}"
+            cells = f"{' '.join(f'{key}={text}' for key, text in (self._plan.config.sweep.baseline or {}).items())}"
             rows.append(("baseline", f"{statistics.mean(numbers):.2f}{spread}", f"{cells}  (n={len(numbers)})"))
         width = max(len(number) for _, number, _ in rows)
         for name, number, origin in rows:

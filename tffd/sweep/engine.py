@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from omegaconf import DictConfig, open_dict
 from optuna.trial import Trial
 from pebble import ProcessExpired, ProcessPool
 
-from tffd.app import STUDY_VARIABLE, TRIAL_VARIABLE
+from tffd.app import STUDY_VARIABLE, TRIAL_VARIABLE, multirun_command
 from tffd.config import Config, ConfigError
-from tffd.records import write_json
+from tffd.records import read_result, write_json
 from tffd.sweep.display import SweepDisplay, TrialLine
 from tffd.sweep.plan import SweepPlan, make_plan
 from tffd.sweep.space import Value, trial_overrides
@@ -67,6 +66,8 @@ class Engine:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         plan = make_plan(self._arguments, self._base, self._compose)
         directory = Path(plan.config.results_dir) / plan.config.name
+        if plan.config.sweep.storage is not None:
+            open_storage(plan.config.sweep.storage, directory)  # a wrong address is refused before anything is made
         directory.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(directory / ".lock", timeout=0):
@@ -135,22 +136,25 @@ class Engine:
 
     def _record(self, ended: _Running, future: Future[dict[str, Any]], plan: SweepPlan, display: SweepDisplay) -> bool:
         """Record how a trial ended; tell whether it succeeded."""
-        value = None
+        line, reason = ended.line, f"{plan.objective} is not a finite number"
         try:
             result = future.result()
-        except Exception as error:  # anything that a trial raised, or that became of its process
-            reason = _reason(error)
-            if isinstance(error, ProcessExpired):
-                record_loss(ended.config, ended.line.run_dir, reason, study=ended.line.study, trial=ended.line.number)
-        else:
-            reason = f"{plan.objective} is not a finite number"
-            value = result[plan.objective]
+        except ProcessExpired as error:
+            result = read_result(line.run_dir) or {"status": "lost"}
+            reason = f"the process of this trial ended with exit code {error.exitcode}"
+            if result["status"] != "complete":  # it may have been ended after its last word
+                record_loss(ended.config, line.run_dir, reason, study=line.study, trial=line.number)
+        except Exception as error:  # anything that a trial may raise
+            result, reason = {}, f"{type(error).__name__}: {error}"
+        value = result.get(plan.objective)
+        if value is None and ended.study.plan.cells is not None:
+            value = result.get("test_top1")
         if value is None:
             ended.study.fail(ended.trial, reason)
-            display.failed(ended.line, reason)
+            display.failed(line, reason)
             return False
         ended.study.succeed(ended.trial, value)
-        display.completed(ended.line, value, result["train_seconds"])
+        display.completed(line, value, result["train_seconds"])
         return True
 
     def _job_config(
@@ -191,7 +195,7 @@ class Engine:
 
     def command(self) -> str:
         """The command that starts this sweep, and continues it."""
-        return shlex.join(["python", "run.py", "-m", *self._arguments])
+        return multirun_command(self._base)
 
 
 def _number_of_jobs(config: Config) -> int:
@@ -221,9 +225,3 @@ def _place(slot: int, config: Config) -> dict[str, str]:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ProcessExpired):
-        return f"the process of this trial ended with exit code {error.exitcode}"
-    return f"{type(error).__name__}: {error}"

@@ -1,19 +1,24 @@
 """What a sweep command will do: its studies, checked completely before anything is written."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import optuna
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution
 
-from tffd.checks import check_config
-from tffd.config import Config, ConfigError, read_config
-from tffd.records import VALIDATION_OBJECTIVES
+from tffd.app import TRUSTED_TARGETS
+from tffd.checks import check_config, find_faults
+from tffd.config import Config, ConfigError, SweepSection, read_config
+from tffd.records import VALIDATION_OBJECTIVES, hash_config
 from tffd.sweep.space import (
     Arguments,
     Cell,
     as_overrides,
+    contains,
     corners,
     merge,
     parse_distribution,
@@ -36,7 +41,8 @@ class StudyPlan:
         n_trials: Total number of trials, those of earlier commands included.
         cells: Every trial of a grid; None for a search.
         space: Of a search.
-        enqueue: Points that a search tries first.
+        enqueue: Points that a search tries first; Optuna chooses the dimensions that they leave open.
+        identities: Of a grid's cells, what may not change when one is run again.
     """
 
     key: str
@@ -45,6 +51,7 @@ class StudyPlan:
     cells: list[Cell] | None = None
     space: dict[str, BaseDistribution] = field(default_factory=dict)
     enqueue: list[dict[str, Any]] = field(default_factory=list)
+    identities: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,8 @@ class SweepPlan:
         config: The base config, without what varies.
         fixed: Overrides that hold for every trial.
         studies: In the order in which they run.
-        objective: The field of result.json that is each trial's value.
+        objective: The field of result.json that is each trial's value; in a grid, whose trials may read the test set,
+            the test accuracy stands in where nothing was held out.
     """
 
     config: Config
@@ -71,16 +79,45 @@ def make_plan(arguments: Sequence[str], base: DictConfig, compose: Compose) -> S
         ConfigError: With every fault found.
     """
     sorted_arguments = sort_arguments(arguments)
-    config, faults, _ = read_config(base)
-    if config is None:
-        raise ConfigError(faults)
+    reading = read_config(base)
+    faults = objective_faults(reading.sound["sweep"]) if "sweep" in reading.sound else []
+    if reading.config is None:
+        raise ConfigError([*faults, *find_faults(base)])
+    config = reading.config
     try:
         studies = _studies(config, sorted_arguments)
-    except ValueError as error:
-        raise ConfigError([str(error)]) from error
-    objective, faults = _objective(config, studies)
-    _check_all(studies, sorted_arguments.fixed, compose, faults)
-    return SweepPlan(config, sorted_arguments.fixed, studies, objective)
+        make_sampler(config, earlier=0)
+    except (ValueError, TypeError, InstantiationException) as error:
+        raise ConfigError([*faults, str(error).strip().splitlines()[0], *find_faults(base)]) from error
+    studies = [_checked(study, sorted_arguments.fixed, compose, faults) for study in studies]
+    if faults:
+        raise ConfigError(dict.fromkeys(faults))
+    return SweepPlan(config, sorted_arguments.fixed, studies, config.sweep.objective)
+
+
+def make_sampler(config: Config, earlier: int) -> optuna.samplers.BaseSampler:
+    """Build a search's sampler.
+
+    Args:
+        earlier: Number of trials so far; a seed moves on with it, lest a continued search repeat itself.
+    """
+    if config.sweep.sampler is None:
+        return optuna.samplers.TPESampler(seed=earlier)
+    arguments = config.sweep.sampler.arguments()
+    if (seed := arguments.get("seed")) is not None:
+        if not isinstance(seed, int):
+            raise ValueError(f"sweep.sampler.seed={seed}: needs a whole number, or null for another search every time")
+        arguments["seed"] = seed + earlier
+    sampler: optuna.samplers.BaseSampler = instantiate(arguments, _execution_whitelist_=TRUSTED_TARGETS)
+    return sampler
+
+
+def objective_faults(sweep: SweepSection) -> list[str]:
+    """Say why trials may not be judged by the objective that was asked for."""
+    if sweep.objective in VALIDATION_OBJECTIVES:
+        return []
+    reason = "is a test metric, and no choice may see the test set" if "test" in sweep.objective else "is no objective"
+    return [f"sweep.objective={sweep.objective}: {reason}; use one of {', '.join(VALIDATION_OBJECTIVES)}"]
 
 
 def _studies(config: Config, arguments: Arguments) -> list[StudyPlan]:
@@ -101,9 +138,20 @@ def _studies(config: Config, arguments: Arguments) -> list[StudyPlan]:
             "seeds with ablation=terms"
         )
     space = {key: parse_distribution(key, text) for key, text in dimensions.items()}
-    known = [{key: point[key] for key in space} for point in sweep.enqueue if space.keys() <= point.keys()]
-    search = StudyPlan("search", tuple(space), sweep.n_trials, space=space, enqueue=known)
+    known = [_known_point(point, space, sweep.space) for point in sweep.enqueue]
+    search = StudyPlan("search", tuple(space), sweep.n_trials, space=space, enqueue=[point for point in known if point])
     return [_grid("baseline", sweep.baseline), search] if sweep.baseline else [search]
+
+
+def _known_point(
+    point: dict[str, Any], space: dict[str, BaseDistribution], configured: dict[str, str]
+) -> dict[str, Any]:
+    """Reduce a known point to the dimensions that are searched; {} where it lies outside their bounds."""
+    unknown = point.keys() - space.keys() - configured.keys()
+    if unknown:
+        raise ValueError(f"sweep.enqueue has {sorted(unknown)[0]}, which this search does not vary")
+    reduced = {key: point[key] for key in space if key in point}
+    return reduced if all(contains(space[key], value) for key, value in reduced.items()) else {}
 
 
 def _grid(key: str, dimensions: dict[str, str]) -> StudyPlan:
@@ -111,35 +159,36 @@ def _grid(key: str, dimensions: dict[str, str]) -> StudyPlan:
     return StudyPlan(key, tuple(dimensions), len(cells), cells=cells)
 
 
-def _objective(config: Config, studies: list[StudyPlan]) -> tuple[str, list[str]]:
-    """Return what a trial's value is, and why a search may not use it."""
-    objective, held_out = config.sweep.objective, config.protocol.val_fraction is not None
-    if objective not in VALIDATION_OBJECTIVES:
-        reason = "is a test metric, and no choice may see the test set" if "test" in objective else "is no objective"
-        return objective, [f"sweep.objective={objective}: {reason}; use one of {', '.join(VALIDATION_OBJECTIVES)}"]
-    if held_out:
-        return objective, []
-    if any(study.cells is None for study in studies):
-        return objective, [
-            f"protocol={config.protocol.name}: holds nothing out, so a search would be judged on the test set; "
-            "use protocol=validation"
-        ]
-    return "test_top1", []  # a grid chooses nothing: under these protocols its trials are test results
+def _checked(study: StudyPlan, fixed: list[str], compose: Compose, faults: list[str]) -> StudyPlan:
+    """Check the config of every cell, bound and known point, and give a grid's cells their hashes.
+
+    Faults are added to the list, each with a point where it shows.
+    """
+    points = study.cells if study.cells is not None else [*corners(study.space), *study.enqueue]
+    configs = []
+    for point in points:
+        where = f"  [in {' '.join(as_overrides(point))}]"
+        try:
+            config = check_config(compose(trial_overrides(fixed, point)))
+        except ConfigError as error:
+            known = {fault.split("  [in ")[0] for fault in faults}
+            faults += [f"{fault}{where}" for fault in error.faults if fault not in known]
+            continue
+        configs.append(config)
+        if study.cells is None and config.protocol.test != "never":
+            faults.append(
+                f"protocol={config.protocol.name}: reads the test set, which no search may; use protocol=validation"
+            )
+    if study.cells is None or len(configs) < len(points):
+        return study
+    return replace(study, identities=[_identify(config) for config in configs])
 
 
-def _check_all(studies: list[StudyPlan], fixed: list[str], compose: Compose, faults: list[str]) -> None:
-    """Check the config of every cell, bound and known point; tell each fault once, with the point where it shows."""
-    found: dict[str, Cell | None] = dict.fromkeys(faults)
-    for study in studies:
-        points = study.cells if study.cells is not None else [*corners(study.space), *study.enqueue]
-        for point in points:
-            try:
-                check_config(compose(trial_overrides(fixed, point)))
-            except ConfigError as error:
-                for fault in error.faults:
-                    found.setdefault(fault, point)
-    if found:
-        raise ConfigError(
-            fault if point is None else f"{fault}  [in {' '.join(as_overrides(point))}]"
-            for fault, point in found.items()
-        )
+def _identify(config: Config) -> dict[str, str]:
+    """What must not change when a cell is run again, with its lambdas for a message that says what did."""
+    mode = config.kd_mode
+    return {
+        "hash": hash_config(config).run,
+        "lambda_intra": str(mode.lambda_intra),
+        "lambda_inter": str(mode.lambda_inter),
+    }

@@ -33,7 +33,7 @@ def sort_arguments(arguments: Sequence[str]) -> Arguments:
     for override in OverridesParser.create().parse_overrides(list(arguments)):
         line = str(override.input_line)
         if override.is_sweep_override():
-            varied[override.get_key_element()] = line.split("=", 1)[1]
+            varied[_key(line)] = line.split("=", 1)[1]
         else:
             fixed.append(line)
     return Arguments(fixed, varied)
@@ -41,7 +41,7 @@ def sort_arguments(arguments: Sequence[str]) -> Arguments:
 
 def merge(configured: Mapping[str, str], arguments: Arguments) -> dict[str, str]:
     """Join the dimensions of a config and of the command line, which wins; a value fixed there ends a dimension."""
-    fixed = {override.split("=", 1)[0] for override in arguments.fixed}
+    fixed = {_key(override) for override in arguments.fixed}
     return {key: text for key, text in configured.items() if key not in fixed} | arguments.varied
 
 
@@ -110,8 +110,8 @@ def suggest(trial: Trial, space: Mapping[str, BaseDistribution]) -> dict[str, Va
     return values
 
 
-def corners(space: Mapping[str, BaseDistribution]) -> list[Cell]:
-    """Return points that meet both bounds, or every choice, of each dimension once: enough to check all of a space."""
+def corners(space: Mapping[str, BaseDistribution]) -> list[dict[str, Value]]:
+    """Return points that meet both bounds, or every choice, of each dimension once."""
     columns: dict[str, list[Any]] = {}
     for key, distribution in space.items():
         match distribution:
@@ -120,18 +120,32 @@ def corners(space: Mapping[str, BaseDistribution]) -> list[Cell]:
             case CategoricalDistribution(choices=choices):
                 columns[key] = list(choices)
     longest = max(map(len, columns.values()))
-    return [{key: str(values[min(i, len(values) - 1)]) for key, values in columns.items()} for i in range(longest)]
+    return [{key: values[min(i, len(values) - 1)] for key, values in columns.items()} for i in range(longest)]
 
 
 def trial_overrides(fixed: Sequence[str], values: Mapping[str, Value]) -> list[str]:
     """Return the overrides of one trial: its values, and what holds for all trials but is not among them."""
-    others = [override for override in fixed if override.split("=", 1)[0] not in values]
+    others = [override for override in fixed if _key(override) not in values]
     return [*others, *as_overrides(values)]
 
 
 def as_overrides(values: Mapping[str, Value]) -> list[str]:
     """Write values as Hydra overrides."""
     return [f"{key}={'null' if value is None else value}" for key, value in values.items()]
+
+
+def contains(distribution: BaseDistribution, value: Value) -> bool:
+    """Tell whether a value lies within the bounds, or among the choices, of a distribution."""
+    match distribution:
+        case FloatDistribution(low=low, high=high) | IntDistribution(low=low, high=high):
+            return isinstance(value, (int, float)) and low <= value <= high
+        case CategoricalDistribution(choices=choices):
+            return value in choices
+    return False
+
+
+def _key(override: str) -> str:
+    return override.split("=", 1)[0].lstrip("+")
 
 
 def _parse(key: str, text: str) -> Override:

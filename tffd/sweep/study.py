@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from hydra.utils import instantiate
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
-from tffd.app import TRUSTED_TARGETS
+from tffd.build import build_source
 from tffd.config import Config, ConfigError
-from tffd.sweep.plan import StudyPlan
+from tffd.sweep.plan import StudyPlan, make_sampler
 from tffd.sweep.space import Cell, Value, suggest
 
 _IDENTITY = "tffd"
@@ -44,22 +44,27 @@ class ResumableStudy:
         self._study = optuna.create_study(
             study_name=self.name, storage=storage, direction=config.sweep.direction, load_if_exists=True
         )
-        self._require_same(_identity(plan, config, objective))
         earlier = self._study.get_trials(deepcopy=False)
-        self._study.sampler = _make_sampler(config, plan, len(earlier))
+        self._require_same(_identity(plan, config, objective), earlier)
+        if plan.cells is None:
+            self._study.sampler = make_sampler(config, len(earlier))
         self._left_running = deque(trial for trial in earlier if trial.state is TrialState.RUNNING)
         self._enqueue_known(earlier)
 
     def next_trial(self) -> tuple[Trial, Mapping[str, Value]] | None:
         """Return a trial to run and its values, or None when all have been handed out."""
-        if self._left_running:
-            left = self._left_running.popleft()
-            trial = Trial(self._study, left._trial_id)  # Optuna's way to take up a trial by its id
-        elif self._remaining() > 0:
-            trial = self._study.ask()
-        else:
-            return None
-        return trial, suggest(trial, self.plan.space) if self.plan.cells is None else _cell(trial)
+        while self._left_running or self._remaining() > 0:
+            if self._left_running:
+                left = self._left_running.popleft()
+                trial = Trial(self._study, left._trial_id)  # Optuna's way to take up a trial by its id
+            else:
+                trial = self._study.ask()
+            if self.plan.cells is None:
+                return trial, suggest(trial, self.plan.space)
+            if _cell(trial) in self.plan.cells:
+                return trial, _cell(trial)
+            self.fail(trial, "a later command left this cell out")
+        return None
 
     def succeed(self, trial: Trial, value: float) -> None:
         """Record a trial's value."""
@@ -107,41 +112,41 @@ class ResumableStudy:
                     self._study.enqueue_trial(point)
             return
         present = [_cell(trial) for trial in earlier if trial.state is not TrialState.FAIL]
-        for cell in self.plan.cells:
+        for cell, identity in zip(self.plan.cells, self.plan.identities, strict=True):
             if cell not in present:
                 # As attributes, not parameters: Optuna fixes the choices of a parameter for good, but grids grow.
-                self._study.enqueue_trial({}, user_attrs={_CELL: cell})
+                self._study.enqueue_trial({}, user_attrs={_CELL: cell, _IDENTITY: identity})
 
-    def _require_same(self, identity: dict[str, str]) -> None:
-        earlier: dict[str, str] | None = self._study.user_attrs.get(_IDENTITY)
-        if earlier is None:
+    def _require_same(self, identity: dict[str, str], earlier: list[FrozenTrial]) -> None:
+        before: dict[str, str] | None = self._study.user_attrs.get(_IDENTITY)
+        if before is None:
             self._study.set_user_attr(_IDENTITY, identity)
-            return
-        changes = [
-            f"{key}: was {earlier.get(key)}, is {identity.get(key)}"
-            for key in sorted(earlier.keys() | identity.keys())
-            if earlier.get(key) != identity.get(key)
-        ]
+        changes = _changes(before or identity, identity)
+        now = {str(cell): known for cell, known in zip(self.plan.cells or [], self.plan.identities, strict=True)}
+        for trial in earlier if self.plan.cells is not None and not changes else []:
+            changes += _changes(trial.user_attrs[_IDENTITY], now.get(str(_cell(trial)), trial.user_attrs[_IDENTITY]))
         if changes:
+            differences = "; ".join(dict.fromkeys(changes))
             raise ConfigError(
-                [f"{self.name} was begun with other settings; choose another name=..., or restore {'; '.join(changes)}"]
+                [f"{self.name} was begun with other settings; choose another name=..., or restore {differences}"]
             )
 
 
 def open_storage(url: str | None, directory: Path) -> optuna.storages.BaseStorage:
-    """Open the storage of a sweep: a database address, or study.db in its directory."""
-    return optuna.storages.RDBStorage(url or f"sqlite:///{directory / 'study.db'}")
+    """Open the storage of a sweep: a database address, or study.db in its directory.
 
-
-def _make_sampler(config: Config, plan: StudyPlan, earlier: int) -> optuna.samplers.BaseSampler | None:
-    """Build a search's sampler. A seed moves on with the number of trials, lest a continued search repeat itself."""
-    if plan.cells is not None or config.sweep.sampler is None:
-        return optuna.samplers.RandomSampler(seed=0)  # never asked by a grid: every cell is enqueued
-    arguments = config.sweep.sampler.arguments()
-    if arguments.get("seed") is not None:
-        arguments["seed"] += earlier
-    sampler: optuna.samplers.BaseSampler = instantiate(arguments, _execution_whitelist_=TRUSTED_TARGETS)
-    return sampler
+    Raises:
+        ConfigError: If there is no such database, or the file is damaged.
+    """
+    address = url or f"sqlite:///{directory / 'study.db'}"
+    try:
+        return optuna.storages.RDBStorage(address)
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            [f"the study's storage {address} cannot be opened ({reason}); move a damaged file away, or name another "
+             "database with sweep.storage=..."]
+        ) from error  # fmt: skip
 
 
 def _identity(plan: StudyPlan, config: Config, objective: str) -> dict[str, str]:
@@ -150,23 +155,27 @@ def _identity(plan: StudyPlan, config: Config, objective: str) -> dict[str, str]
         section: getattr(config, section).model_dump(by_alias=True)
         for section in ("model", "dataset", "kd_mode", "trainer", "protocol")
     }
-    varied = tuple(f"{key}." for key in plan.keys)
-    shared = {key: value for key, value in _flatten(settings).items() if not f"{key}.".startswith(varied)}
-    # The kd_mode's weights are interpolations of the lambdas, which vary, or are of no consequence to a baseline.
-    shared = {key: value for key, value in shared.items() if not key.startswith("kd_mode.lambda_")}
-    for key in (
-        "dataset.root",
-        "dataset.cache",
-        "dataset.source.root",
-        "dataset.source.mirror",
-        "trainer.checkpoint_every",
-    ):
-        shared.pop(key, None)
-    if "seed" not in plan.keys:
-        shared["seed"] = str(config.seed)
+    del settings["dataset"]["source"]
+    settings["pictures"] = build_source(config).content()
+    settings["seed"] = config.seed
     if plan.cells is None:
-        shared |= {f"space of {key}": repr(distribution) for key, distribution in plan.space.items()}
+        settings |= {"lambda_intra": config.lambda_intra, "lambda_inter": config.lambda_inter}
+        settings |= {f"space of {key}": repr(distribution) for key, distribution in plan.space.items()}
+    # Of no consequence, or, as the kd_mode's weights, named above or in the identities of a grid's cells.
+    idle = ("dataset.root.", "dataset.cache.", "trainer.checkpoint_every.", "kd_mode.lambda_")
+    varied = tuple(f"{key}." for key in plan.keys)
+    if any(key == "dataset" or key.startswith("dataset.source") for key in plan.keys):
+        varied += ("pictures.",)
+    shared = {key: value for key, value in _flatten(settings).items() if not f"{key}.".startswith((*idle, *varied))}
     return shared | {"objective": objective, "direction": config.sweep.direction}
+
+
+def _changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    return [
+        f"{key}: was {before.get(key)}, is {now.get(key)}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, str]:

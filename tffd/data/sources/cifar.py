@@ -40,6 +40,9 @@ class Cifar:
     def fingerprint(self) -> str:
         return self.variant.lower()
 
+    def content(self) -> str:
+        return self.fingerprint()
+
     def read(self) -> Arrays:
         self.check()
         train, test = self._open(train=True), self._open(train=False)

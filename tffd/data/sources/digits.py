@@ -30,6 +30,9 @@ class Digits:
     def fingerprint(self) -> str:
         return f"digits-test{self.test_pictures}"
 
+    def content(self) -> str:
+        return self.fingerprint()
+
     def read(self) -> Arrays:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split

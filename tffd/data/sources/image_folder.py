@@ -56,6 +56,10 @@ class ImageFolder:
         return Summary(sum(counts["train"]), len(train), channels=3, image_size=self.image_size)
 
     def fingerprint(self) -> str:
+        where = zlib.crc32(os.fsencode(Path(self.root).resolve()))
+        return f"{self.content()}-{where:08x}"
+
+    def content(self) -> str:
         """Paths, sizes and times of all pictures; sums do not care for the order in which a directory lists them.
 
         The products tie a time and a size to a name: two pictures that change places change the sum.
@@ -72,8 +76,7 @@ class ImageFolder:
                         path = zlib.crc32(entry.path[start:].encode(errors="surrogateescape"))
                         names += path
                         products += path * (status.st_mtime_ns + status.st_size)
-        where = zlib.crc32(os.fsencode(Path(self.root).resolve()))
-        return f"folder{self.image_size}-{where:08x}-{count}-{names:x}-{products % 2**64:016x}"
+        return f"folder{self.image_size}-{count}-{names:x}-{products % 2**64:016x}"
 
     def read(self) -> Arrays:
         self.check()

@@ -32,6 +32,9 @@ class Synthetic:
             f"-{self.image_size}-{self.seed}"
         )
 
+    def content(self) -> str:
+        return self.fingerprint()
+
     def read(self) -> Arrays:
         random = np.random.default_rng(self.seed)
         tints = random.integers(64, 192, size=(self.classes, 1, 1, self.channels))

@@ -155,6 +155,12 @@ def test_a_cell_under_other_lambdas_is_refused(storage: optuna.storages.BaseStor
         ResumableStudy(plan(0.2), config(), storage, "val_top1")
 
 
+def test_a_grid_over_picture_trees_does_not_read_the_one_that_is_replaced(storage: optuna.storages.BaseStorage) -> None:
+    plan = StudyPlan("grid", ("dataset.root",), 1, cells=[{"dataset.root": "here"}], identities=[{"hash": "here"}])
+    absent = config("dataset=image_folder", "dataset.root=/nowhere")
+    assert run_all(ResumableStudy(plan, absent, storage, "val_top1")) == [{"dataset.root": "here"}]
+
+
 def test_a_fixed_lambda_may_not_change_during_a_search(storage: optuna.storages.BaseStorage) -> None:
     plan = StudyPlan("search", ("lambda_intra",), 2, space=dict(SPACE))
     ResumableStudy(plan, config("lambda_inter=0.1"), storage, "val_top1")

@@ -156,7 +156,8 @@ def _identity(plan: StudyPlan, config: Config, objective: str) -> dict[str, str]
         for section in ("model", "dataset", "kd_mode", "trainer", "protocol")
     }
     del settings["dataset"]["source"]
-    settings["pictures"] = build_source(config).content()
+    if not any(key.startswith("dataset") for key in plan.keys):  # else the hashes of the cells tell the pictures
+        settings["pictures"] = build_source(config).content()
     settings["seed"] = config.seed
     if plan.cells is None:
         settings |= {"lambda_intra": config.lambda_intra, "lambda_inter": config.lambda_inter}
@@ -164,8 +165,6 @@ def _identity(plan: StudyPlan, config: Config, objective: str) -> dict[str, str]
     # Of no consequence, or, as the kd_mode's weights, named above or in the identities of a grid's cells.
     idle = ("dataset.root.", "dataset.cache.", "trainer.checkpoint_every.", "kd_mode.lambda_")
     varied = tuple(f"{key}." for key in plan.keys)
-    if any(key == "dataset" or key.startswith("dataset.source") for key in plan.keys):
-        varied += ("pictures.",)
     shared = {key: value for key, value in _flatten(settings).items() if not f"{key}.".startswith((*idle, *varied))}
     return shared | {"objective": objective, "direction": config.sweep.direction}
 

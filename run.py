@@ -1,6 +1,7 @@
 """Train one network, or, with -m, sweep over many: `python run.py --help`."""
 
 import sys
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -13,8 +14,8 @@ register_resolvers()
 
 
 @hydra.main(config_path="conf", config_name="config", execution_whitelist=TRUSTED_TARGETS)
-def main(cfg: DictConfig) -> float | None:
-    """Run one trial and return its objective, which Hydra's sweepers optimise."""
+def main(cfg: DictConfig) -> Any:
+    """Run one trial and return its objective, or objectives, which Hydra's sweepers optimise."""
     try:
         result = run_from_hydra(cfg)
     except ValueError as error:
@@ -22,8 +23,8 @@ def main(cfg: DictConfig) -> float | None:
             raise  # the sweeper decides what a failed trial means
         refuse(error)
         raise
-    objective: float | None = result[cfg.sweep.objective]
-    return objective
+    objective = cfg.sweep.objective
+    return result[objective] if isinstance(objective, str) else tuple(result[name] for name in objective)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from hydra.errors import ConfigCompositionException
 from tests.support import CONF, compose_config
 from tffd import build
 from tffd.config import require_config
-from tffd.sweep.plan import make_sampler
+from tffd.sweep.samplers import make_pruner, make_sampler
 
 FILES = sorted(CONF.rglob("*.yaml"))
 OPTIONS = [path.relative_to(CONF) for path in FILES if path.parent != CONF and "hydra" not in path.parts]
@@ -32,12 +32,13 @@ def test_is_short_and_says_what_it_is(path: Path) -> None:
 
 @pytest.mark.parametrize("option", OPTIONS, ids=str)
 def test_composes_and_builds(option: Path) -> None:
-    group, name = option.parts[0], option.stem
+    group, name = option.parent.as_posix(), option.stem
     config = require_config(compose_config(f"{group}={name}"))
     assert build.build_mode(config).name == config.kd_mode.name
     build.build_source(config)
     assert build.build_model(config, 10, 3).num_stages >= 3
-    make_sampler(config, earlier=0)
+    make_sampler(config.sweep)
+    make_pruner(config.sweep)
     build.build_recipe(config, build.pick_device("cpu"))
     if group in ("model", "dataset", "kd_mode", "trainer", "protocol"):
         assert getattr(config, group).name == name

@@ -40,6 +40,10 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+SMALLER_IS_BETTER = ("loss", "seconds", "memory_mb", "parameters")
+"""How the names of those metrics end."""
 
 
 class _Section(BaseModel):
@@ -120,25 +124,59 @@ class ProtocolSection(_Section):
         return self
 
 
+Direction = Literal["maximize", "minimize"]
+
+
 class SweepSection(_Section):
     space: dict[str, str]
+    when: dict[str, dict[str, list[str]]]
     n_trials: Count
     n_jobs: Count | None
-    objective: str
-    direction: Literal["maximize", "minimize"]
+    trials_per_device: Count
+    objective: str | Annotated[list[str], Field(min_length=1)]
+    direction: Direction | list[Direction]
     sampler: Component | None
+    pruner: Component | None
     enqueue: list[dict[str, Any]]
     baseline: dict[str, str] | None
+    seeds: Annotated[list[Seed], Field(min_length=2)] | None
     storage: str | None
+    retries: Annotated[int, Field(ge=0)]
+    trial_timeout: Positive | None
+    max_failure_rate: Annotated[float, Field(ge=0, le=1)]
+    heartbeat_timeout: Annotated[float, Field(ge=10, allow_inf_nan=False)]
+    dry_run: bool
+
+    @property
+    def objectives(self) -> list[str]:
+        """The objective, or the objectives."""
+        return [self.objective] if isinstance(self.objective, str) else self.objective
+
+    @property
+    def directions(self) -> list[Direction]:
+        """One for each objective."""
+        return self.direction if isinstance(self.direction, list) else [self.direction]
 
     @model_validator(mode="after")
-    def _direction_fits(self) -> "SweepSection":
-        better = "minimize" if self.objective.endswith("loss") else "maximize"
-        if self.direction != better:
+    def _directions_fit(self) -> "SweepSection":
+        if len(self.directions) != len(self.objectives) or len(set(self.objectives)) < len(self.objectives):
             raise ValueError(
-                f"objective={self.objective} with direction={self.direction} would choose the worst trial; "
-                f"set sweep.direction={better}"
+                f"objective={self.objective} with direction={self.direction}: needs different objectives and a "
+                "direction for each, such as objective=[val_top1,train_seconds] with direction=[maximize,minimize]"
             )
+        for objective, direction in zip(self.objectives, self.directions, strict=True):
+            better = "minimize" if objective.endswith(SMALLER_IS_BETTER) else "maximize"
+            if direction != better:
+                raise ValueError(
+                    f"objective={objective} with direction={direction} would choose the worst trial; "
+                    f"set sweep.direction={better}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> "SweepSection":
+        if self.seeds is not None and len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds={self.seeds} names a seed twice; each may count once")
         return self
 
 
@@ -151,7 +189,7 @@ class Config(_Section):
 
     name: Annotated[str, AfterValidator(_file_name)]
     results_dir: str
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    seed: Seed
     device: Literal["auto", "cpu", "cuda"]
     threads: Count | None
     lambda_intra: Weight

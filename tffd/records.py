@@ -1,7 +1,8 @@
 """The one place that knows what a run leaves on disk: names of files, their fields, and how they are written.
 
 A run directory holds `.hydra/config.yaml` (written by Hydra), `metrics.csv` (a row per epoch), `checkpoint.pt` while
-the run is unfinished, and at its end `weights.pt` and `result.json`.
+the run is unfinished, `heartbeat` while it is at work, and at its end `weights.pt` and `result.json`. A sweep that
+wants a run to end early says so in `stop`.
 """
 
 import csv
@@ -13,6 +14,9 @@ import platform
 import resource
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -27,12 +31,23 @@ RESULT = "result.json"
 METRICS = "metrics.csv"
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "weights.pt"
+HEARTBEAT = "heartbeat"
+STOP = "stop"
+
+COMPLETE = "complete"
+PRUNED = "pruned"
+FAILED = "failed"
+
+BEAT_SECONDS = 5.0
+PRUNE = "prune"
+INTERRUPT = "interrupt"
 
 METRIC_NAMES = (
     "val_top1", "val_top5", "val_loss", "best_val_top1", "best_val_epoch",
     "test_top1", "test_top5", "test_loss", "best_test_top1",
 )  # fmt: skip
 VALIDATION_OBJECTIVES = ("val_top1", "val_top5", "val_loss", "best_val_top1")
+COST_OBJECTIVES = ("train_seconds", "peak_memory_mb", "parameters")
 
 _PACKAGES = ("torch", "torchvision", "hydra-core", "omegaconf", "optuna", "numpy")
 
@@ -80,6 +95,41 @@ def read_result(run_dir: Path) -> dict[str, Any] | None:
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} is damaged ({error!r}). Remove it to start this run anew.") from error
     return {**content, "status": status}
+
+
+@contextmanager
+def beating(run_dir: Path) -> Iterator[None]:
+    """Keep a file in the run directory new while a run is at work: a process that was killed leaves an old one."""
+    path, ended = run_dir / HEARTBEAT, threading.Event()
+
+    def beat() -> None:
+        while True:
+            path.touch()
+            if ended.wait(BEAT_SECONDS):
+                return
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        path.unlink(missing_ok=True)
+
+
+def ask_to_stop(run_dir: Path, how: str) -> None:
+    """Let a run end after its epoch: PRUNE for good, INTERRUPT with a checkpoint to go on from."""
+    with replacing(run_dir / STOP) as file:
+        file.write(how.encode())
+
+
+def asked_to_stop(run_dir: Path) -> str | None:
+    """Return how a run is to end early, None if it is not."""
+    try:
+        return (run_dir / STOP).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,21 @@ from tffd.training.progress import EpochReporter
 _SECONDS_TO_WAIT_FOR_A_DYING_RUN = 5  # workers of a killed sweep end within one
 
 
+class RunInUse(ValueError):
+    """Another process is training this very run."""
+
+
+class RunInterrupted(Exception):
+    """The sweep asked a run to stop for now; its checkpoint is written."""
+
+
 def run_trial(
     cfg: DictConfig, run_dir: Path, reporter: EpochReporter, *, study: str | None = None, trial: int | None = None
 ) -> dict[str, Any]:
     """Run a trial in its directory, or go on with it, or return its result if it has already ended.
 
-    A directory whose run is complete is left alone. One with a checkpoint goes on from it, with the number of threads
-    that it began with. A failure is recorded in result.json before it is raised; the next call tries again.
+    A directory whose run is complete or pruned is left alone. One with a checkpoint goes on from it, with the number of
+    threads that it began with. A failure is recorded in result.json before it is raised; the next call tries again.
 
     Args:
         cfg: Composed config.
@@ -35,15 +43,17 @@ def run_trial(
         The content of result.json.
     Raises:
         ConfigError: If the config does not fit the schema.
-        ValueError: If the directory holds a run of another configuration or is in use, or the run diverges.
+        ValueError: If the directory holds a run of another configuration, or the run diverges.
+        RunInUse: If another process trains this run.
+        RunInterrupted: If the sweep asked the run to stop; it goes on from its checkpoint.
     """
     config = require_config(cfg)
     run_dir.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(run_dir / ".lock", timeout=_SECONDS_TO_WAIT_FOR_A_DYING_RUN):
+        with FileLock(run_dir / ".lock", timeout=_SECONDS_TO_WAIT_FOR_A_DYING_RUN), records.beating(run_dir):
             return _run_locked(config, run_dir, reporter, study=study, trial=trial)
     except Timeout:
-        raise ValueError(f"{run_dir}: another process is training this very run") from None
+        raise RunInUse(f"{run_dir}: another process is training this very run") from None
 
 
 def _run_locked(
@@ -52,7 +62,7 @@ def _run_locked(
     earlier = records.read_result(run_dir)
     if earlier is not None:
         _require_same_config(earlier, records.hash_config(config).run, run_dir)
-        if earlier["status"] == "complete":
+        if earlier["status"] in (records.COMPLETE, records.PRUNED):
             reporter.already_complete(earlier, run_dir)
             return earlier
 
@@ -60,26 +70,39 @@ def _run_locked(
     progress = Progress(epoch=0, history=[], seconds=0.0)
     try:
         parts = _train(config, run_dir, reporter, progress, result)
+    except RunInterrupted:
+        raise
     except Exception as error:  # whatever it was, the record must say so; it is raised again
-        result |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+        result |= {"status": records.FAILED, "error": f"{type(error).__name__}: {error}"}
         result |= _measurements(config, progress) | {"finished": records.now()}
         records.write_json(run_dir / records.RESULT, result)
         raise
-    result |= {"status": "complete", "finished": records.now()} | _measurements(config, progress)
-    save_atomically({"model": parts.model.state_dict(), "epoch": progress.epoch}, run_dir / records.WEIGHTS)
+    status = records.COMPLETE if progress.epoch == config.trainer.epochs else records.PRUNED
+    result |= {"status": status, "finished": records.now()} | _measurements(config, progress)
+    if status == records.COMPLETE:
+        save_atomically({"model": parts.model.state_dict(), "epoch": progress.epoch}, run_dir / records.WEIGHTS)
     records.write_json(run_dir / records.RESULT, result)
-    (run_dir / records.CHECKPOINT).unlink(missing_ok=True)
+    for name in (records.CHECKPOINT, records.STOP):
+        (run_dir / name).unlink(missing_ok=True)
     reporter.finished(result, run_dir)
     return result
 
 
 def record_loss(cfg: DictConfig, run_dir: Path, reason: str, *, study: str | None, trial: int | None) -> None:
-    """Record that the process of a run ended without a word, as when the system kills it for its memory."""
+    """Record that the process of a run ended without a word, as when the system kills it for its memory.
+
+    Raises:
+        RunInUse: If it is still at work.
+    """
     run_dir.mkdir(parents=True, exist_ok=True)
     lost = records.describe_run(require_config(cfg), study=study, trial=trial, started=records.now())
-    lost |= {"status": "failed", "error": reason, "finished": records.now()}
+    lost |= {"status": records.FAILED, "error": reason, "finished": records.now()}
     lost["epochs_run"] = int(records.read_last_metrics(run_dir).get("epoch", 0))
-    records.write_json(run_dir / records.RESULT, lost)
+    try:
+        with FileLock(run_dir / ".lock", timeout=0):
+            records.write_json(run_dir / records.RESULT, lost)
+    except Timeout:
+        raise RunInUse(f"{run_dir}: another process is training this very run") from None
 
 
 def _train(config: Config, run_dir: Path, reporter: EpochReporter, progress: Progress, result: dict[str, Any]) -> Parts:
@@ -110,9 +133,15 @@ def _train(config: Config, run_dir: Path, reporter: EpochReporter, progress: Pro
         for _ in train(parts.model, parts.mode, parts.data, parts.recipe, optimizer, progress):
             records.write_metrics(run_dir, progress.history)
             reporter.epoch(progress.history[-1])
-            every = config.trainer.checkpoint_every
-            if every and progress.epoch % every == 0 and progress.epoch < config.trainer.epochs:
+            if progress.epoch == config.trainer.epochs:
+                break
+            stop, every = records.asked_to_stop(run_dir), config.trainer.checkpoint_every
+            if stop == records.INTERRUPT or (every and progress.epoch % every == 0):
                 save_checkpoint(_checkpoint(result, progress, parts, optimizer), path)
+            if stop == records.INTERRUPT:
+                raise RunInterrupted(f"asked to stop after epoch {progress.epoch}")
+            if stop == records.PRUNE:
+                break
     result["peak_memory_mb"] = _peak_memory_mb(parts.device)
     result["images_per_second"] = len(parts.data.train) * progress.epoch / progress.seconds
     return parts

@@ -29,7 +29,7 @@ def test_a_search_has_a_baseline_and_begins_with_the_published_points(tmp_path: 
     assert baseline.cells == [{"kd_mode": "none", "seed": str(seed)} for seed in range(3)]
     assert (search.key, search.n_trials, search.cells) == ("search", 12, None)
     assert [tuple(point.values()) for point in search.enqueue] == [(8e-4, 5e-4), (4e-4, 5e-3)]
-    assert made.objective == "val_top1"
+    assert made.objectives == ["val_top1"]
 
 
 def test_fixing_one_lambda_searches_the_other(tmp_path: Path) -> None:

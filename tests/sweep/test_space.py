@@ -79,7 +79,7 @@ def test_corners_meet_every_bound_and_choice() -> None:
         "x": FloatDistribution(0.1, 0.2),
         "kd_mode": CategoricalDistribution(["none", "intra", "tfd"]),
     }
-    points = corners(space)
+    points = corners(space, {})
     assert {point["x"] for point in points} == {0.1, 0.2}
     assert [point["kd_mode"] for point in points] == ["none", "intra", "tfd"]
 
@@ -92,7 +92,7 @@ def test_a_trial_keeps_values_that_it_has() -> None:
         "c": CategoricalDistribution("ab"),
     }
     trial = study.ask()
-    first = suggest(trial, space)
+    first = suggest(trial, space, {})
     again = optuna.trial.Trial(study, trial._trial_id)
     assert suggest(again, space) == first
     assert first.keys() == space.keys()

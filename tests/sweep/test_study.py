@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -7,8 +8,10 @@ from optuna.trial import TrialState
 
 from tests.support import compose_config
 from tffd.config import Config, ConfigError, require_config
+from tffd.sweep.lease import Lease
 from tffd.sweep.plan import StudyPlan
-from tffd.sweep.study import ResumableStudy, open_storage
+from tffd.sweep.storage import Storage, open_storage
+from tffd.sweep.study import ResumableStudy
 
 SPACE = {"lambda_intra": FloatDistribution(1e-5, 0.1, log=True)}
 
@@ -27,31 +30,34 @@ def grid(*seeds: int) -> StudyPlan:
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> optuna.storages.BaseStorage:
+def storage(tmp_path: Path) -> Storage:
     return open_storage(None, tmp_path)
 
 
-def run_all(study: ResumableStudy, fail: bool = False) -> list[dict[str, object]]:
+@pytest.fixture
+def lease(tmp_path: Path, storage: Storage) -> Iterator[Lease]:
+    with Lease(tmp_path, optuna.create_study(storage=storage.optuna), timeout=60) as lease:
+        yield lease
+
+
+def run_all(study: ResumableStudy, lease: Lease, fail: bool = False, final: bool = False) -> list[dict[str, object]]:
     """Hand out all trials, and succeed or fail in each; return their values."""
     values = []
-    while (handed_out := study.next_trial()) is not None:
-        trial, point = handed_out
-        values.append(dict(point))
+    while (claim := study.claim(lease)) is not None:
+        values.append(dict(claim.values))
         if fail:
-            study.fail(trial, "broken")
+            study.fail(claim.trial, "broken", final)
         else:
-            study.succeed(trial, 1.0)
+            study.succeed(claim.trial, [1.0])
     return values
 
 
-def test_n_trials_is_a_total_and_a_continued_search_does_not_repeat_itself(
-    storage: optuna.storages.BaseStorage,
-) -> None:
-    first = run_all(ResumableStudy(search(4), config(), storage, "val_top1"))
+def test_n_trials_is_a_total_and_a_continued_search_does_not_repeat_itself(storage: Storage, lease: Lease) -> None:
+    first = run_all(ResumableStudy(search(4), config(), storage), lease)
     assert len(first) == 4
     assert first[0] == {"lambda_intra": 8e-4}
-    assert run_all(ResumableStudy(search(4), config(), storage, "val_top1")) == []
-    more = run_all(ResumableStudy(search(7), config(), storage, "val_top1"))
+    assert run_all(ResumableStudy(search(4), config(), storage), lease) == []
+    more = run_all(ResumableStudy(search(7), config(), storage), lease)
     assert len(more) == 3
     assert len({str(point) for point in first + more}) == 7
 
@@ -60,44 +66,46 @@ def test_a_seeded_search_is_repeatable(tmp_path: Path) -> None:
     runs = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        runs.append(run_all(ResumableStudy(search(5), config(), open_storage(None, tmp_path / name), "val_top1")))
+        study = ResumableStudy(search(5), config(), open_storage(None, tmp_path / name))
+        with Lease(tmp_path / name, study.optuna, timeout=60) as lease:
+            runs.append(run_all(study, lease))
     assert runs[0] == runs[1]
 
 
-def test_a_trial_left_running_goes_on_under_its_number(storage: optuna.storages.BaseStorage) -> None:
-    study = ResumableStudy(search(3), config(), storage, "val_top1")
-    handed_out = study.next_trial()
-    assert handed_out is not None
-    left, values = handed_out
-    again = ResumableStudy(search(3), config(), storage, "val_top1")
-    taken_up = again.next_trial()
+def test_a_trial_left_running_goes_on_under_its_number(storage: Storage, lease: Lease, tmp_path: Path) -> None:
+    study = ResumableStudy(search(3), config(), storage)
+    with Lease(tmp_path, study.optuna, timeout=60) as killed:
+        left = study.claim(killed)
+    assert left is not None
+    again = ResumableStudy(search(3), config(), storage)
+    taken_up = again.claim(lease)
     assert taken_up is not None
-    assert (taken_up[0].number, taken_up[1]) == (left.number, values)
-    again.succeed(taken_up[0], 2.0)
-    assert len(run_all(again)) == 2
+    assert (taken_up.number, taken_up.values) == (left.number, left.values)
+    again.succeed(taken_up.trial, [2.0])
+    assert len(run_all(again, lease)) == 2
     assert [trial.state for trial in again.trials()] == [TrialState.COMPLETE] * 3
 
 
-def test_a_trial_cut_off_before_its_values_were_stored_gets_some(storage: optuna.storages.BaseStorage) -> None:
-    ResumableStudy(search(2), config(), storage, "val_top1")._study.ask()  # the enqueued one, without suggesting
-    points = run_all(ResumableStudy(search(2), config(), storage, "val_top1"))
+def test_a_trial_cut_off_before_its_values_were_stored_gets_some(storage: Storage, lease: Lease) -> None:
+    ResumableStudy(search(2), config(), storage).optuna.ask()  # the enqueued one, without suggesting
+    points = run_all(ResumableStudy(search(2), config(), storage), lease)
     assert points[0] == {"lambda_intra": 8e-4}
     assert len(points) == 2
 
 
-def test_a_grid_grows_and_repeats_only_what_failed(storage: optuna.storages.BaseStorage) -> None:
-    assert run_all(ResumableStudy(grid(0, 1), config(), storage, "val_top1")) == [{"seed": "0"}, {"seed": "1"}]
-    assert run_all(ResumableStudy(grid(0, 1, 2), config(), storage, "val_top1"), fail=True) == [{"seed": "2"}]
-    study = ResumableStudy(grid(0, 1, 2), config(), storage, "val_top1")
+def test_a_grid_grows_and_repeats_only_what_failed(storage: Storage, lease: Lease) -> None:
+    assert run_all(ResumableStudy(grid(0, 1), config(), storage), lease) == [{"seed": "0"}, {"seed": "1"}]
+    assert run_all(ResumableStudy(grid(0, 1, 2), config(), storage), lease, fail=True) == [{"seed": "2"}]
+    study = ResumableStudy(grid(0, 1, 2), config(), storage)
     assert study.counts() == {TrialState.COMPLETE: 2, TrialState.PRUNED: 0, TrialState.FAIL: 1}
-    assert run_all(study) == [{"seed": "2"}]
+    assert run_all(study, lease) == [{"seed": "2"}]
     assert study.counts() == {TrialState.COMPLETE: 3, TrialState.PRUNED: 0, TrialState.FAIL: 0}
-    assert run_all(ResumableStudy(grid(0, 1, 2), config(), storage, "val_top1")) == []
+    assert run_all(ResumableStudy(grid(0, 1, 2), config(), storage), lease) == []
 
 
-def test_a_failure_keeps_its_reason(storage: optuna.storages.BaseStorage) -> None:
-    study = ResumableStudy(grid(0), config(), storage, "val_top1")
-    run_all(study, fail=True)
+def test_a_failure_keeps_its_reason(storage: Storage, lease: Lease) -> None:
+    study = ResumableStudy(grid(0), config(), storage)
+    run_all(study, lease, fail=True)
     (trial,) = study.trials(TrialState.FAIL)
     assert trial.user_attrs["error"] == "broken"
 
@@ -113,68 +121,66 @@ def test_a_failure_keeps_its_reason(storage: optuna.storages.BaseStorage) -> Non
     ],
 )
 def test_other_settings_under_the_same_name_are_refused_with_the_differences(
-    storage: optuna.storages.BaseStorage, overrides: tuple[str, ...], changed: str
+    storage: Storage, overrides: tuple[str, ...], changed: str
 ) -> None:
-    ResumableStudy(search(2), config(), storage, "val_top1")
+    ResumableStudy(search(2), config(), storage)
     with pytest.raises(ConfigError, match=changed):
-        ResumableStudy(search(2), config(*overrides), storage, "val_top1")
+        ResumableStudy(search(2), config(*overrides), storage)
 
 
-def test_another_space_or_objective_is_refused(storage: optuna.storages.BaseStorage) -> None:
-    ResumableStudy(search(2), config(), storage, "val_top1")
+def test_another_space_or_objective_is_refused(storage: Storage, lease: Lease) -> None:
+    ResumableStudy(search(2), config(), storage)
     wider = StudyPlan("search", ("lambda_intra",), 2, space={"lambda_intra": FloatDistribution(1e-6, 1.0, log=True)})
     with pytest.raises(ConfigError, match="space of lambda_intra"):
-        ResumableStudy(wider, config(), storage, "val_top1")
-    with pytest.raises(ConfigError, match="objective: was val_top1, is val_loss"):
-        ResumableStudy(search(2), config(), storage, "val_loss")
+        ResumableStudy(wider, config(), storage)
+    with pytest.raises(ConfigError, match="objective: was val_top1, is val_top5"):
+        ResumableStudy(search(2), config("sweep.objective=val_top5"), storage)
 
 
-def test_what_cannot_change_results_may_change(storage: optuna.storages.BaseStorage) -> None:
-    ResumableStudy(search(2), config(), storage, "val_top1")
-    ResumableStudy(
-        search(5), config("dataset.cache=x", "trainer.checkpoint_every=1", "sweep.n_jobs=3"), storage, "val_top1"
-    )
+def test_what_cannot_change_results_may_change(storage: Storage, lease: Lease) -> None:
+    ResumableStudy(search(2), config(), storage)
+    ResumableStudy(search(5), config("dataset.cache=x", "trainer.checkpoint_every=1", "sweep.n_jobs=3"), storage)
 
 
-def test_of_a_section_in_which_one_key_varies_the_others_may_not_change(storage: optuna.storages.BaseStorage) -> None:
+def test_of_a_section_in_which_one_key_varies_the_others_may_not_change(storage: Storage, lease: Lease) -> None:
     plan = StudyPlan("grid", ("trainer.lr",), 1, cells=[{"trainer.lr": "0.1"}], identities=[{}])
-    ResumableStudy(plan, config(), storage, "val_top1")
-    ResumableStudy(plan, config("trainer.lr=0.3"), storage, "val_top1")
+    ResumableStudy(plan, config(), storage)
+    ResumableStudy(plan, config("trainer.lr=0.3"), storage)
     with pytest.raises(ConfigError, match="trainer.epochs: was 30, is 31"):
-        ResumableStudy(plan, config("trainer.epochs=31"), storage, "val_top1")
+        ResumableStudy(plan, config("trainer.epochs=31"), storage)
 
 
-def test_a_cell_under_other_lambdas_is_refused(storage: optuna.storages.BaseStorage) -> None:
+def test_a_cell_under_other_lambdas_is_refused(storage: Storage, lease: Lease) -> None:
     def plan(intra: float) -> StudyPlan:
         identities = [{"hash": f"tfd {intra}", "lambda_intra": str(intra)}, {"hash": "none", "lambda_intra": "0.0"}]
         cells = [{"kd_mode": "tfd"}, {"kd_mode": "none"}]
         return StudyPlan("grid", ("kd_mode",), 2, cells=cells, identities=identities)
 
-    run_all(ResumableStudy(plan(0.1), config(), storage, "val_top1"))
+    run_all(ResumableStudy(plan(0.1), config(), storage), lease)
     with pytest.raises(ConfigError, match="lambda_intra: was 0.1, is 0.2"):
-        ResumableStudy(plan(0.2), config(), storage, "val_top1")
+        ResumableStudy(plan(0.2), config(), storage)
 
 
-def test_a_grid_over_picture_trees_does_not_read_the_one_that_is_replaced(storage: optuna.storages.BaseStorage) -> None:
+def test_a_grid_over_picture_trees_does_not_read_the_one_that_is_replaced(storage: Storage, lease: Lease) -> None:
     plan = StudyPlan("grid", ("dataset.root",), 1, cells=[{"dataset.root": "here"}], identities=[{"hash": "here"}])
     absent = config("dataset=image_folder", "dataset.root=/nowhere")
-    assert run_all(ResumableStudy(plan, absent, storage, "val_top1")) == [{"dataset.root": "here"}]
+    assert run_all(ResumableStudy(plan, absent, storage), lease) == [{"dataset.root": "here"}]
 
 
-def test_a_fixed_lambda_may_not_change_during_a_search(storage: optuna.storages.BaseStorage) -> None:
+def test_a_fixed_lambda_may_not_change_during_a_search(storage: Storage, lease: Lease) -> None:
     plan = StudyPlan("search", ("lambda_intra",), 2, space=dict(SPACE))
-    ResumableStudy(plan, config("lambda_inter=0.1"), storage, "val_top1")
+    ResumableStudy(plan, config("lambda_inter=0.1"), storage)
     with pytest.raises(ConfigError, match="lambda_inter: was 0.1, is 0.2"):
-        ResumableStudy(plan, config("lambda_inter=0.2"), storage, "val_top1")
+        ResumableStudy(plan, config("lambda_inter=0.2"), storage)
 
 
-def test_cells_that_a_smaller_grid_leaves_out_are_not_run(storage: optuna.storages.BaseStorage) -> None:
-    first = ResumableStudy(grid(0, 1, 2), config(), storage, "val_top1")
-    handed_out = first.next_trial()
-    assert handed_out is not None
-    first.succeed(handed_out[0], 1.0)
-    assert run_all(ResumableStudy(grid(0, 1), config(), storage, "val_top1")) == [{"seed": "1"}]
-    assert run_all(ResumableStudy(grid(0, 1, 2), config(), storage, "val_top1")) == [{"seed": "2"}]
+def test_cells_that_a_smaller_grid_leaves_out_are_not_run(storage: Storage, lease: Lease) -> None:
+    first = ResumableStudy(grid(0, 1, 2), config(), storage)
+    claim = first.claim(lease)
+    assert claim is not None
+    first.succeed(claim.trial, [1.0])
+    assert run_all(ResumableStudy(grid(0, 1), config(), storage), lease) == [{"seed": "1"}]
+    assert run_all(ResumableStudy(grid(0, 1, 2), config(), storage), lease) == [{"seed": "2"}]
 
 
 def test_a_damaged_database_is_named(tmp_path: Path) -> None:
@@ -185,15 +191,12 @@ def test_a_damaged_database_is_named(tmp_path: Path) -> None:
         open_storage("nonsense", tmp_path)
 
 
-def test_best_goes_by_the_direction(storage: optuna.storages.BaseStorage) -> None:
-    study = ResumableStudy(
-        search(3), config("sweep.objective=val_loss", "sweep.direction=minimize"), storage, "val_loss"
-    )
-    assert study.best() is None
+def test_best_goes_by_the_direction(storage: Storage, lease: Lease) -> None:
+    study = ResumableStudy(search(3), config("sweep.objective=val_loss", "sweep.direction=minimize"), storage)
+    assert study.best() == []
     for value in (2.0, 1.0, 3.0):
-        handed_out = study.next_trial()
-        assert handed_out is not None
-        study.succeed(handed_out[0], value)
-    best = study.best()
-    assert best is not None
+        claim = study.claim(lease)
+        assert claim is not None
+        study.succeed(claim.trial, [value])
+    (best,) = study.best()
     assert best.number == 1

@@ -3,10 +3,11 @@
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console, Group
@@ -19,6 +20,7 @@ from tffd.sweep.plan import SweepPlan
 from tffd.sweep.space import Value
 from tffd.sweep.study import ResumableStudy
 
+_REFRESH_SECONDS = 0.5
 _ROWS = 12  # of the live table: running trials and the last ones that ended
 
 
@@ -27,6 +29,9 @@ class TrialLine:
     """One trial as it is shown.
 
     Attributes:
+        run_dir: Of the run that is at work.
+        epochs: Of one run.
+        runs: How many it has, one a seed.
         outcome: Empty while it runs.
     """
 
@@ -35,6 +40,7 @@ class TrialLine:
     values: Mapping[str, Value]
     run_dir: Path
     epochs: int
+    runs: int = 1
     outcome: str = ""
 
     def label(self) -> str:
@@ -62,18 +68,14 @@ class SweepDisplay:
         console: Console | None = None,
     ) -> None:
         self._plan, self._studies, self._directory, self._command = plan, studies, directory, command
+        self._objectives = plan.objectives
         self._console = console or Console(file=sys.stdout, markup=False, emoji=False, highlight=False, soft_wrap=True)
         self._lines: list[TrialLine] = []
         self._total = sum(study.n_trials for study in plan.studies)
-        # A grid's failed trials are about to be repeated.
-        self._done = sum(
-            number
-            for study in studies
-            for state, number in study.counts().items()
-            if study.plan.cells is None or state is not TrialState.FAIL
-        )
-        self._done_before, self._started = self._done, time.monotonic()
+        self._done = self._done_before = self._count_done()
+        self._started = time.monotonic()
         self._live: Live | None = None
+        self._next_refresh = 0.0
 
     def __enter__(self) -> "SweepDisplay":
         earlier = f", {self._done} of them done before" if self._done else ""
@@ -90,24 +92,51 @@ class SweepDisplay:
             self._live.stop()
         if kind is KeyboardInterrupt:
             self._console.print(
-                f"Interrupted with {self._done} of {self._total} trials done. Go on with: {self._command}"
+                f"Interrupted with {self._count_done()} of {self._total} trials done. Go on with: {self._command}"
             )
 
     def started(self, line: TrialLine) -> None:
         """Show a trial that begins or goes on."""
         self._lines.append(line)
 
-    def completed(self, line: TrialLine, value: float, seconds: float) -> None:
-        """Show a trial that ended with a value."""
-        self._end(line, f"{self._plan.objective} {value:.2f}", f"{seconds:.1f} s")
+    def completed(self, line: TrialLine, values: Sequence[float], seconds: float) -> None:
+        """Show a trial that ended with its values."""
+        named = zip(self._objectives, values, strict=True)
+        self._end(line, "  ".join(f"{objective} {value:.2f}" for objective, value in named), f"{seconds:.1f} s")
+
+    def pruned(self, line: TrialLine, epochs_run: int) -> None:
+        """Show a trial that was given up."""
+        self._end(line, "pruned", f"after {epochs_run} of {line.epochs * line.runs} epochs")
 
     def failed(self, line: TrialLine, reason: str) -> None:
         """Show a trial that failed."""
         self._end(line, "FAILED", reason.splitlines()[0])
 
+    def lost(self, line: TrialLine, reason: str) -> None:
+        """Show that a trial goes on, whose process was killed."""
+        self._print(f"{line.label()}: {reason}; it goes on from its checkpoint")
+
+    def retried(self, line: TrialLine, reason: str, attempt: int, attempts: int) -> None:
+        """Show that a trial that failed is tried again."""
+        self._print(f"{line.label()}: {reason.splitlines()[0]}; tried again ({attempt} of {attempts})")
+
+    def interrupted(self, running: int) -> None:
+        """Tell that the sweep ends as soon as what runs has reached the end of an epoch."""
+        if running:
+            self._print(f"Interrupted: {running} trials write a checkpoint after this epoch; Ctrl-C again ends at once")
+
+    def gave_up(self, failed: int, total: int) -> None:
+        """Tell that the sweep ends because too many trials failed."""
+        limit = self._plan.config.sweep.max_failure_rate
+        self._print(
+            f"Stopping: {failed} of {total} trials failed, more than sweep.max_failure_rate={limit:g} allows. See the "
+            "reasons above; with another rate the same command goes on"
+        )
+
     def refresh(self) -> None:
         """Bring the live table up to date from what the trials write."""
-        if self._live is not None:
+        if self._live is not None and time.monotonic() > self._next_refresh:
+            self._next_refresh = time.monotonic() + _REFRESH_SECONDS
             self._live.update(Group(self._table(), Text(self._status())))
 
     def summarise(self) -> None:
@@ -116,56 +145,74 @@ class SweepDisplay:
         for study in self._studies:
             self._console.print(_count(study))
         search = next((study for study in self._studies if study.plan.cells is None), None)
-        if search is not None and (best := search.best()) is not None:
-            self._compare(best, next((study for study in self._studies if study.plan.key == "baseline"), None))
+        best = search.best() if search is not None else []
+        if best and len(self._objectives) > 1:
+            self._show_front(best)
+        elif best:
+            baseline = next((study for study in self._studies if study.plan.key == "baseline"), None)
+            self._compare(best[0], baseline)
         self._console.print(f"Results:  {self._directory}")
         self._console.print(f"Table:    python -m analysis table {self._directory}")
+        if best:
+            self._console.print(f"Best:     python -m analysis best {self._directory}")
+
+    def _show_front(self, front: list[FrozenTrial]) -> None:
+        self._console.print(f"Pareto front of {' and '.join(self._objectives)}:")
+        for trial in sorted(front, key=lambda trial: trial.values):
+            numbers = "  ".join(f"{value:10.2f}" for value in trial.values)
+            self._console.print(f"{numbers}  search/{trial.number:04d}  {_point(trial.params)}")
 
     def _compare(self, best: FrozenTrial, baseline: ResumableStudy | None) -> None:
-        objective, seeds = self._plan.objective, f"seed {self._plan.config.seed}"
-        values = "  ".join(f"{key}={_short(value)}" for key, value in best.params.items())
-        rows = [("best trial", f"{best.values[0]:.2f}", f"search/{best.number:04d}  {values}  (1 run, {seeds})")]
+        objective, sweep = self._objectives[0], self._plan.config.sweep
+        runs = f"mean of seeds {sweep.seeds}" if sweep.seeds else f"1 run, seed {self._plan.config.seed}"
+        rows = [("best trial", f"{best.values[0]:.2f}", f"search/{best.number:04d}  {_point(best.params)}  ({runs})")]
         if baseline is not None and (numbers := [t.values[0] for t in baseline.trials(TrialState.COMPLETE)]):
             spread = f" +- {statistics.stdev(numbers):.2f}" if len(numbers) > 1 else ""
-            cells = f"{' '.join(f'{key}={text}' for key, text in (self._plan.config.sweep.baseline or {}).items())}"
+            varied = {key: ",".join(dict.fromkeys(cell[key] for cell in baseline.plan.cells or [])) for key in
+                      baseline.plan.keys}  # fmt: skip
+            cells = " ".join(f"{key}={text}" for key, text in varied.items())
             rows.append(("baseline", f"{statistics.mean(numbers):.2f}{spread}", f"{cells}  (n={len(numbers)})"))
         width = max(len(number) for _, number, _ in rows)
         for name, number, origin in rows:
             self._console.print(f"{name:<10}  {objective} {number:<{width}}  {origin}")
         self._console.print(
-            "The best of many single runs was picked for its score, which flatters it: repeat it on fresh seeds before "
-            "you believe the difference."
+            "The best of many trials was picked for its score, which flatters it: repeat it on fresh seeds before you "
+            "believe the difference."
         )
 
     def _end(self, line: TrialLine, outcome: str, detail: str) -> None:
         line.outcome = f"{outcome}  {detail}"
-        self._done += 1
+        self._done = self._count_done()
         if self._live is None:
-            values = "  ".join(f"{key}={_short(value)}" for key, value in line.values.items())
-            self._console.print(f"[{self._done}/{self._total}] {line.label()}  {values}  {line.outcome}")
+            self._print(f"[{self._done}/{self._total}] {line.label()}  {_point(line.values)}  {line.outcome}")
+
+    def _count_done(self) -> int:
+        """Trials that ended, here or in commands that share the study; a grid's failed ones may yet be repeated."""
+        return sum(sum(study.counts().values()) for study in self._studies)
+
+    def _print(self, text: str) -> None:
+        (self._live.console if self._live is not None else self._console).print(text)
 
     def _table(self) -> Table:
         keys = list(dict.fromkeys(key for line in self._lines for key in line.values))
         table = Table(box=None, pad_edge=False)
-        for heading in ("trial", *keys, "epoch", self._plan.objective, "outcome"):
+        for heading in ("trial", *keys, "epoch", self._objectives[0], "outcome"):
             table.add_column(heading, no_wrap=True)
         for line in self._lines[-_ROWS:]:
             values = [_short(line.values[key]) if key in line.values else "" for key in keys]
             row = {} if line.outcome else read_last_metrics(line.run_dir)
             epoch = f"{row.get('epoch', 0)}/{line.epochs}" if not line.outcome else ""
-            metric = row.get(self._plan.objective)
+            metric = row.get(self._objectives[0])
             table.add_row(
                 line.label(), *values, epoch, f"{float(metric):.2f}" if metric else "", line.outcome or "running"
             )
         return table
 
     def _status(self) -> str:
-        searches = [study for study in self._studies if study.plan.cells is None]
-        best = [f"best {trial.values[0]:.2f}" for study in searches if (trial := study.best())]
         done_now = self._done - self._done_before
         elapsed = time.monotonic() - self._started
-        left = f"{elapsed / done_now * (self._total - self._done):.0f} s left" if done_now else ""
-        return "  ".join([f"{self._done}/{self._total} done", *best, left])
+        left = f"  {elapsed / done_now * (self._total - self._done):.0f} s left" if done_now else ""
+        return f"{self._done}/{self._total} done{left}"
 
 
 def _count(study: ResumableStudy) -> str:
@@ -177,3 +224,7 @@ def _count(study: ResumableStudy) -> str:
 
 def _short(value: Value) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _point(values: Mapping[str, Any]) -> str:
+    return "  ".join(f"{key}={_short(value)}" for key, value in values.items())

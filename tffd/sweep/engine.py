@@ -1,43 +1,26 @@
-"""The sweep engine: hands each trial to a process of its own as soon as one is free, and records what becomes of it."""
+"""A sweep command: what it will do, where that is kept, and how the config of each run comes about."""
 
-import multiprocessing
-import os
-from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock, Timeout
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
-from optuna.trial import Trial
-from pebble import ProcessExpired, ProcessPool
 
 from tffd.app import STUDY_VARIABLE, TRIAL_VARIABLE, multirun_command
-from tffd.config import Config, ConfigError
-from tffd.records import read_result, write_json
-from tffd.sweep.display import SweepDisplay, TrialLine
-from tffd.sweep.plan import SweepPlan, make_plan
-from tffd.sweep.space import Value, trial_overrides
-from tffd.sweep.study import ResumableStudy, open_storage
-from tffd.sweep.worker import run_in_worker
-from tffd.trial import record_loss
-
-# The last two are imported late, by the first optimiser and the first split: two seconds each of every fresh process.
-_PRELOADED = ["tffd.sweep.worker", "tffd.trial", "torch._dynamo", "sklearn.model_selection"]
-_MOST_JOBS = 8  # unless sweep.n_jobs asks for more: each needs about a gigabyte
-_POLL_SECONDS = 0.5  # how often the table of trials is brought up to date
-
-
-@dataclass
-class _Running:
-    study: ResumableStudy
-    trial: Trial
-    line: TrialLine
-    slot: int
-    config: DictConfig
+from tffd.config import require_config
+from tffd.records import hash_config, write_json
+from tffd.sweep.display import SweepDisplay
+from tffd.sweep.executors import Executor, cuda_devices, make_executor
+from tffd.sweep.lease import Lease
+from tffd.sweep.plan import Compose, SweepPlan, make_plan
+from tffd.sweep.scheduler import Scheduler
+from tffd.sweep.space import trial_overrides
+from tffd.sweep.storage import open_storage, without_password
+from tffd.sweep.study import Claim, ResumableStudy
+from tffd.sweep.worker import Job
 
 
 class Engine:
@@ -65,122 +48,50 @@ class Engine:
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         plan = make_plan(self._arguments, self._base, self._compose)
-        directory = Path(plan.config.results_dir) / plan.config.name
-        if plan.config.sweep.storage is not None:
-            open_storage(plan.config.sweep.storage, directory)  # a wrong address is refused before anything is made
-        directory.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(directory / ".lock", timeout=0):
-                return self._run_locked(plan, directory)
-        except Timeout:
-            raise ConfigError([f"name={plan.config.name}: another sweep is at work in {directory}"]) from None
+        sweep = plan.config.sweep
+        executor = make_executor(self._base, plan.config)
+        if sweep.dry_run:
+            from tffd.sweep.estimate import estimate
 
-    def _run_locked(self, plan: SweepPlan, directory: Path) -> int:
-        storage = open_storage(plan.config.sweep.storage, directory)
-        studies = [ResumableStudy(study, plan.config, storage, plan.objective) for study in plan.studies]
+            estimate(plan, self._compose, executor.slots, executor.threads)
+            return 0
+        directory = Path(plan.config.results_dir) / plan.config.name
+        if sweep.storage not in (None, "journal"):
+            open_storage(sweep.storage, directory)  # a wrong address is refused before anything is made
+        directory.mkdir(parents=True, exist_ok=True)
+        storage = open_storage(sweep.storage, directory)
+        studies = [ResumableStudy(study, plan.config, storage) for study in plan.studies]
         write_json(directory / "sweep.json", self._description(plan))
-        display = SweepDisplay(plan, studies, directory, self.command())
-        with display:
-            failed = self._run_trials(plan, studies, directory, display)
+        with (
+            Lease(directory, studies[0].optuna, sweep.heartbeat_timeout) as lease,
+            SweepDisplay(plan, studies, directory, self.command()) as display,
+        ):
+            jobs = _Jobs(self._context, plan, executor, lease, self._compose)
+            failed = Scheduler(sweep, studies, executor, lease, jobs.make, display).run()
         display.summarise()
         return failed
 
-    def _run_trials(
-        self, plan: SweepPlan, studies: list[ResumableStudy], directory: Path, display: SweepDisplay
-    ) -> int:
-        failed = 0
-        jobs = _number_of_jobs(plan.config)
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(_PRELOADED)
-        running: dict[Future[dict[str, Any]], _Running] = {}
-        queue = list(studies)
-        pool = ProcessPool(max_workers=jobs, max_tasks=1, context=context)
-        try:
-            while True:
-                while queue and len(running) < jobs:
-                    started = self._start_next(queue[0], plan, directory, pool, running, display)
-                    if not started:
-                        queue.pop(0)
-                if not running:
-                    return failed
-                ended, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    failed += not self._record(running.pop(future), future, plan, display)
-                display.refresh()
-        finally:
-            pool.stop()
-            pool.join()
-
-    def _start_next(
-        self,
-        study: ResumableStudy,
-        plan: SweepPlan,
-        directory: Path,
-        pool: ProcessPool,
-        running: dict[Future[dict[str, Any]], _Running],
-        display: SweepDisplay,
-    ) -> bool:
-        handed_out = study.next_trial()
-        if handed_out is None:
-            return False
-        trial, values = handed_out
-        slot = min(set(range(len(running) + 1)) - {other.slot for other in running.values()})
-        config = self._job_config(study, trial, values, plan, _place(slot, plan.config))
-        run_dir = directory / study.plan.key / f"{trial.number:04d}"
-        parts = (self._context.config_loader, self._context.execution_whitelist)
-        future: Future[dict[str, Any]] = pool.schedule(run_in_worker, args=(config, run_dir, parts))
-        line = TrialLine(study.plan.key, trial.number, values, run_dir, epochs=config.trainer.epochs)
-        running[future] = _Running(study, trial, line, slot, config)
-        display.started(line)
-        return True
-
-    def _record(self, ended: _Running, future: Future[dict[str, Any]], plan: SweepPlan, display: SweepDisplay) -> bool:
-        """Record how a trial ended; tell whether it succeeded."""
-        line, reason = ended.line, f"{plan.objective} is not a finite number"
-        try:
-            result = future.result()
-        except ProcessExpired as error:
-            result = read_result(line.run_dir) or {"status": "lost"}
-            reason = f"the process of this trial ended with exit code {error.exitcode}"
-            if result["status"] != "complete":  # it may have been ended after its last word
-                record_loss(ended.config, line.run_dir, reason, study=line.study, trial=line.number)
-        except Exception as error:  # anything that a trial may raise
-            result, reason = {}, f"{type(error).__name__}: {error}"
-        value = result.get(plan.objective)
-        if value is None and ended.study.plan.cells is not None:
-            value = result.get("test_top1")
-        if value is None:
-            ended.study.fail(ended.trial, reason)
-            display.failed(line, reason)
-            return False
-        ended.study.succeed(ended.trial, value)
-        display.completed(line, value, result["train_seconds"])
-        return True
-
-    def _job_config(
-        self, study: ResumableStudy, trial: Trial, values: Mapping[str, Value], plan: SweepPlan, place: dict[str, str]
-    ) -> DictConfig:
-        config = self._compose(trial_overrides(plan.fixed, values))
-        with open_dict(config):
-            config.hydra.job.id = f"{study.plan.key}-{trial.number}"
-            config.hydra.job.num = trial.number
-            config.hydra.sweep.dir = str(Path(plan.config.results_dir) / plan.config.name)
-            config.hydra.sweep.subdir = f"{study.plan.key}/{trial.number:04d}"
-            config.hydra.job.env_set |= {STUDY_VARIABLE: study.plan.key, TRIAL_VARIABLE: str(trial.number)} | place
-            if config.threads is None:
-                config.threads = max(1, _cores() // _number_of_jobs(plan.config))
-        return config
+    def command(self) -> str:
+        """The command that starts this sweep, and continues it."""
+        address = self._base.sweep.storage
+        return multirun_command(self._base).replace(str(address), without_password(address))
 
     def _compose(self, overrides: list[str]) -> DictConfig:
         config: DictConfig = self._context.config_loader.load_sweep_config(self._base, overrides)
         return config
 
     def _description(self, plan: SweepPlan) -> dict[str, Any]:
-        """What was planned, for `python -m analysis` to tell what is missing."""
+        """What was planned, for `python -m analysis` to tell what is missing and how the best is trained again."""
+        sweep = plan.config.sweep
         return {
             "name": plan.config.name,
-            "objective": plan.objective,
-            "direction": plan.config.sweep.direction,
+            "objective": sweep.objectives[0],
+            "direction": sweep.directions[0],
+            "objectives": sweep.objectives,
+            "directions": sweep.directions,
+            "seeds": sweep.seeds,
+            "space": sweep.space,
+            "fixed": [override for override in plan.fixed if not override.lstrip("+").startswith("sweep")],
             "command": self.command(),
             "studies": [
                 {
@@ -193,35 +104,45 @@ class Engine:
             ],
         }
 
-    def command(self) -> str:
-        """The command that starts this sweep, and continues it."""
-        return multirun_command(self._base)
 
+@dataclass(frozen=True)
+class _Jobs:
+    """Composes the runs of a plan."""
 
-def _number_of_jobs(config: Config) -> int:
-    """sweep.n_jobs; null means one a CUDA device, or else one a CPU core.
+    context: HydraContext
+    plan: SweepPlan
+    executor: Executor
+    lease: Lease
+    compose: Compose
 
-    On a CPU, processes of one thread each finish more trials than threads would, and give the same bits on machines
-    with other numbers of cores.
-    """
-    if config.sweep.n_jobs is not None:
-        return config.sweep.n_jobs
-    import torch
+    def make(self, study: ResumableStudy, claim: Claim, seed: int | None, slot: int) -> Job:
+        """Compose one run: of a trial, with a seed of its own or the config's, in one of the executor's slots."""
+        base, key = self.plan.config, study.plan.key
+        # What only concerns the sweep is left out, for it may hold a password.
+        fixed = [override for override in self.plan.fixed if not override.lstrip("+").startswith("sweep.storage")]
+        seeds = [] if seed is None else [f"seed={seed}"]
+        config = self.compose([*trial_overrides(fixed, claim.values), *seeds])
+        subdir = f"{key}/{claim.number:04d}" + ("" if seed is None else f"/seed{seed}")
+        with open_dict(config):
+            config.hydra.job.id = subdir.replace("/", "-")
+            config.hydra.job.num = claim.number
+            config.hydra.sweep.dir = str(Path(base.results_dir) / base.name)
+            config.hydra.sweep.subdir = subdir
+            config.hydra.job.env_set |= {STUDY_VARIABLE: key, TRIAL_VARIABLE: str(claim.number)} | self._place(slot)
+            config.sweep.storage = None
+            if config.threads is None:
+                config.threads = self.executor.threads
+        return Job(
+            config=config,
+            config_hash=hash_config(require_config(config)).run,
+            run_dir=Path(config.hydra.sweep.dir) / subdir,
+            context_parts=(self.context.config_loader, self.context.execution_whitelist),
+            study=key,
+            number=claim.number,
+            lease=self.lease.path if self.executor.on_this_machine else None,
+        )
 
-    cuda = torch.cuda.device_count() if config.device != "cpu" else 0
-    return cuda or min(_cores(), _MOST_JOBS)
-
-
-def _place(slot: int, config: Config) -> dict[str, str]:
-    """Environment that pins the worker in a slot to one of the CUDA devices that this process may use."""
-    import torch
-
-    if config.device == "cpu" or not torch.cuda.is_available():
-        return {}
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
-    devices = allowed.split(",")
-    return {"CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]}
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    def _place(self, slot: int) -> dict[str, str]:
+        """Environment that pins the run in a slot to one of this machine's CUDA devices."""
+        devices = cuda_devices(self.plan.config) if self.executor.on_this_machine else []
+        return {"CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]} if devices else {}

@@ -4,25 +4,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import optuna
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution
+from optuna.pruners import NopPruner
 
-from tffd.app import TRUSTED_TARGETS
 from tffd.checks import check_config, find_faults
 from tffd.config import Config, ConfigError, SweepSection, read_config
-from tffd.records import VALIDATION_OBJECTIVES, hash_config
+from tffd.records import COST_OBJECTIVES, VALIDATION_OBJECTIVES, hash_config
+from tffd.sweep.samplers import EvenGrid, make_pruner, make_sampler, require_fit
 from tffd.sweep.space import (
     Arguments,
     Cell,
+    Conditions,
     as_overrides,
     contains,
     corners,
     merge,
     parse_distribution,
     parse_grid,
+    require_conditions,
+    settle,
     sort_arguments,
     trial_overrides,
 )
@@ -41,6 +43,7 @@ class StudyPlan:
         n_trials: Total number of trials, those of earlier commands included.
         cells: Every trial of a grid; None for a search.
         space: Of a search.
+        when: Its dimensions that apply only for some choices of others.
         enqueue: Points that a search tries first; Optuna chooses the dimensions that they leave open.
         identities: Of a grid's cells, what may not change when one is run again.
     """
@@ -50,6 +53,7 @@ class StudyPlan:
     n_trials: int
     cells: list[Cell] | None = None
     space: dict[str, BaseDistribution] = field(default_factory=dict)
+    when: Conditions = field(default_factory=dict)
     enqueue: list[dict[str, Any]] = field(default_factory=list)
     identities: list[dict[str, str]] = field(default_factory=list)
 
@@ -62,14 +66,14 @@ class SweepPlan:
         config: The base config, without what varies.
         fixed: Overrides that hold for every trial.
         studies: In the order in which they run.
-        objective: The field of result.json that is each trial's value; in a grid, whose trials may read the test set,
-            the test accuracy stands in where nothing was held out.
+        objectives: The fields of result.json that are each trial's values; in a grid, whose trials may read the test
+            set, the test accuracy stands in where nothing was held out.
     """
 
     config: Config
     fixed: list[str]
     studies: list[StudyPlan]
-    objective: str
+    objectives: list[str]
 
 
 def make_plan(arguments: Sequence[str], base: DictConfig, compose: Compose) -> SweepPlan:
@@ -86,38 +90,25 @@ def make_plan(arguments: Sequence[str], base: DictConfig, compose: Compose) -> S
     config = reading.config
     try:
         studies = _studies(config, sorted_arguments)
-        make_sampler(config, earlier=0)
     except (ValueError, TypeError, InstantiationException) as error:
         raise ConfigError([*faults, str(error).strip().splitlines()[0], *find_faults(base)]) from error
     studies = [_checked(study, sorted_arguments.fixed, compose, faults) for study in studies]
     if faults:
         raise ConfigError(dict.fromkeys(faults))
-    return SweepPlan(config, sorted_arguments.fixed, studies, config.sweep.objective)
-
-
-def make_sampler(config: Config, earlier: int) -> optuna.samplers.BaseSampler:
-    """Build a search's sampler.
-
-    Args:
-        earlier: Number of trials so far; a seed moves on with it, lest a continued search repeat itself.
-    """
-    if config.sweep.sampler is None:
-        return optuna.samplers.TPESampler(seed=earlier)
-    arguments = config.sweep.sampler.arguments()
-    if (seed := arguments.get("seed")) is not None:
-        if not isinstance(seed, int):
-            raise ValueError(f"sweep.sampler.seed={seed}: needs a whole number, or null for another search every time")
-        arguments["seed"] = seed + earlier
-    sampler: optuna.samplers.BaseSampler = instantiate(arguments, _execution_whitelist_=TRUSTED_TARGETS)
-    return sampler
+    return SweepPlan(config, sorted_arguments.fixed, studies, config.sweep.objectives)
 
 
 def objective_faults(sweep: SweepSection) -> list[str]:
-    """Say why trials may not be judged by the objective that was asked for."""
-    if sweep.objective in VALIDATION_OBJECTIVES:
-        return []
-    reason = "is a test metric, and no choice may see the test set" if "test" in sweep.objective else "is no objective"
-    return [f"sweep.objective={sweep.objective}: {reason}; use one of {', '.join(VALIDATION_OBJECTIVES)}"]
+    """Say why trials may not be judged by the objectives that were asked for."""
+    faults = []
+    for objective in sweep.objectives:
+        if objective not in (*VALIDATION_OBJECTIVES, *COST_OBJECTIVES):
+            test = "is a test metric, and no choice may see the test set"
+            reason = test if "test" in objective else "is no objective"
+            faults.append(f"sweep.objective={objective}: {reason}; use one of {', '.join(VALIDATION_OBJECTIVES)}")
+    if not faults and not set(sweep.objectives) & set(VALIDATION_OBJECTIVES):
+        faults.append(f"sweep.objective={sweep.objective}: would choose the cheapest trial, however bad; add val_top1")
+    return faults
 
 
 def _studies(config: Config, arguments: Arguments) -> list[StudyPlan]:
@@ -131,16 +122,43 @@ def _studies(config: Config, arguments: Arguments) -> list[StudyPlan]:
             "such as seed=0,1,2"
         )
     if not sweep.space:
+        _require_fit_for_grid(sweep)
         return [_grid("grid", dimensions)]
+    search = _search(sweep, dimensions, arguments)
+    if not sweep.baseline:
+        return [search]
+    # Each trial is compared with the baseline seed by seed.
+    seeds = {"seed": ",".join(map(str, sweep.seeds))} if sweep.seeds else {}
+    return [_grid("baseline", sweep.baseline | seeds), search]
+
+
+def _search(sweep: SweepSection, dimensions: dict[str, str], arguments: Arguments) -> StudyPlan:
     if "seed" in dimensions:
         raise ValueError(
-            f"seed={dimensions['seed']}: a search over seeds would choose luck. Fix one, such as seed=1, or compare "
-            "seeds with ablation=terms"
+            f"seed={dimensions['seed']}: a search over seeds would choose luck. Fix one, such as seed=1, average over "
+            "some with sweep.seeds=[1,2,3], or compare seeds with ablation=terms"
         )
+    if idle := sweep.when.keys() - sweep.space.keys() - dimensions.keys():
+        raise ValueError(f"sweep.when.{sorted(idle)[0]}: this search has no such dimension")
+    dimensions, when = settle(dimensions, sweep.when, arguments)
     space = {key: parse_distribution(key, text) for key, text in dimensions.items()}
+    require_conditions(space, when)
     known = [_known_point(point, space, sweep.space) for point in sweep.enqueue]
-    search = StudyPlan("search", tuple(space), sweep.n_trials, space=space, enqueue=[point for point in known if point])
-    return [_grid("baseline", sweep.baseline), search] if sweep.baseline else [search]
+    known = [point for point in known if point]
+    sampler = make_sampler(sweep)
+    if isinstance(sampler, EvenGrid):
+        known = sampler.points_of(space)
+        if sweep.n_trials != len(known):
+            raise ValueError(f"sweep.n_trials={sweep.n_trials}: this grid has {len(known)} points; set that number")
+    require_fit(sweep, sampler, make_pruner(sweep), space, when)
+    return StudyPlan("search", tuple(space), sweep.n_trials, space=space, when=when, enqueue=known)
+
+
+def _require_fit_for_grid(sweep: SweepSection) -> None:
+    if sweep.seeds:
+        raise ValueError(f"sweep.seeds={sweep.seeds}: is for searches; a grid lists them, such as seed=1,2,3")
+    if not isinstance(make_pruner(sweep), NopPruner):
+        raise ValueError("sweep/pruner: a grid runs every cell to its end; leave the pruner out")
 
 
 def _known_point(
@@ -164,7 +182,7 @@ def _checked(study: StudyPlan, fixed: list[str], compose: Compose, faults: list[
 
     Faults are added to the list, each with a point where it shows.
     """
-    points = study.cells if study.cells is not None else [*corners(study.space), *study.enqueue]
+    points = study.cells if study.cells is not None else [*corners(study.space, study.when), *study.enqueue]
     configs = []
     for point in points:
         where = f"  [in {' '.join(as_overrides(point))}]"

@@ -12,6 +12,8 @@ from optuna.trial import Trial
 
 Cell = dict[str, str]
 Value = str | int | float | bool | None
+Conditions = Mapping[str, Mapping[str, Sequence[str]]]
+"""Dimension to {other dimension: values of it for which the first is searched}."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,50 @@ def merge(configured: Mapping[str, str], arguments: Arguments) -> dict[str, str]
     """Join the dimensions of a config and of the command line, which wins; a value fixed there ends a dimension."""
     fixed = {_key(override) for override in arguments.fixed}
     return {key: text for key, text in configured.items() if key not in fixed} | arguments.varied
+
+
+def settle(
+    dimensions: Mapping[str, str], when: Conditions, arguments: Arguments
+) -> tuple[dict[str, str], dict[str, dict[str, Sequence[str]]]]:
+    """Drop what a value fixed on the command line decides: conditions that it meets, dimensions whose it does not.
+
+    Returns:
+        The dimensions, those with a condition last, and the conditions that are left.
+    """
+    fixed = {_key(override): override.split("=", 1)[1] for override in arguments.fixed if "=" in override}
+    free, conditional, open_conditions = {}, {}, {}
+    for key, text in dimensions.items():
+        condition = when.get(key, {})
+        if any(other in fixed and fixed[other] not in allowed for other, allowed in condition.items()):
+            continue
+        left = {other: allowed for other, allowed in condition.items() if other not in fixed}
+        if left:
+            conditional[key], open_conditions[key] = text, left
+        else:
+            free[key] = text
+    return free | conditional, open_conditions
+
+
+def require_conditions(space: Mapping[str, BaseDistribution], when: Conditions) -> None:
+    """Check that conditions ask for choices that are there.
+
+    Raises:
+        ValueError: If not.
+    """
+    for key, condition in when.items():
+        for other, allowed in condition.items():
+            distribution = space.get(other)
+            if not isinstance(distribution, CategoricalDistribution) or other in when:
+                raise ValueError(
+                    f"sweep.when.{key}: {other} is no unconditional choice of this search; add it to sweep.space, such "
+                    f'as {other}: "{",".join(allowed)}"'
+                )
+            unknown = set(allowed) - set(map(str, distribution.choices))
+            if unknown:
+                raise ValueError(
+                    f"sweep.when.{key}.{other}={sorted(unknown)[0]}: is none of its choices, "
+                    f"{', '.join(map(str, distribution.choices))}"
+                )
 
 
 def parse_distribution(key: str, text: str) -> BaseDistribution:
@@ -96,10 +142,16 @@ def parse_grid(dimensions: Mapping[str, str]) -> list[Cell]:
     return [dict(cell) for cell in itertools.product(*columns)]
 
 
-def suggest(trial: Trial, space: Mapping[str, BaseDistribution]) -> dict[str, Value]:
-    """Ask a trial for a value of every dimension; values that it already has are kept."""
+def suggest(trial: Trial, space: Mapping[str, BaseDistribution], when: Conditions) -> dict[str, Value]:
+    """Ask a trial for a value of every dimension that applies; values that it already has are kept.
+
+    Args:
+        when: Dimensions that apply only for some values of others, which come before them in the space.
+    """
     values: dict[str, Value] = {}
     for key, distribution in space.items():
+        if not applies(key, values, when):
+            continue
         match distribution:
             case FloatDistribution(low=low, high=high, log=log, step=step):
                 values[key] = trial.suggest_float(key, low, high, step=step, log=log)
@@ -110,8 +162,16 @@ def suggest(trial: Trial, space: Mapping[str, BaseDistribution]) -> dict[str, Va
     return values
 
 
-def corners(space: Mapping[str, BaseDistribution]) -> list[dict[str, Value]]:
-    """Return points that meet both bounds, or every choice, of each dimension once."""
+def applies(key: str, values: Mapping[str, Value], when: Conditions) -> bool:
+    """Tell whether a dimension is searched at a point; one without a condition always is."""
+    return all(str(values.get(other)) in allowed for other, allowed in when.get(key, {}).items())
+
+
+def corners(space: Mapping[str, BaseDistribution], when: Conditions) -> list[dict[str, Value]]:
+    """Return points that meet both bounds, or every choice, of each dimension once.
+
+    Each choice on which other dimensions depend meets all of theirs.
+    """
     columns: dict[str, list[Any]] = {}
     for key, distribution in space.items():
         match distribution:
@@ -119,8 +179,14 @@ def corners(space: Mapping[str, BaseDistribution]) -> list[dict[str, Value]]:
                 columns[key] = [low, high]
             case CategoricalDistribution(choices=choices):
                 columns[key] = list(choices)
-    longest = max(map(len, columns.values()))
-    return [{key: values[min(i, len(values) - 1)] for key, values in columns.items()} for i in range(longest)]
+    deciding = list(dict.fromkeys(other for condition in when.values() for other in condition))
+    points = []
+    for choice in itertools.product(*(columns[key] for key in deciding)):
+        decided = columns | {key: [value] for key, value in zip(deciding, choice, strict=True)}
+        for i in range(max(map(len, decided.values()))):
+            point = {key: values[min(i, len(values) - 1)] for key, values in decided.items()}
+            points.append({key: value for key, value in point.items() if applies(key, point, when)})
+    return points
 
 
 def trial_overrides(fixed: Sequence[str], values: Mapping[str, Value]) -> list[str]:

@@ -1,126 +1,194 @@
-"""Optuna studies that can be left and taken up again: how one is opened, and what is still to do in it."""
+"""Optuna studies that can be left, taken up again and shared: what is still to do in one, and what became of it."""
 
-from collections import deque
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
 from tffd.build import build_source
 from tffd.config import Config, ConfigError
-from tffd.sweep.plan import StudyPlan, make_sampler
+from tffd.sweep.lease import Lease
+from tffd.sweep.plan import StudyPlan
+from tffd.sweep.samplers import make_pruner, make_sampler
 from tffd.sweep.space import Cell, Value, suggest
+from tffd.sweep.storage import Storage
+
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 _IDENTITY = "tffd"
 """User attribute of a study: what may not change while it grows."""
 
-ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-
 _CELL = "cell"
 """User attribute of a grid's trial: its place in the grid."""
 
+_OWNER = "owner"
+"""User attribute of a trial: the sweep command that runs it."""
+
+_FINAL = "final"
+"""User attribute of a failed trial: that the same would happen again."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A trial that this command is to run.
+
+    Attributes:
+        number: In its study.
+        values: Of what varies.
+        trial: Optuna's handle.
+    """
+
+    number: int
+    values: Mapping[str, Value]
+    trial: Trial
+
 
 class ResumableStudy:
-    """One study of a plan in its storage.
-
-    Trials that an interrupted sweep left RUNNING are handed out again under their numbers before new ones are made;
-    their directories hold the checkpoints.
+    """One study of a plan in its storage, which several commands may share.
 
     Args:
         plan: What the study consists of.
         config: The sweep's base config.
-        storage: Optuna storage.
-        objective: The metric that its values are.
+        storage: Where it is kept.
     Raises:
         ConfigError: If the storage holds a study of that name with another space, base config or objective.
     """
 
-    def __init__(self, plan: StudyPlan, config: Config, storage: optuna.storages.BaseStorage, objective: str) -> None:
+    def __init__(self, plan: StudyPlan, config: Config, storage: Storage) -> None:
         self.plan = plan
         self.name = f"{config.name}.{plan.key}"
-        self._study = optuna.create_study(
-            study_name=self.name, storage=storage, direction=config.sweep.direction, load_if_exists=True
-        )
-        earlier = self._study.get_trials(deepcopy=False)
-        self._require_same(_identity(plan, config, objective), earlier)
-        if plan.cells is None:
-            self._study.sampler = make_sampler(config, len(earlier))
-        self._left_running = deque(trial for trial in earlier if trial.state is TrialState.RUNNING)
-        self._enqueue_known(earlier)
+        self._config, self._lock = config, storage.lock
+        with self._lock:
+            self.optuna = optuna.create_study(
+                study_name=self.name,
+                storage=storage.optuna,
+                directions=config.sweep.directions,
+                pruner=make_pruner(config.sweep) if plan.cells is None else optuna.pruners.NopPruner(),
+                load_if_exists=True,
+            )
+            earlier = self.trials()
+            self._require_same(_identity(plan, config), earlier)
+            self._put_in_line(earlier)
 
-    def next_trial(self) -> tuple[Trial, Mapping[str, Value]] | None:
-        """Return a trial to run and its values, or None when all have been handed out."""
-        while self._left_running or self._remaining() > 0:
-            if self._left_running:
-                left = self._left_running.popleft()
-                trial = Trial(self._study, left._trial_id)  # Optuna's way to take up a trial by its id
-            else:
-                trial = self._study.ask()
-            if self.plan.cells is None:
-                return trial, suggest(trial, self.plan.space)
-            if _cell(trial) in self.plan.cells:
-                return trial, _cell(trial)
-            self.fail(trial, "a later command left this cell out")
-        return None
+    def claim(self, lease: Lease) -> Claim | None:
+        """Take a trial to run: one that a dead command left, under its number, or else the next.
 
-    def succeed(self, trial: Trial, value: float) -> None:
-        """Record a trial's value."""
-        self._study.tell(trial, value)
+        Returns:
+            None when all have been handed out.
+        """
+        with self._lock:
+            while True:
+                trials = self.trials()
+                left = next((trial for trial in trials if _is_left(trial, lease)), None)
+                if left is None and not self._remaining(trials):
+                    return None
+                waiting = next((trial for trial in trials if trial.state is TrialState.WAITING), None)
+                number = left.number if left else waiting.number if waiting else len(trials)
+                self.optuna.sampler = make_sampler(self._config.sweep, number)
+                # Trial(study, id) is Optuna's way to take up a trial that was asked for before.
+                trial = Trial(self.optuna, left._trial_id) if left else self.optuna.ask()
+                if self.plan.cells is not None and _cell(trial) not in self.plan.cells:
+                    self.fail(trial, "a later command left this cell out")
+                    continue
+                trial.set_user_attr(_OWNER, lease.token)
+                if self.plan.cells is not None:
+                    return Claim(trial.number, _cell(trial), trial)
+                return Claim(trial.number, suggest(trial, self.plan.space, self.plan.when), trial)
 
-    def fail(self, trial: Trial, reason: str) -> None:
-        """Record that a trial failed, and why."""
+    def is_open(self) -> bool:
+        """Tell whether trials are to be handed out, or at work, here or elsewhere."""
+        trials = self.trials()
+        return bool(self._remaining(trials)) or any(trial.state is TrialState.RUNNING for trial in trials)
+
+    def report(self, trial: Trial, value: float, step: int) -> bool:
+        """Record a value on the way, and tell whether the pruner gives the trial up."""
+        trial.report(value, step)
+        return trial.should_prune()
+
+    def prunes(self) -> bool:
+        """Tell whether trials of this study may be given up early."""
+        return not isinstance(self.optuna.pruner, optuna.pruners.NopPruner)
+
+    def intermediate_values(self, trial: Trial) -> dict[int, float]:
+        """Return what has been reported of a trial, also by an earlier command: step to value."""
+        return self.trials()[trial.number].intermediate_values
+
+    def succeed(self, trial: Trial, values: Sequence[float]) -> None:
+        """Record a trial's values."""
+        self._end(trial, list(values), TrialState.COMPLETE)
+
+    def prune(self, trial: Trial, epochs_run: int) -> None:
+        """Record that a trial was given up; the last value that it reported is its value."""
+        trial.set_user_attr("epochs_run", epochs_run)
+        self._end(trial, None, TrialState.PRUNED)
+
+    def fail(self, trial: Trial, reason: str, final: bool = False) -> None:
+        """Record that a trial failed, and why.
+
+        Args:
+            final: Whether the same would happen again.
+        """
         trial.set_user_attr("error", reason)
-        self._study.tell(trial, state=TrialState.FAIL)
+        trial.set_user_attr(_FINAL, final)
+        self._end(trial, None, TrialState.FAIL)
+
+    def count_attempt(self, trial: Trial, reason: str) -> int:
+        """Record that a trial is about to be tried again, and return how often it has been."""
+        attempts = [*trial.user_attrs.get("failed_attempts", []), reason]
+        trial.set_user_attr("failed_attempts", attempts)
+        return len(attempts)
+
+    def attempts(self, trial: Trial) -> int:
+        """How often a trial has failed and been tried again."""
+        return len(trial.user_attrs.get("failed_attempts", []))
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """Return the trials in any of the states (all by default), in the order of their numbers."""
-        return self._study.get_trials(deepcopy=False, states=states or None)
+        return self.optuna.get_trials(deepcopy=False, states=states or None)
 
     def counts(self) -> dict[TrialState, int]:
         """Count the trials that ended, by state; of a grid, the planned cells, each by the best that became of it."""
+        ended = self.trials(*ENDED)
         if self.plan.cells is None:
-            return {state: len(self.trials(state)) for state in ENDED}
+            return {state: sum(trial.state is state for trial in ended) for state in ENDED}
         became: dict[str, TrialState] = {}
         for state in reversed(ENDED):
-            for trial in self.trials(state):
-                became[str(_cell(trial))] = state
+            became |= {str(_cell(trial)): state for trial in ended if trial.state is state}
         outcomes = [became.get(str(cell)) for cell in self.plan.cells]
         return {state: outcomes.count(state) for state in ENDED}
 
-    def best(self) -> FrozenTrial | None:
-        """Return the best complete trial."""
-        complete = self.trials(TrialState.COMPLETE)
-        if not complete:
-            return None
-        pick = max if self._study.direction is optuna.study.StudyDirection.MAXIMIZE else min
-        return pick(complete, key=lambda trial: trial.values[0])
+    def best(self) -> list[FrozenTrial]:
+        """Return the best complete trial, or with several objectives the Pareto front; empty if none is complete."""
+        if not any(trial.state is TrialState.COMPLETE for trial in self.trials()):
+            return []
+        return self.optuna.best_trials
 
-    def _remaining(self) -> int:
-        if self.plan.cells is not None:
-            return len(self.trials(TrialState.WAITING))
-        handed_out = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-        return self.plan.n_trials - len(self.trials(*handed_out))
+    def _end(self, trial: Trial, values: list[float] | None, state: TrialState) -> None:
+        # A command that was taken for dead may find its trial ended by the one that took it up: that one counts.
+        self.optuna.tell(trial, values, state=state, skip_if_finished=True)
 
-    def _enqueue_known(self, earlier: list[FrozenTrial]) -> None:
-        """Put in line a grid's cells that have no trial, or failed ones only; or what a new search begins with."""
+    def _remaining(self, trials: list[FrozenTrial]) -> int:
+        waiting = sum(trial.state is TrialState.WAITING for trial in trials)
+        return waiting if self.plan.cells is not None else self.plan.n_trials - (len(trials) - waiting)
+
+    def _put_in_line(self, earlier: list[FrozenTrial]) -> None:
+        """Put in line a search's known points, and a grid's cells that have no trial, or none that may yet succeed."""
         if self.plan.cells is None:
-            if not earlier:
-                for point in self.plan.enqueue:
-                    self._study.enqueue_trial(point)
+            for point in self.plan.enqueue:
+                self.optuna.enqueue_trial(point, skip_if_exists=True)
             return
-        present = [_cell(trial) for trial in earlier if trial.state is not TrialState.FAIL]
+        present = [_cell(trial) for trial in earlier if trial.state is not TrialState.FAIL or _is_final(trial)]
         for cell, identity in zip(self.plan.cells, self.plan.identities, strict=True):
             if cell not in present:
                 # As attributes, not parameters: Optuna fixes the choices of a parameter for good, but grids grow.
-                self._study.enqueue_trial({}, user_attrs={_CELL: cell, _IDENTITY: identity})
+                self.optuna.enqueue_trial({}, user_attrs={_CELL: cell, _IDENTITY: identity})
 
     def _require_same(self, identity: dict[str, str], earlier: list[FrozenTrial]) -> None:
-        before: dict[str, str] | None = self._study.user_attrs.get(_IDENTITY)
+        before: dict[str, str] | None = self.optuna.user_attrs.get(_IDENTITY)
         if before is None:
-            self._study.set_user_attr(_IDENTITY, identity)
+            self.optuna.set_user_attr(_IDENTITY, identity)
         changes = _changes(before or identity, identity)
         now = {str(cell): known for cell, known in zip(self.plan.cells or [], self.plan.identities, strict=True)}
         for trial in earlier if self.plan.cells is not None and not changes else []:
@@ -132,24 +200,7 @@ class ResumableStudy:
             )
 
 
-def open_storage(url: str | None, directory: Path) -> optuna.storages.BaseStorage:
-    """Open the storage of a sweep: a database address, or study.db in its directory.
-
-    Raises:
-        ConfigError: If there is no such database, or the file is damaged.
-    """
-    address = url or f"sqlite:///{directory / 'study.db'}"
-    try:
-        return optuna.storages.RDBStorage(address)
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(
-            [f"the study's storage {address} cannot be opened ({reason}); move a damaged file away, or name another "
-             "database with sweep.storage=..."]
-        ) from error  # fmt: skip
-
-
-def _identity(plan: StudyPlan, config: Config, objective: str) -> dict[str, str]:
+def _identity(plan: StudyPlan, config: Config) -> dict[str, str]:
     """What a study's trials share. A grid may grow new cells, a search may not move its bounds."""
     settings: dict[str, Any] = {
         section: getattr(config, section).model_dump(by_alias=True)
@@ -162,11 +213,13 @@ def _identity(plan: StudyPlan, config: Config, objective: str) -> dict[str, str]
     if plan.cells is None:
         settings |= {"lambda_intra": config.lambda_intra, "lambda_inter": config.lambda_inter}
         settings |= {f"space of {key}": repr(distribution) for key, distribution in plan.space.items()}
+        settings |= {f"condition of {key}": condition for key, condition in plan.when.items()}
+        settings["seeds"] = config.sweep.seeds
     # Of no consequence, or, as the kd_mode's weights, named above or in the identities of a grid's cells.
     idle = ("dataset.root.", "dataset.cache.", "trainer.checkpoint_every.", "kd_mode.lambda_")
     varied = tuple(f"{key}." for key in plan.keys)
     shared = {key: value for key, value in _flatten(settings).items() if not f"{key}.".startswith((*idle, *varied))}
-    return shared | {"objective": objective, "direction": config.sweep.direction}
+    return shared | {"objective": str(config.sweep.objective), "direction": str(config.sweep.direction)}
 
 
 def _changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
@@ -187,3 +240,15 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
 def _cell(trial: Trial | FrozenTrial) -> Cell:
     cell: Cell = trial.user_attrs[_CELL]
     return cell
+
+
+def _is_final(trial: FrozenTrial) -> bool:
+    return bool(trial.user_attrs.get(_FINAL))
+
+
+def _is_left(trial: FrozenTrial, lease: Lease) -> bool:
+    """Tell whether a trial is at work for a command that no longer lives, or was cut off before it had one."""
+    if trial.state is not TrialState.RUNNING:
+        return False
+    owner = trial.user_attrs.get(_OWNER)
+    return owner is None or not lease.is_alive(owner)

@@ -1,9 +1,11 @@
-"""What happens in the process of one trial."""
+"""What happens in the process of one run of a sweep."""
 
 import os
+import signal
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,57 +17,94 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from tffd.app import register_resolvers, run_from_hydra
+from tffd.records import read_result
+from tffd.sweep.lease import is_locked
+from tffd.trial import RunInterrupted, RunInUse, record_loss
 
 LOG = "run.log"
 
 
-def run_in_worker(sweep_config: DictConfig, run_dir: Path, context_parts: tuple[Any, Any]) -> dict[str, Any]:
-    """Run one Hydra job, as a launcher would, with all output in the run directory's log.
+@dataclass(frozen=True)
+class Job:
+    """One run of a trial, on its way to the process that trains it.
 
-    Args:
-        sweep_config: Composed config with Hydra's node.
+    Attributes:
+        config: Composed config with Hydra's node.
         run_dir: Where hydra.sweep.dir and hydra.sweep.subdir lead to.
         context_parts: Hydra's config loader and execution whitelist.
-    Returns:
-        The content of result.json.
+        config_hash: Of the config.
+        study, number: Which trial this is.
+        lease: The sweep's lock file, for processes on its machine, which end when it does; None for cluster jobs.
     """
-    _end_with_the_sweep()
-    run_dir.mkdir(parents=True, exist_ok=True)
-    log = os.open(run_dir / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    config: DictConfig
+    config_hash: str
+    run_dir: Path
+    context_parts: tuple[Any, Any]
+    study: str
+    number: int
+    lease: Path | None
+
+
+def run_in_worker(job: Job) -> None:
+    """Run one Hydra job, as a launcher would, with all output in the run directory's log.
+
+    Its outcome is what it leaves in result.json: nothing, if it was interrupted and is to go on.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the sweep decides
+    if job.lease is not None:
+        _end_with_the_sweep(job.lease)
+    job.run_dir.mkdir(parents=True, exist_ok=True)
+    log = os.open(job.run_dir / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (1, 2):  # by descriptor, so that what C libraries print is caught too
         os.dup2(log, stream)
     os.close(log)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream, though typed TextIO
 
+    try:
+        _run(job)
+    except (RunInterrupted, RunInUse) as stopped:
+        print(stopped, flush=True)
+    except Exception as error:  # whatever it was, the sweep reads it in the record
+        print(f"{type(error).__name__}: {error}", flush=True)
+        if not _has_record(job.run_dir):
+            reason = f"{type(error).__name__}: {error}"
+            record_loss(job.config, job.run_dir, reason, study=job.study, trial=job.number)
+
+
+def _run(job: Job) -> None:
     setup_globals()
     register_resolvers()
-    config_loader, whitelist = context_parts
+    config_loader, whitelist = job.context_parts
     context = HydraContext(config_loader=config_loader, callbacks=Callbacks(), execution_whitelist=whitelist)
-    outcome: dict[str, Any] = {}
 
-    def task(cfg: DictConfig) -> Any:
-        outcome.update(run_from_hydra(cfg, Console(file=sys.stdout, force_terminal=False, width=120)))
-        return outcome.get(cfg.sweep.objective)
+    def task(cfg: DictConfig) -> None:
+        run_from_hydra(cfg, Console(file=sys.stdout, force_terminal=False, width=120))
 
-    job: JobReturn = run_job(
+    outcome: JobReturn = run_job(
         task_function=task,
-        config=sweep_config,
+        config=job.config,
         job_dir_key="hydra.sweep.dir",
         job_subdir_key="hydra.sweep.subdir",
         hydra_context=context,
         configure_logging=False,
     )
-    _ = job.return_value  # raises what the task raised
+    _ = outcome.return_value  # raises what the task raised
     HydraConfig.instance().cfg = None
-    return outcome
 
 
-def _end_with_the_sweep() -> None:
-    """Let this process end when the sweep does, however that ends: its fork server goes with it, our parent."""
-    parent = os.getppid()
+def _has_record(run_dir: Path) -> bool:
+    try:
+        return read_result(run_dir) is not None
+    except ValueError:
+        return False  # a damaged one; it is replaced by one that says so
+
+
+def _end_with_the_sweep(lease: Path) -> None:
+    """Let this process end when the sweep does, however that ends."""
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while is_locked(lease):
             time.sleep(0.5)
         os._exit(1)
 

@@ -64,11 +64,12 @@ class EpochReporter:
 
     def finished(self, result: dict[str, Any], run_dir: Path) -> None:
         """Report the end of a run by its result.json."""
-        self._print(f"{_outcome(result)} in {result['train_seconds']:.1f} s. Record: {run_dir}")
+        early = "Pruned: " if result["status"] == "pruned" else ""
+        self._print(f"{early}{_outcome(result)} in {result['train_seconds']:.1f} s. Record: {run_dir}")
 
     def already_complete(self, result: dict[str, Any], run_dir: Path) -> None:
         """Report a run that had ended before."""
-        self._print(f"Already complete: {_outcome(result)}. Record: {run_dir}")
+        self._print(f"Already {result['status']}: {_outcome(result)}. Record: {run_dir}")
 
     def _print(self, line: str) -> None:
         """Print as it is: in rich's markup a directory called [best] would vanish, and long lines be broken."""

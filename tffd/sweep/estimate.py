@@ -1,0 +1,133 @@
+"""What a sweep would cost, from a few real steps of each of its distinct networks; nothing is trained or written."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+
+from tffd.build import build_parts
+from tffd.config import Config, require_config
+from tffd.data import Data, Pictures
+from tffd.sweep.plan import Compose, StudyPlan, SweepPlan
+from tffd.sweep.space import Value, corners, trial_overrides
+from tffd.training.loop import Progress, evaluate, make_optimizer, train
+
+_STEPS = 6  # timed, after as many to warm up
+_EVALUATED = 2000  # pictures at most
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """What one run of a kind takes.
+
+    Attributes:
+        name: Network, data set and kd_mode.
+        step: Seconds of one training step.
+        epoch: Seconds of an epoch, its evaluation included.
+        epochs: Of a run.
+    """
+
+    name: str
+    step: float
+    epoch: float
+    epochs: int
+
+    @property
+    def seconds(self) -> float:
+        """Of a run."""
+        return self.epoch * self.epochs
+
+
+def measure_run(config: Config, threads: int) -> RunCost:
+    """Time a few real steps and a part of the evaluation, and extend them to a run."""
+    torch.set_num_threads(config.threads or threads)
+    parts = build_parts(config)
+    batch, data = config.trainer.batch_size, parts.data
+    few = replace(data, train=_first(data.train, _STEPS * batch), val=None, test=None)
+    steps = -(-len(few.train) // batch)
+    recipe = replace(parts.recipe, epochs=2, test_every_epoch=False)
+    optimizer = make_optimizer(parts.model, recipe)
+    progress = Progress(epoch=0, history=[], seconds=0.0)
+    seconds = [progress.seconds for progress in train(parts.model, parts.mode, few, recipe, optimizer, progress)]
+    step = (seconds[1] - seconds[0]) / steps
+    epoch = step * -(-len(data.train) // batch)
+    name = f"{config.model.name} on {config.dataset.name}, {config.kd_mode.name}, batch {batch}, {parts.device.type}"
+    return RunCost(name, step, epoch + _evaluation_seconds(parts.model, data, recipe.bf16), config.trainer.epochs)
+
+
+def estimate(plan: SweepPlan, compose: Compose, slots: int, threads: int, console: Console | None = None) -> float:
+    """Print what each study and the whole sweep would take.
+
+    Args:
+        slots: Runs at a time.
+        threads: CPU threads of each.
+    Returns:
+        Device-hours in all: hours that runs keep a device busy, however many there are.
+    """
+    console = console or Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+    console.print(f"{plan.config.name}: a dry run; nothing is trained or written")
+    measured: dict[str, RunCost] = {}
+    total = runs_in_all = 0.0
+    for study in plan.studies:
+        seeds = len(plan.config.sweep.seeds or [0]) if study.cells is None else 1
+        costs = [_cost(config, threads, measured) for config in _configs(study, plan, compose)]
+        runs = study.n_trials * seeds
+        # The trials of a search are taken to spread evenly over what it varies.
+        total += runs * sum(cost.seconds for cost in costs) / len(costs)
+        runs_in_all += runs
+        epochs = "/".join(map(str, sorted({cost.epochs for cost in costs})))
+        console.print(f"{study.key}: {study.n_trials} trials x {_counted(seeds, 'seed')} x {epochs} epochs")
+    for cost in measured.values():
+        console.print(f"  {cost.name}: {1000 * cost.step:.1f} ms a step, {_duration(cost.epoch)} an epoch")
+    console.print(
+        f"in all {runs_in_all:.0f} runs, at most {total / 3600:.2g} device-hours: "
+        f"about {_duration(total / slots)} with {slots} at a time"
+    )
+    return total / 3600
+
+
+def _configs(study: StudyPlan, plan: SweepPlan, compose: Compose) -> list[DictConfig]:
+    points: Sequence[dict[str, Value]] = study.cells or corners(study.space, study.when)  # type: ignore[assignment]
+    return [compose(trial_overrides(plan.fixed, point)) for point in points]
+
+
+def _cost(cfg: DictConfig, threads: int, measured: dict[str, RunCost]) -> RunCost:
+    """The cost of a config's run, measured once for all that differ in numbers that cost no time."""
+    config = require_config(cfg)
+    kind = json.dumps([
+        config.model.arguments(), config.dataset.name, config.dataset.root, config.dataset.train_size,
+        config.kd_mode.name, config.protocol.name, config.trainer.batch_size, config.trainer.precision,
+        config.trainer.compile, config.device,
+    ])  # fmt: skip
+    if kind not in measured:
+        measured[kind] = measure_run(config, threads)
+    return replace(measured[kind], epochs=config.trainer.epochs)
+
+
+def _evaluation_seconds(model: torch.nn.Module, data: Data, bf16: bool) -> float:
+    if data.val is None:
+        return 0.0  # the test set is read once
+    some = _first(data.val, _EVALUATED)
+    started = time.perf_counter()
+    evaluate(model, some, "val", bf16)["val_loss"].item()
+    return (time.perf_counter() - started) * len(data.val) / len(some)
+
+
+def _first(pictures: Pictures, count: int) -> Pictures:
+    return Pictures(pictures.images[:count], pictures.labels[:count], pictures.mean, pictures.std)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

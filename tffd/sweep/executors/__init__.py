@@ -1,0 +1,6 @@
+"""Where the runs of a sweep are trained: in processes of this machine, or as jobs of a cluster."""
+
+from tffd.sweep.executors.base import Executor, Handle
+from tffd.sweep.executors.choose import cuda_devices, make_executor
+
+__all__ = ["Executor", "Handle", "cuda_devices", "make_executor"]

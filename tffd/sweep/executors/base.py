@@ -1,0 +1,41 @@
+"""What the engine asks of the place where runs are trained."""
+
+from typing import Protocol
+
+from tffd.sweep.worker import Job
+
+
+class Handle(Protocol):
+    """One run that was started."""
+
+    def has_ended(self) -> bool:
+        """Tell whether its process is gone; what became of the run is in its directory."""
+
+    def reason(self) -> str:
+        """Say how the process of an ended run ended, for runs that left no record."""
+
+    def seconds(self) -> float:
+        """How long it has been at work; waiting in a queue does not count."""
+
+    def stop(self) -> None:
+        """End it at once."""
+
+
+class Executor(Protocol):
+    """A place where runs are trained.
+
+    Attributes:
+        slots: How many runs at a time.
+        threads: CPU threads for each, where the config leaves them open.
+        on_this_machine: Whether runs share its GPUs, and end when the sweep does.
+    """
+
+    slots: int
+    threads: int
+    on_this_machine: bool
+
+    def start(self, job: Job) -> Handle:
+        """Start a run; it may have to wait for its turn."""
+
+    def close(self) -> None:
+        """End what is still at work, at once."""

@@ -1,0 +1,72 @@
+"""From Hydra's launcher, as chosen on the command line, to the executor that does its work trial by trial."""
+
+import os
+
+from omegaconf import DictConfig, OmegaConf
+
+from tffd.config import Config, ConfigError
+from tffd.sweep.executors.base import Executor
+from tffd.sweep.executors.local import LocalExecutor
+from tffd.sweep.executors.loky import LokyExecutor
+from tffd.sweep.executors.submitit import SubmititExecutor
+
+_MOST_JOBS = 8  # unless sweep.n_jobs asks for more: each needs about a gigabyte
+
+
+def make_executor(base: DictConfig, config: Config) -> Executor:
+    """Build the executor that `hydra/launcher` asks for.
+
+    Hydra's launchers take a batch and wait for all of it; ours share their settings, and take a run at a time.
+
+    Raises:
+        ConfigError: If it is none that we know, or one of its settings does not go with runs taken one at a time.
+    """
+    launcher = OmegaConf.to_container(base.hydra.launcher, resolve=True)
+    assert isinstance(launcher, dict)
+    settings = {str(key): value for key, value in launcher.items() if key != "_target_"}
+    match str(launcher["_target_"]).rpartition(".")[2]:
+        case "BasicLauncher":
+            slots = local_slots(config)
+            return LocalExecutor(slots, max(1, cores() // slots))
+        case "JoblibLauncher":
+            return LokyExecutor(config.sweep.n_jobs, settings, cores())
+        case "LocalLauncher":
+            slots = local_slots(config)
+            threads = settings["cpus_per_task"] or max(1, cores() // slots)
+            return SubmititExecutor("local", slots, threads, settings, config.sweep.heartbeat_timeout)
+        case "SlurmLauncher":
+            slots = config.sweep.n_jobs or settings["array_parallelism"]
+            threads = settings["cpus_per_task"] or 1
+            return SubmititExecutor("slurm", slots, threads, settings, config.sweep.heartbeat_timeout)
+    raise ConfigError(
+        [
+            f"hydra/launcher: {launcher['_target_']} is not one that a sweep can use; there are basic, joblib, "
+            "submitit_local and submitit_slurm (or choose a stock sweeper with hydra/sweeper=basic)"
+        ]
+    )
+
+
+def local_slots(config: Config) -> int:
+    """sweep.n_jobs; null means `trials_per_device` for each CUDA device, or else one for each CPU core.
+
+    On a CPU, processes of one thread each finish more trials than threads would, and give the same bits on machines
+    with other numbers of cores.
+    """
+    if config.sweep.n_jobs is not None:
+        return config.sweep.n_jobs
+    return len(cuda_devices(config)) * config.sweep.trials_per_device or min(cores(), _MOST_JOBS)
+
+
+def cuda_devices(config: Config) -> list[str]:
+    """The CUDA devices that this process may use and the config asks for, as CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    if config.device == "cpu" or not torch.cuda.is_available():
+        return []
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
+    return allowed.split(",")
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,97 @@
+"""Signs of life of the sweep commands that share a study, so that what a dead one left is taken up, and only that."""
+
+import itertools
+import os
+import secrets
+import socket
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.exceptions import StorageInternalError
+
+_BEATS_PER_TIMEOUT = 8
+_ATTRIBUTE = "tffd:beat:"
+
+
+class Lease:
+    """The sign of life of one sweep command.
+
+    Commands on the same machine see each other's file locks, which the system frees at once when a process dies. Others
+    see a counter in the study that a living command moves on; no clocks are compared, only whether it still moves.
+
+    Args:
+        directory: Of the sweep.
+        study: That carries the counter.
+        timeout: Seconds without a new count after which a command elsewhere is taken for dead.
+    """
+
+    def __init__(self, directory: Path, study: optuna.Study, timeout: float) -> None:
+        self._folder = directory / ".commands"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        status = self._folder.stat()
+        # Containers may share a name but hardly a file system: the folder's identity goes with it.
+        self._place = f"{socket.gethostname()}:{status.st_dev}-{status.st_ino}"
+        self.token = f"{self._place}:{os.getpid()}-{secrets.token_hex(4)}"
+        self._lock = FileLock(self.path)
+        self._study, self._timeout = study, timeout
+        self._seen: dict[str, tuple[object, float]] = {}
+        self._ended = threading.Event()
+        self._beating = threading.Thread(target=self._beat, daemon=True)
+
+    @property
+    def path(self) -> Path:
+        """The file that is locked as long as this command lives."""
+        return self._path(self.token)
+
+    def __enter__(self) -> "Lease":
+        self._lock.acquire()
+        self._beating.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._beating.join()
+        self.path.unlink(missing_ok=True)
+        self._lock.release()
+
+    def is_alive(self, token: str) -> bool:
+        """Tell whether the command of a token is at work, as far as one can know."""
+        if token == self.token:
+            return True
+        if token.rpartition(":")[0] == self._place:
+            return is_locked(self._path(token))
+        count = self._study._storage.get_study_system_attrs(self._study._study_id).get(_ATTRIBUTE + token)
+        before, since = self._seen.get(token, (None, 0.0))
+        if count != before or token not in self._seen:
+            self._seen[token] = (count, time.monotonic())
+            return True
+        return time.monotonic() - since < self._timeout
+
+    def _path(self, token: str) -> Path:
+        return self._folder / token.rpartition(":")[2]
+
+    def _beat(self) -> None:
+        for count in itertools.count():
+            with suppress(StorageInternalError):  # a busy or unreachable database: the next beat may come through
+                self._study._storage.set_study_system_attr(self._study._study_id, _ATTRIBUTE + self.token, count)
+            if self._ended.wait(self._timeout / _BEATS_PER_TIMEOUT):
+                return
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether a living process of this machine holds a lock file; one that nobody holds is removed."""
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            path.unlink(missing_ok=True)
+            return False
+    except Timeout:
+        return True

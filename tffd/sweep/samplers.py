@@ -1,0 +1,124 @@
+"""How a search chooses its points, and when it gives one up: Optuna's samplers and pruners from their config groups."""
+
+import itertools
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from hydra.utils import instantiate
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner, NopPruner, WilcoxonPruner
+from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
+
+from tffd.app import TRUSTED_TARGETS
+from tffd.config import SweepSection
+from tffd.sweep.space import Conditions
+
+Point = dict[str, Any]
+
+
+def make_sampler(sweep: SweepSection, number: int = 0) -> BaseSampler:
+    """Build a search's sampler for one of its trials.
+
+    Args:
+        number: Of the trial. A seed moves on with it, so that neither a continued search nor two commands that share
+            one repeat themselves, and an interrupted search asks for the same points as one that was not.
+    """
+    if sweep.sampler is None:
+        return TPESampler(seed=number)
+    arguments = sweep.sampler.arguments()
+    if (seed := arguments.get("seed")) is not None:
+        if not isinstance(seed, int):
+            raise ValueError(f"sweep.sampler.seed={seed}: needs a whole number, or null for another search every time")
+        if not sweep.sampler.target.endswith("QMCSampler"):  # which counts its points, and scrambles all by one seed
+            arguments["seed"] = seed + number
+    sampler: BaseSampler = _make(arguments)
+    return sampler
+
+
+def make_pruner(sweep: SweepSection) -> BasePruner:
+    """Build a search's pruner."""
+    if sweep.pruner is None:
+        return NopPruner()
+    pruner: BasePruner = _make(sweep.pruner.arguments())
+    return pruner
+
+
+def auto_pruner(seeds: Sequence[int] | None, objective: str | Sequence[str]) -> BasePruner:
+    """Nothing is pruned, but trials of several seeds by Wilcoxon's signed-rank test against the best trial.
+
+    k seeds that are all worse give p = 0.5 ** k, so a threshold of 0.1 takes four. With fewer seeds it is raised to
+    what all seeds but the last can reach: being worse on each of them.
+    """
+    if not seeds or not isinstance(objective, str):
+        return NopPruner()
+    reachable = 0.5 ** (len(seeds) - 1)
+    return WilcoxonPruner(p_threshold=max(0.1, min(1.0, 1.01 * reachable)))
+
+
+def require_fit(
+    sweep: SweepSection,
+    sampler: BaseSampler,
+    pruner: BasePruner,
+    space: Mapping[str, BaseDistribution],
+    when: Conditions,
+) -> None:
+    """Check that sampler, pruner, space, objectives and seeds of a search go together.
+
+    Raises:
+        ValueError: If not. Optuna itself would fall back to random draws, or never prune.
+    """
+    choices = [key for key, distribution in space.items() if isinstance(distribution, CategoricalDistribution)]
+    if isinstance(sampler, CmaEsSampler) and choices:
+        raise ValueError(f"sweep/sampler=cmaes: is for numbers, and {choices[0]} is a choice; use sweep/sampler=tpe")
+    if isinstance(sampler, CmaEsSampler) and len(sweep.objectives) > 1:
+        raise ValueError("sweep/sampler=cmaes: takes one objective; use sweep/sampler=tpe")
+    if when and type(sampler) not in (TPESampler, RandomSampler):
+        raise ValueError("sweep.when: conditional dimensions need sweep/sampler=tpe or random")
+    if isinstance(pruner, NopPruner):
+        return
+    if len(sweep.objectives) > 1:
+        raise ValueError("sweep/pruner: with several objectives no trial is the worse one early; use sweep/pruner=none")
+    if isinstance(pruner, WilcoxonPruner) and not sweep.seeds:
+        raise ValueError("sweep/pruner=wilcoxon: compares trials seed by seed; set sweep.seeds, such as [1,2,3,4,5]")
+    if sweep.seeds and not isinstance(pruner, WilcoxonPruner):
+        raise ValueError("sweep.seeds: trials of several seeds are pruned between seeds; use sweep/pruner=wilcoxon")
+
+
+class EvenGrid(RandomSampler):
+    """Every combination of evenly spaced values; the engine puts them in line, so that nothing is left to sample.
+
+    Args:
+        points: Values an interval, its ends among them, spaced on a log scale where the interval has one.
+    """
+
+    def __init__(self, points: int) -> None:
+        super().__init__(seed=0)
+        if not isinstance(points, int) or points < 2:
+            raise ValueError(f"sweep.sampler.points={points}: a grid needs at least 2 points an interval")
+        self._points = points
+
+    def points_of(self, space: Mapping[str, BaseDistribution]) -> list[Point]:
+        """List the grid of a space, the last dimension varying fastest."""
+        columns = [[(key, value) for value in self._values(distribution)] for key, distribution in space.items()]
+        return [dict(point) for point in itertools.product(*columns)]
+
+    def _values(self, distribution: BaseDistribution) -> list[Any]:
+        match distribution:
+            case FloatDistribution(low=low, high=high, log=log):
+                spaced = np.geomspace(low, high, self._points) if log else np.linspace(low, high, self._points)
+                return [float(value) for value in spaced]
+            case IntDistribution(low=low, high=high, log=log):
+                spaced = np.geomspace(low, high, self._points) if log else np.linspace(low, high, self._points)
+                return list(dict.fromkeys(round(value) for value in spaced))
+            case CategoricalDistribution(choices=choices):
+                return list(choices)
+        raise TypeError(f"{distribution} is no dimension of a grid")
+
+
+def _make(arguments: dict[str, Any]) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # the config names them on purpose, and we test them
+        return instantiate(arguments, _execution_whitelist_=TRUSTED_TARGETS)

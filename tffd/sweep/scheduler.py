@@ -1,0 +1,305 @@
+"""Hands trials out as soon as there is room, watches them, and records what becomes of each."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import TrialState
+
+from tffd.config import SweepSection
+from tffd.records import (
+    COMPLETE,
+    FAILED,
+    INTERRUPT,
+    PRUNE,
+    RESULT,
+    STOP,
+    ask_to_stop,
+    read_last_metrics,
+    read_result,
+)  # fmt: skip
+from tffd.sweep.display import SweepDisplay, TrialLine
+from tffd.sweep.executors import Executor, Handle
+from tffd.sweep.lease import Lease
+from tffd.sweep.reports import EpochReports
+from tffd.sweep.signals import StopRequests
+from tffd.sweep.study import Claim, ResumableStudy
+from tffd.sweep.worker import Job
+from tffd.trial import RunInUse, record_loss
+
+MakeJob = Callable[[ResumableStudy, Claim, int | None, int], Job]
+"""Study, trial, seed (None: that of the config) and slot to a run."""
+
+_POLL_SECONDS = 0.05
+_LOOK_SECONDS = 1.0  # how often a command with nothing to do looks what the others that share its study have left
+_MOST_LOSSES = 3  # of a trial's process in a row, without a new epoch in between
+_NEVER_RETRIED = ("ConfigError", "TrainingDiverged", "NotFinite")
+
+
+@dataclass
+class _Running:
+    """A trial at work: one run after the other, one a seed."""
+
+    study: ResumableStudy
+    claim: Claim
+    slot: int
+    line: TrialLine
+    seeds: Sequence[int | None]
+    job: Job
+    handle: Handle | None = None
+    reports: EpochReports | None = None
+    values: list[list[float]] = field(default_factory=list)
+    losses: int = 0
+    last_epoch: int = 0
+    overtime: bool = False
+    seconds: float = 0.0
+
+
+class Scheduler:
+    """Does what is left to do of a sweep.
+
+    Args:
+        sweep: Its settings.
+        studies: In the order in which their trials begin.
+        executor: Trains them.
+        lease: Of this command.
+        make_job: Composes a run.
+        display: Shown what happens.
+    """
+
+    def __init__(
+        self,
+        sweep: SweepSection,
+        studies: list[ResumableStudy],
+        executor: Executor,
+        lease: Lease,
+        make_job: MakeJob,
+        display: SweepDisplay,
+    ) -> None:
+        self._sweep, self._studies, self._executor, self._lease = sweep, studies, executor, lease
+        self._make_job, self._display = make_job, display
+        self._running: list[_Running] = []
+        self._failed = 0
+        self._interrupted = self._gave_up = False
+        self._next_look = 0.0
+
+    def run(self) -> int:
+        """Run until nothing is left to do, here or in commands that share a study.
+
+        Returns:
+            How many trials failed.
+        Raises:
+            KeyboardInterrupt: If the user interrupts; what has ended is recorded, what has not can go on.
+        """
+        with StopRequests() as signals:
+            try:
+                while True:
+                    if signals.count and not self._interrupted:
+                        self._interrupt()
+                    if signals.count > 1:
+                        break
+                    is_open = self._fill()
+                    if not self._running and not is_open:
+                        break
+                    for running in list(self._running):
+                        self._look_at(running)
+                    self._display.refresh()
+                    time.sleep(_POLL_SECONDS)
+            finally:
+                self._executor.close()
+            if signals.count:
+                raise KeyboardInterrupt
+        return self._failed
+
+    def _fill(self) -> bool:
+        """Start trials while there is room; tell whether there is, or may yet be, something to do."""
+        if self._interrupted or self._gave_up:
+            return False
+        if time.monotonic() < self._next_look:
+            return True
+        while len(self._running) < self._executor.slots and not self._gave_up:
+            if not any(self._start_next(study) for study in self._studies):
+                self._next_look = time.monotonic() + _LOOK_SECONDS
+                return bool(self._running) or any(study.is_open() for study in self._studies)
+        return True
+
+    def _start_next(self, study: ResumableStudy) -> bool:
+        claim = study.claim(self._lease)
+        if claim is None:
+            return False
+        slot = min(set(range(len(self._running) + 1)) - {other.slot for other in self._running})
+        seeds: Sequence[int | None] = (self._sweep.seeds if study.plan.cells is None else None) or [None]
+        job = self._make_job(study, claim, seeds[0], slot)
+        line = TrialLine(study.plan.key, claim.number, claim.values, job.run_dir, job.config.trainer.epochs, len(seeds))
+        running = _Running(study, claim, slot, line, seeds, job)
+        self._running.append(running)
+        self._display.started(line)
+        self._begin(running, job)
+        return True
+
+    def _begin(self, running: _Running, job: Job) -> None:
+        """Start a run of a trial, or take what an earlier command left of it."""
+        running.job, running.line.run_dir, running.overtime = job, job.run_dir, False
+        running.losses, running.last_epoch = 0, _last_epoch(job.run_dir)
+        if running.study.prunes() and len(running.seeds) == 1:
+            running.reports = EpochReports(running.study, running.claim, job.run_dir, self._sweep.objectives[0])
+        result = _read(job)
+        if result is not None:
+            self._conclude(running, result)
+        else:
+            self._train(running)
+
+    def _train(self, running: _Running) -> None:
+        (running.job.run_dir / STOP).unlink(missing_ok=True)
+        running.handle = self._executor.start(running.job)
+
+    def _look_at(self, running: _Running) -> None:
+        handle = running.handle
+        if handle is None:
+            return
+        if handle.has_ended():
+            result = _read(running.job)
+            if result is not None:
+                self._conclude(running, result)
+            else:
+                self._mourn(running, handle.reason())
+        elif self._is_overtime(running, handle):
+            running.overtime = True
+            handle.stop()
+        elif running.reports is not None and not self._interrupted and running.reports.should_prune():
+            running.reports = None
+            ask_to_stop(running.job.run_dir, PRUNE)
+
+    def _is_overtime(self, running: _Running, handle: Handle) -> bool:
+        limit = self._sweep.trial_timeout
+        return limit is not None and not running.overtime and handle.seconds() > limit
+
+    def _conclude(self, running: _Running, result: dict[str, Any]) -> None:
+        """Record how a run ended, and go on with the trial's next seed if there is one."""
+        study, claim = running.study, running.claim
+        running.seconds += result.get("train_seconds") or 0.0
+        if result["status"] == FAILED:
+            self._retry_or_fail(running, result["error"] or "no reason was recorded")
+            return
+        if study.prunes() and len(running.seeds) == 1:
+            EpochReports(study, claim, running.job.run_dir, self._sweep.objectives[0]).flush()
+        if result["status"] != COMPLETE:
+            self._prune(running, result["epochs_run"])
+            return
+        values = self._values(running, result)
+        if values is None:
+            self._fail(running, f"NotFinite: {self._sweep.objective} is not a finite number", final=True)
+            return
+        running.values.append(values)
+        done = len(running.values)
+        if done < len(running.seeds):
+            if study.prunes() and self._is_behind(running):
+                self._prune(running, done * result["epochs_run"])
+            else:
+                self._begin(running, self._make_job(study, claim, running.seeds[done], running.slot))
+            return
+        if study.prunes() and done > 1:
+            self._is_behind(running)  # for the trials that will be compared with this one
+        means = [sum(column) / done for column in zip(*running.values, strict=True)]
+        study.succeed(claim.trial, means)
+        self._leave(running)
+        self._display.completed(running.line, means, running.seconds)
+
+    def _is_behind(self, running: _Running) -> bool:
+        """Report the last seed, and tell whether the pruner gives the trial up; seeds are steps, counted from 1."""
+        step = len(running.values)
+        if step in running.study.intermediate_values(running.claim.trial):
+            return False
+        return running.study.report(running.claim.trial, running.values[-1][0], step)
+
+    def _values(self, running: _Running, result: dict[str, Any]) -> list[float] | None:
+        values = [result.get(objective) for objective in self._sweep.objectives]
+        if running.study.plan.cells is not None:
+            # A grid's trials may read the test set; it stands in where nothing was held out.
+            values = [result.get("test_top1") if value is None else value for value in values]
+        return None if None in values else [float(value) for value in values if value is not None]
+
+    def _mourn(self, running: _Running, reason: str) -> None:
+        """Go on with a run whose process ended without a record, unless it does so time and again."""
+        if self._interrupted:
+            self._leave(running)  # it was asked to, and goes on from its checkpoint next time
+            return
+        if running.overtime:
+            reason = f"Timeout: took longer than sweep.trial_timeout={self._sweep.trial_timeout:g} s"
+        epoch = _last_epoch(running.job.run_dir)
+        running.losses = 1 if epoch > running.last_epoch else running.losses + 1
+        running.last_epoch = max(epoch, running.last_epoch)
+        if not running.overtime and running.losses < _MOST_LOSSES:
+            self._display.lost(running.line, reason)
+            self._train(running)
+            return
+        job = running.job
+        try:
+            record_loss(job.config, job.run_dir, reason, study=job.study, trial=job.number)
+        except RunInUse:
+            return  # its process is about to end; the next look will find it gone
+        self._retry_or_fail(running, reason)
+
+    def _retry_or_fail(self, running: _Running, reason: str) -> None:
+        study, trial = running.study, running.claim.trial
+        final = reason.startswith(_NEVER_RETRIED)
+        if self._interrupted and not final:
+            self._leave(running)  # the next command finds its record, and decides
+            return
+        if final or study.attempts(trial) >= self._sweep.retries:
+            self._fail(running, reason, final)
+            return
+        attempts = study.count_attempt(trial, reason)
+        self._display.retried(running.line, reason, attempts, self._sweep.retries)
+        (running.job.run_dir / RESULT).unlink(missing_ok=True)
+        running.losses, running.overtime = 0, False
+        self._train(running)
+
+    def _prune(self, running: _Running, epochs_run: int) -> None:
+        running.study.prune(running.claim.trial, epochs_run)
+        self._leave(running)
+        self._display.pruned(running.line, epochs_run)
+
+    def _fail(self, running: _Running, reason: str, final: bool) -> None:
+        running.study.fail(running.claim.trial, reason, final)
+        self._failed += 1
+        self._leave(running)
+        self._display.failed(running.line, reason)
+        failed = sum(study.counts()[TrialState.FAIL] for study in self._studies)
+        total = sum(study.plan.n_trials for study in self._studies)
+        if failed > self._sweep.max_failure_rate * total and not self._gave_up:
+            self._gave_up = True  # what runs may end
+            self._display.gave_up(failed, total)
+
+    def _leave(self, running: _Running) -> None:
+        running.handle = None
+        self._running.remove(running)
+        self._next_look = 0.0
+
+    def _interrupt(self) -> None:
+        """Begin nothing more, and let what runs end with a checkpoint after its epoch."""
+        self._interrupted = True
+        self._display.interrupted(len(self._running))
+        for running in self._running:
+            if running.handle is not None and running.handle.seconds() == 0:
+                running.handle.stop()  # it waits in a queue
+            else:
+                ask_to_stop(running.job.run_dir, INTERRUPT)
+
+
+def _read(job: Job) -> dict[str, Any] | None:
+    """What a run left as its outcome; None if nothing."""
+    try:
+        result = read_result(job.run_dir)
+    except ValueError as error:
+        return {"status": FAILED, "error": f"ConfigError: {error}"}
+    if result is not None and result.get("config_hash") != job.config_hash:
+        reason = f"ConfigError: {job.run_dir} already holds a run of another configuration; choose another name=..."
+        return {"status": FAILED, "error": reason}
+    return result
+
+
+def _last_epoch(run_dir: Path) -> int:
+    return int(read_last_metrics(run_dir).get("epoch", 0))

@@ -1,0 +1,120 @@
+"""Where studies are kept: SQLite, a journal file or PostgreSQL, each with a lock that spans processes and machines."""
+
+import hashlib
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import optuna
+import sqlalchemy
+from filelock import FileLock
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from tffd.config import ConfigError
+
+_KINDS = (
+    "journal (a file in the sweep's directory), journal:///path, sqlite:///path or postgresql+psycopg://user@host/db"
+)
+_SECONDS_TO_WAIT = 60  # for another process's write to SQLite
+
+
+@dataclass(frozen=True)
+class Storage:
+    """An open storage.
+
+    Attributes:
+        optuna: What Optuna's studies are opened with.
+        lock: Held while one command of several decides what it does next; free again when its holder dies.
+    """
+
+    optuna: optuna.storages.BaseStorage
+    lock: AbstractContextManager[object]
+
+
+def open_storage(address: str | None, directory: Path) -> Storage:
+    """Open the storage of a sweep, and create it once, however many commands start together.
+
+    Args:
+        address: `sweep.storage`; None for study.db in the sweep's directory.
+        directory: Of the sweep.
+    Raises:
+        ConfigError: If the address is of no known kind, there is no such database, or the file is damaged.
+    """
+    try:
+        if address is not None and address.split(":", 1)[0] == "journal":
+            path = address.removeprefix("journal").removeprefix("://")
+            return _open_journal(Path(path or directory / "study.journal"))
+        url = make_url(address or f"sqlite:///{directory / 'study.db'}")
+        if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
+            lock: AbstractContextManager[object] = _file_lock(Path(str(url.database)))
+            settings = {"connect_args": {"timeout": _SECONDS_TO_WAIT}}
+        elif url.get_backend_name() == "postgresql":
+            lock = _PostgresLock(url)
+            settings = {"pool_pre_ping": True}  # type: ignore[dict-item]  # a search outlives many a connection
+        else:
+            raise ValueError(f"is of no kind that several commands can share; there are {_KINDS}")
+        with lock:
+            return Storage(optuna.storages.RDBStorage(url.render_as_string(False), engine_kwargs=settings), lock)
+    except (SQLAlchemyError, ImportError, ValueError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(
+            [f"the study's storage {without_password(address or directory / 'study.db')} cannot be opened ({reason}); "
+             "move a damaged file away, or name another with sweep.storage=..."]
+        ) from error  # fmt: skip
+
+
+def without_password(address: object) -> str:
+    """Write an address so that it can be shown and kept."""
+    try:
+        return make_url(str(address)).render_as_string(hide_password=True)
+    except (SQLAlchemyError, ValueError):
+        return str(address)  # a path
+
+
+class _PostgresLock:
+    """An advisory lock of the server, on a connection of its own: the server frees it when its holder is gone."""
+
+    def __init__(self, url: URL) -> None:
+        self._engine = sqlalchemy.create_engine(url, poolclass=NullPool)
+        self._key = int.from_bytes(hashlib.sha256(b"tffd").digest()[:4])
+        self._connection: sqlalchemy.Connection | None = None
+
+    def __enter__(self) -> None:
+        self._connection = self._engine.connect()
+        self._connection.execute(sqlalchemy.text("select pg_advisory_lock(:key)"), {"key": self._key})
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._connection is not None:
+            self._connection.close()  # with NullPool this ends the session, and with it the lock
+
+
+def _open_journal(path: Path) -> Storage:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = _file_lock(path)
+    with lock:
+        backend = JournalFileBackend(str(path))
+        _drop_torn_line(path)
+        return Storage(optuna.storages.JournalStorage(backend), lock)
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cut off what a machine that stopped in the middle of a write left: the next line would be glued to it."""
+    writers = JournalFileSymlinkLock(str(path))
+    writers.acquire()
+    try:
+        content = path.read_bytes()
+        if content and not content.endswith(b"\n"):
+            with path.open("r+b") as file:
+                file.truncate(content.rfind(b"\n") + 1)
+    finally:
+        writers.release()
+
+
+def _file_lock(database: Path) -> FileLock:
+    return FileLock(database.with_name(f".{database.name}.lock"))

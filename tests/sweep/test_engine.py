@@ -2,43 +2,14 @@
 
 import json
 import os
-import random
 import signal
-import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests.support import TINY, command, places, results, run_py
-
-
-def study_of(directory: Path, name: str) -> optuna.Study:
-    (database,) = directory.rglob("study.db")
-    return optuna.load_study(study_name=name, storage=f"sqlite:///{database}")
-
-
-def start(*arguments: str) -> subprocess.Popen[str]:
-    """Start run.py in a session of its own, with Ctrl-C enabled as on a terminal."""
-    return subprocess.Popen(
-        command(*arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-
-
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, f"ended too early: {process.communicate()[0]}"
-        assert time.monotonic() < deadline, "nothing happened for two minutes"
-        time.sleep(0.05)
+from tests.support import TINY, places, results, run_py
+from tests.sweep.processes import start, study_of, trial_processes, wait_until
 
 
 def test_a_search_with_its_baseline_ends_in_a_summary_and_goes_on(tmp_path: Path) -> None:
@@ -100,74 +71,67 @@ def test_a_search_with_another_mode_keeps_its_baseline(tmp_path: Path) -> None:
     assert ran == [*(("baseline", "none", seed) for seed in range(3)), ("search", "intra", 7)]
 
 
-@pytest.mark.slow
-def test_a_trial_whose_process_is_killed_fails_alone_and_is_recorded(tmp_path: Path) -> None:
-    arguments = ("-m", "seed=0,1", "model=resnet8", "trainer.epochs=12", "device=cpu", "sweep.n_jobs=1")
-    process = start(*arguments, *places(tmp_path))
-    first = tmp_path / "results" / "default" / "grid" / "0000"
-    wait_until(lambda: (first / "metrics.csv").exists(), process)
-    worker = next(
-        int(entry.name)
-        for entry in Path("/proc").iterdir()
-        if entry.name.isdigit() and str(first) in _open_files(entry)
-    )
-    os.kill(worker, signal.SIGKILL)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert "grid: 1 of 2 trials complete, 1 failed" in output
-    assert [result["status"] for result in results(tmp_path)] == ["failed", "complete"]
-    assert "exit code -9" in results(tmp_path)[0]["error"]
-
-
-def _open_files(process: Path) -> str:
-    try:
-        return " ".join(os.readlink(link) for link in (process / "fd").iterdir())
-    except OSError:  # it has ended meanwhile
-        return ""
-
-
 LONG = ("-m", "seed=0,1,2,3", "trainer.checkpoint_every=1", "model=resnet8", "trainer.epochs=12", "device=cpu")
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
-    arguments = (*LONG, "sweep.n_jobs=1", *places(tmp_path))
-    process = start(*arguments)
-    wait_until(lambda: len(results(tmp_path)) >= 1, process)
-    os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "of 4 trials done. Go on with: python run.py -m seed=0,1,2,3" in output
-    assert "Traceback" not in output
+def test_a_trial_whose_process_is_killed_goes_on(tmp_path: Path) -> None:
+    process = start(*LONG, "sweep.n_jobs=1", *places(tmp_path))
+    first = tmp_path / "results" / "default" / "grid" / "0000"
+    wait_until((first / "checkpoint.pt").exists, process)
+    (worker,) = trial_processes(first)
+    os.kill(worker, signal.SIGKILL)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "exit code -9; it goes on from its checkpoint" in output
+    assert "going on after epoch" in (first / "run.log").read_text()
+    assert [result["status"] for result in results(tmp_path)] == ["complete"] * 4
 
 
 @pytest.mark.slow
-def test_what_is_killed_goes_on_and_nothing_is_lost_or_done_twice(tmp_path: Path) -> None:
-    arguments = (*LONG, "sweep.n_jobs=2")
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert run_py(*arguments, *places(whole)).returncode == 0
-    chance = random.Random(0)
-    for _ in range(4):
-        before = len(list(killed.rglob("checkpoint.pt")) + list(killed.rglob("result.json")))
-        process = start(*arguments, *places(killed))
-        wait_until(
-            lambda before=before: len([*killed.rglob("checkpoint.pt"), *killed.rglob("result.json")]) > before, process
-        )
-        time.sleep(chance.uniform(0, 0.6))
-        process.send_signal(signal.SIGKILL)  # the sweep alone: its workers must end by themselves
-        process.communicate()
-        if len(results(killed)) >= 3:
-            break
-    done_before = {result["seed"]: result["finished"] for result in results(killed)}
-    assert run_py(*arguments, *places(killed)).returncode == 0
+def test_ctrl_c_writes_checkpoints_and_says_how_to_go_on(tmp_path: Path) -> None:
+    arguments = (*LONG, "trainer.checkpoint_every=0", "sweep.n_jobs=1", *places(tmp_path))
+    process = start(*arguments)
+    second = tmp_path / "results" / "default" / "grid" / "0001"
+    wait_until((second / "metrics.csv").exists, process)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Interrupted: 1 trials write a checkpoint after this epoch" in output
+    assert "Interrupted with 1 of 4 trials done. Go on with: python run.py -m seed=0,1,2,3" in output
+    assert "Traceback" not in output
+    assert (second / "checkpoint.pt").exists()
+    assert run_py(*arguments).returncode == 0
+    assert "going on after epoch" in (second / "run.log").read_text()
 
-    after = results(killed)
-    assert [result["status"] for result in after] == ["complete"] * 4
-    assert all(result["finished"] == done_before.get(result["seed"], result["finished"]) for result in after)
-    assert [result["val_loss"] for result in after] == [result["val_loss"] for result in results(whole)]
-    trials = study_of(killed, "default.grid").trials
-    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
-    assert len(list((killed / "results" / "default" / "grid").iterdir())) == 4
-    for run in sorted((whole / "results").rglob("metrics.csv")):
-        other = killed / run.relative_to(whole)
-        assert other.read_bytes() == run.read_bytes()
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_at_once_and_loses_nothing_that_was_finished(tmp_path: Path) -> None:
+    arguments = (*LONG, "trainer.epochs=400", "sweep.n_jobs=2", *places(tmp_path))
+    process = start(*arguments)
+    wait_until(lambda: len(list(tmp_path.rglob("checkpoint.pt"))) == 2, process)
+    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Interrupted with 0 of 4 trials done" in output
+    assert "Traceback" not in output
+    assert not trial_processes(tmp_path)
+    assert len(list(tmp_path.rglob("checkpoint.pt"))) == 2
+
+
+@pytest.mark.slow
+def test_two_commands_share_a_study(tmp_path: Path) -> None:
+    arguments = ("-m", "sweep=lambdas", "sweep.n_trials=8", "sweep.n_jobs=1", *TINY, *places(tmp_path))
+    commands = [start(*arguments) for _ in range(2)]
+    outputs = [process.communicate(timeout=240)[0] for process in commands]
+    assert [process.returncode for process in commands] == [0, 0], outputs
+    trials = study_of(tmp_path, "lambdas.search").trials
+    assert [trial.number for trial in trials] == list(range(8))
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 8
+    assert len({str(trial.params) for trial in trials}) == 8
+    ended = [sum(f"] {study}/{number:04d}" in output for output in outputs)
+             for study, count in (("baseline", 3), ("search", 8)) for number in range(count)]  # fmt: skip
+    assert ended == [1] * 11  # each was run by one of them
+    assert all("] search/" in output or "] baseline/" in output for output in outputs)
+    assert all("search: 8 of 8 trials complete" in output for output in outputs)

@@ -34,7 +34,7 @@ MakeJob = Callable[[ResumableStudy, Claim, int | None, int], Job]
 
 _POLL_SECONDS = 0.05
 _LOOK_SECONDS = 1.0  # how often a command with nothing to do looks what the others that share its study have left
-_MOST_LOSSES = 3  # of a trial's process in a row, without a new epoch in between
+_MOST_LOSSES = 5  # of a trial's process in a row, without a new epoch in between
 _NEVER_RETRIED = ("ConfigError", "TrainingDiverged", "NotFinite")
 
 

@@ -23,12 +23,17 @@ _OF_EVERY_CLUSTER = (
 
 _MOST_REQUEUES = 1000  # of one run: those that bring no new epoch are counted by the run itself
 _MOST_IDLE_REQUEUES = 3
+_WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "STOPPED")
+_DEAD = ("BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT")
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_BETWEEN_QUERIES = 10.0
 
 
 class SubmititExecutor:
-    """One job a run, asynchronously. Without accounting, SLURM never reports a job as dead: its heartbeat tells.
+    """One job a run, asynchronously.
+
+    Whether a job lives is told by its heartbeat. SLURM without accounting forgets a dead job within minutes, and may
+    list one as running that has nothing left behind it.
 
     Args:
         cluster: "slurm" or "local".
@@ -89,7 +94,8 @@ class SubmititExecutor:
             return None
         import submitit
 
-        if content["job_id"] not in (self._queue.states(fresh=True) or {}):
+        state = (self._queue.states(fresh=True) or {}).get(content["job_id"])
+        if state is None or state in (*_DEAD, "COMPLETED"):
             return None
         return submitit.SlurmJob(folder=content["folder"], job_id=content["job_id"])
 
@@ -134,6 +140,7 @@ class SubmititRun:
         self._job, self._heartbeat = job, run_dir / HEARTBEAT
         self._queue, self._timeout = queue, timeout
         self._beat = _changed(self._heartbeat)  # one that an earlier process left
+        self._earlier_result = _changed(job.paths.result_pickle)  # of a cluster that counts its jobs from 1 again
         self._seen = time.monotonic()
         self._began: float | None = None
         self._next_look = 0.0
@@ -162,13 +169,15 @@ class SubmititRun:
         if beat not in (None, self._beat):
             self._beat, self._seen = beat, now
             self._began = self._began or now
-        if self._job.paths.result_pickle.exists():
+        if _changed(self._job.paths.result_pickle) not in (None, self._earlier_result):
             return f"job {self._job.job_id} ended without a record; see {self._job.paths.stderr}"
         if self._queue is None:
             return f"job {self._job.job_id} was killed" if self._job.done() else None
         state = (self._queue.states() or {}).get(self._job.job_id)
-        if state in ("PENDING", "CONFIGURING", "REQUEUED", "SUSPENDED"):
+        if state in _WAITING:
             self._seen = now  # it is not supposed to be at work
+        if state in _DEAD:
+            return f"job {self._job.job_id} ended as {state}"
         if now - self._seen < self._timeout:
             return None
         self._job.cancel(check=False)
@@ -191,7 +200,7 @@ class SlurmQueue:
         if fresh or time.monotonic() - self._asked >= _SECONDS_BETWEEN_QUERIES:
             self._asked = time.monotonic()
             try:
-                command = ["squeue", "--me", "--noheader", "--format=%i %T"]
+                command = ["squeue", "--me", "--states=all", "--noheader", "--format=%i %T"]
                 answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
                 self._states = dict(line.split() for line in answer.splitlines())
             except (OSError, subprocess.SubprocessError):

@@ -1,0 +1,159 @@
+"""What the README claims about sweeps: `python -m benchmarks.sweeps schedule|overhead|reports|pruning`.
+
+Every figure comes from the files that real sweeps over scikit-learn's digits leave. Variants are interleaved, and the
+machine should have nothing else to do.
+"""
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[1]
+EPOCHS = (3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 18, 24, 30, 36, 48)  # of trials of unequal length
+SMALL = ("model=resnet8", "device=cpu", "threads=1", "trainer.checkpoint_every=0")
+
+
+def sweep(directory: Path, *arguments: str) -> float:
+    """Run a sweep to its end, and return how long the command took in all."""
+    command = [sys.executable, "run.py", "-m", f"results_dir={directory}", f"dataset.cache={directory}/cache"]
+    started = time.perf_counter()
+    subprocess.run([*command, *arguments], cwd=REPOSITORY, check=True, capture_output=True)
+    return time.perf_counter() - started
+
+
+def records(directory: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in directory.rglob("result.json")]
+
+
+def makespan(directory: Path) -> float:
+    """Seconds from the first run's beginning to the last one's end, by the times of their files."""
+    begun = min(path.stat().st_mtime for path in directory.rglob(".hydra/config.yaml"))
+    return max(path.stat().st_mtime for path in directory.rglob("result.json")) - begun
+
+
+def schedule(rounds: int) -> None:
+    """Ours against the stock Optuna sweeper with the joblib launcher, on the same trials of unequal length."""
+    for workers in (2, 4):
+        figures: dict[str, list[tuple[float, float, float]]] = {"ours": [], "stock": []}
+        for number in range(rounds):
+            for variant in figures:
+                with tempfile.TemporaryDirectory() as folder:
+                    wall = sweep(Path(folder), *_unequal(variant, workers, number))
+                    seconds = [record["train_seconds"] for record in records(Path(folder))]
+                    assert len(seconds) == len(EPOCHS)
+                    ideal = max(max(seconds), sum(seconds) / workers)
+                    figures[variant].append((wall, makespan(Path(folder)), ideal))
+        for variant, measured in figures.items():
+            walls, spans, ideals = zip(*measured, strict=True)
+            ratios = [span / ideal for span, ideal in zip(spans, ideals, strict=True)]
+            print(
+                f"{workers} workers, {variant:5}: first start to last end {spread(spans)} s, to the ideal schedule "
+                f"{spread(ratios)}; whole command {spread(walls)} s"
+            )
+        pairs = list(zip(figures["ours"], figures["stock"], strict=True))
+        print(
+            f"{workers} workers, ours to stock: whole command {spread([ours[0] / stock[0] for ours, stock in pairs])}"
+        )
+
+
+def _unequal(variant: str, workers: int, number: int) -> list[str]:
+    lengths = random.Random(number).sample(EPOCHS, len(EPOCHS))
+    varied = f"trainer.epochs={','.join(map(str, lengths))}"
+    if variant == "ours":
+        return [*SMALL, varied, f"sweep.n_jobs={workers}"]
+    stock = ["hydra/sweeper=optuna", "hydra/sweeper/sampler=grid", f"hydra.sweeper.n_trials={len(EPOCHS)}"]
+    stock += [f"hydra.sweeper.n_jobs={workers}", "hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}"]
+    return [*SMALL, *stock, f"+hydra.sweeper.sampler.seed={number}", "hydra.sweeper.direction=maximize", varied]
+
+
+def overhead(rounds: int) -> None:
+    """What a trial costs besides its training: short equal trials, one after the other."""
+    costs = []
+    trials = 12
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            seeds = ",".join(map(str, range(trials)))
+            sweep(Path(folder), *SMALL, "trainer.epochs=2", f"seed={seeds}", "sweep.n_jobs=1")
+            trained = sum(record["train_seconds"] for record in records(Path(folder)))
+            costs.append((makespan(Path(folder)) - trained) / trials)
+    print(f"a trial costs {spread(costs)} s besides its training")
+
+
+def reports(rounds: int) -> None:
+    """What reporting every epoch to a pruner costs, by storage, on two workers."""
+    storages = {"none": None, "sqlite": "null", "journal": "journal"}
+    if address := os.environ.get("TFFD_TEST_POSTGRES"):
+        storages["postgres"] = address
+    figures: dict[str, list[tuple[float, float]]] = {name: [] for name in storages}
+    for number in range(rounds):
+        for name, storage in storages.items():
+            with tempfile.TemporaryDirectory() as folder:
+                # A median pruner that never has enough trials: it is told of every epoch, and stops nothing.
+                told = ["sweep/pruner=median", "sweep.pruner.n_startup_trials=1000", f"sweep.storage={storage}"]
+                search = ["sweep=lambdas", "sweep.baseline=null", "sweep.n_trials=8", "sweep/sampler=random"]
+                unique = f"name=bench-{os.getpid()}-{number}-{name}"
+                sweep(Path(folder), *SMALL, *search, "trainer.epochs=40", unique, *(told if storage else []))
+                seconds = sum(record["train_seconds"] for record in records(Path(folder)))
+                figures[name].append((seconds, 8 * 40 / makespan(Path(folder))))
+    for name, measured in figures.items():
+        ratios = [seconds / alone for (seconds, _), (alone, _) in zip(measured, figures["none"], strict=True)]
+        rates = [rate for _, rate in measured]
+        print(f"reports to {name:8}: {spread(rates)} epochs a second; training time to that without {spread(ratios)}")
+
+
+def pruning(sampler_seeds: int, trials: int) -> None:
+    """Epochs spent and the quality of what was found, with and without pruning, for the same sampler seeds."""
+    searched = ["sweep=lambdas", "sweep.baseline=null", f"sweep.n_trials={trials}"]
+    fresh = [f"seed={','.join(map(str, range(100, 110)))}", "device=cpu", "threads=1"]
+    for number in range(sampler_seeds):
+        for pruner in ("none", "median", "halving", "hyperband"):
+            with tempfile.TemporaryDirectory() as folder:
+                chosen = [f"sweep/pruner={pruner}", f"sweep.sampler.seed={1000 * number}", "device=cpu", "threads=1"]
+                wall = sweep(Path(folder) / "search", *searched, *chosen)
+                ended = records(Path(folder) / "search")
+                best = max((r for r in ended if r["status"] == "complete"), key=lambda record: record["val_top1"])
+                lambdas = [f"lambda_{term}={best[f'lambda_{term}']}" for term in ("intra", "inter")]
+                sweep(Path(folder) / "again", "kd_mode=tfd", *lambdas, *fresh)
+                values = [record["val_top1"] for record in records(Path(folder) / "again")]
+                error = statistics.stdev(values) / len(values) ** 0.5
+                print(
+                    f"sampler seed {1000 * number}, {pruner:9}: {sum(r['epochs_run'] for r in ended)} epochs, "
+                    f"{wall:.0f} s; best {best['val_top1']:.2f} at {' '.join(lambdas)}; on {len(values)} fresh seeds "
+                    f"{statistics.mean(values):.2f} (standard error {error:.2f})",
+                    flush=True,
+                )
+
+
+def spread(values: Sequence[float]) -> str:
+    """Median, minimum and maximum."""
+    return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("schedule", "overhead", "reports", "pruning"))
+    parser.add_argument("--rounds", type=int, default=5, help="or sampler seeds of `pruning`; default: %(default)s")
+    parser.add_argument("--trials", type=int, default=30, help="of a search of `pruning`; default: %(default)s")
+    options = parser.parse_args()
+    match options.what:
+        case "schedule":
+            schedule(options.rounds)
+        case "overhead":
+            overhead(options.rounds)
+        case "reports":
+            reports(options.rounds)
+        case "pruning":
+            pruning(options.rounds, options.trials)
+
+
+if __name__ == "__main__":
+    main()

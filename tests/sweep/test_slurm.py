@@ -1,0 +1,127 @@
+"""Sweeps whose trials are jobs of a real SLURM, which `.ci/slurm` starts; skipped where none answers."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from tests.support import places, results, run_py
+from tests.sweep.processes import start, study_of, trial_processes, wait_until
+
+
+def _answers() -> bool:
+    if shutil.which("sbatch") is None:
+        return False
+    asked = subprocess.run(["sinfo", "--noheader"], capture_output=True, check=False, timeout=60)
+    return asked.returncode == 0 and bool(asked.stdout.strip())
+
+
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.skipif(not _answers(), reason="no SLURM answers here; `.ci/slurm start DIR` starts one"),
+]
+
+ON_SLURM = ("-m", "hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=10", "sweep.heartbeat_timeout=15")
+SMALL = ("model=resnet8", "device=cpu", "trainer.checkpoint_every=1")
+LONG = (*SMALL, "trainer.epochs=150")  # ten to twenty seconds
+
+
+def jobs(directory: Path) -> list[str]:
+    """The job of each run, in the order of their paths."""
+    return [json.loads(path.read_text())["job_id"] for path in sorted(directory.rglob("job.json"))]
+
+
+def test_a_pruned_search_runs_as_jobs_and_goes_on_to_a_larger_total(tmp_path: Path) -> None:
+    search = (*ON_SLURM, "sweep=lambdas_pruned", "sweep.n_jobs=2", "sweep.baseline=null", *SMALL, *places(tmp_path))
+    first = run_py(*search, "trainer.epochs=60", "sweep.n_trials=5")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert run_py(*search, "trainer.epochs=60", "sweep.n_trials=7").returncode == 0
+    trials = study_of(tmp_path, "lambdas_pruned.search").trials
+    assert [trial.number for trial in trials] == list(range(7))
+    records = {result["trial"]: result for result in results(tmp_path)}
+    for trial in trials:
+        record = records[trial.number]
+        assert trial.state is {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}[record["status"]]
+        assert trial.value == record["val_top1"]
+    assert any(trial.state is TrialState.PRUNED for trial in trials)
+    assert len(set(jobs(tmp_path))) == 7  # one job a trial
+
+
+def test_a_requeued_job_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    process = start(*ON_SLURM, "seed=0,1", "sweep.n_jobs=1", *LONG, *places(tmp_path))
+    first = tmp_path / "results" / "default" / "grid" / "0000"
+    wait_until((first / "checkpoint.pt").exists, process)
+    before = jobs(tmp_path)
+    subprocess.run(["scontrol", "requeue", before[0]], check=True)  # what a preemption does
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert "going on after epoch" in (first / "run.log").read_text()
+    assert jobs(tmp_path)[0] == before[0]
+    assert [result["status"] for result in results(tmp_path)] == ["complete"] * 2
+    assert [trial.state for trial in study_of(tmp_path, "default.grid").trials] == [TrialState.COMPLETE] * 2
+
+
+def test_a_job_that_is_warned_of_its_end_is_requeued(tmp_path: Path) -> None:
+    process = start(*ON_SLURM, "seed=0,1", "sweep.n_jobs=1", *LONG, *places(tmp_path))
+    first = tmp_path / "results" / "default" / "grid" / "0000"
+    wait_until((first / "checkpoint.pt").exists, process)
+    before = jobs(tmp_path)
+    # SLURM sends this before the time limit, and so does a preemption that leaves time.
+    subprocess.run(["scancel", "--full", "--signal=USR2", before[0]], check=True)
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert "going on after epoch" in (first / "run.log").read_text()
+    assert jobs(tmp_path)[0] == before[0]
+    assert [result["status"] for result in results(tmp_path)] == ["complete"] * 2
+
+
+def test_a_job_that_vanishes_is_noticed_and_its_trial_goes_on(tmp_path: Path) -> None:
+    process = start(*ON_SLURM, "seed=0,1", "sweep.n_jobs=1", *LONG, *places(tmp_path))
+    first = tmp_path / "results" / "default" / "grid" / "0000"
+    wait_until((first / "checkpoint.pt").exists, process)
+    (before,) = jobs(tmp_path)
+    subprocess.run(["scancel", "--full", "--signal=KILL", before], check=True)
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert f"job {before}" in output
+    assert "it goes on from its checkpoint" in output
+    assert "going on after epoch" in (first / "run.log").read_text()
+    assert [result["status"] for result in results(tmp_path)] == ["complete"] * 2
+    assert jobs(tmp_path)[0] != before
+
+
+def test_jobs_outlive_a_killed_sweep_and_the_next_command_waits_for_them(tmp_path: Path) -> None:
+    sweep = (*ON_SLURM, "seed=0,1,2", "sweep.n_jobs=2", *LONG, *places(tmp_path))
+    process = start(*sweep)
+    wait_until(lambda: len(list(tmp_path.rglob("checkpoint.pt"))) == 2, process)
+    before = jobs(tmp_path)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert len(trial_processes(tmp_path)) == 2
+    again = run_py(*sweep)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert jobs(tmp_path)[:2] == before  # the same jobs: nothing was trained twice
+    assert all("going on" not in path.read_text() for path in tmp_path.rglob("run.log"))
+    assert [trial.state for trial in study_of(tmp_path, "default.grid").trials] == [TrialState.COMPLETE] * 3
+    assert [result["status"] for result in results(tmp_path)] == ["complete"] * 3
+
+
+def test_ctrl_c_lets_jobs_write_checkpoints_and_leaves_none_in_the_queue(tmp_path: Path) -> None:
+    process = start(*ON_SLURM, "seed=0,1,2,3", "sweep.n_jobs=4", *LONG, *places(tmp_path))
+    wait_until(lambda: len(list(tmp_path.rglob("checkpoint.pt"))) == 2, process)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert "Go on with: python run.py -m hydra/launcher=submitit_slurm" in output
+    queue = subprocess.run(
+        ["squeue", "--me", "--noheader", "--format=%i %T"], capture_output=True, text=True, check=True
+    )
+    working = {line.split()[0] for line in queue.stdout.splitlines() if line.split()[1] != "COMPLETING"}
+    assert not working & set(jobs(tmp_path))
+    assert len(list(tmp_path.rglob("checkpoint.pt"))) >= 2
+    assert results(tmp_path) == []

@@ -1,0 +1,142 @@
+"""Curves with bands over runs, in panels: what learning curves and saliency by rank have in common."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.figures.chart import Axis, Band, Chart, Line, Mark, Numbers, Panel, Rule, Style
+from analysis.figures.series import BANDS, Series, interval, style_series
+from analysis.figures.style import GREY, PALE
+from analysis.figures.words import conditions, count, spread
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One series in one panel: the mean over its runs by x, and a band around it, NaN where n is below 2.
+
+    Attributes:
+        label: The series.
+        x: Epoch or rank, from 1.
+        mean: Over the runs that measured there.
+        low: Lower edge of the band.
+        high: Upper edge.
+        n: Number of runs with such a curve.
+    """
+
+    label: str
+    x: Numbers
+    mean: Numbers
+    low: Numbers
+    high: Numbers
+    n: int
+
+
+@dataclass(frozen=True)
+class CurvePanel:
+    """Curves with common axes; `mark` is an x to point out."""
+
+    x_label: str
+    y_label: str
+    curves: tuple[Curve, ...]
+    title: str = ""
+    mark: float | None = None
+
+
+@dataclass(frozen=True)
+class CurvePicture:
+    """Panels of curves.
+
+    Attributes:
+        title: What it is.
+        panels: From left to right.
+        labels: The series of all panels in order, each with whether it is the baseline; the first ones have a
+            colour, which is the same in all panels, and the others are grey.
+        notes: What the picture shows.
+        mark_name: What the mark of a panel is.
+    """
+
+    title: str
+    panels: tuple[CurvePanel, ...]
+    labels: tuple[tuple[str, bool], ...]
+    notes: tuple[str, ...]
+    mark_name: str = ""
+
+    def chart(self) -> Chart:
+        """A line a series with its band, and in grey behind them what cannot be told apart."""
+        return _chart(self)
+
+
+def curve_of(label: str, rows: Sequence[np.ndarray], band: str) -> Curve | None:
+    """Average one array a run by position; a shorter one counts as far as it goes. None without a run."""
+    if not rows:
+        return None
+    table = np.full((len(rows), max(map(len, rows))), np.nan)
+    for row, values in zip(table, rows, strict=True):
+        row[: len(values)] = values
+    x = tuple(float(i) for i in range(1, table.shape[1] + 1))
+    return Curve(label, x, *interval(table, band), len(rows))
+
+
+def assemble(
+    title: str, panels: Sequence[CurvePanel], series: Sequence[Series], band: str, mark_name: str = ""
+) -> CurvePicture:
+    """Make a picture of panels, at least one, that show some of the series, and say what it shows."""
+    numbers = _numbers(panels)
+    shown = [one for one in series if one.label in numbers]
+    labels = tuple((one.label, one.baseline) for one in shown)
+    n = list(numbers.values())
+    notes = [
+        conditions([run for one in shown for run in one.runs]),
+        f"Mean of {spread(n)} runs; band: {BANDS[band]}" if max(n) > 1 else "Single runs",
+    ]
+    if without := sum(len(one.runs) - numbers[one.label] for one in shown):
+        notes.append(f"{count(without, 'complete run')} left out, without a file that can be read")
+    styles = style_series([baseline for _, baseline in labels])
+    if grey := sum(style is GREY for style in styles):
+        notes.append(f"In colour: {len(styles) - grey} of {len(styles)} settings, of the trials the best")
+    return CurvePicture(title, tuple(panels), labels, tuple(notes), mark_name)
+
+
+def _numbers(panels: Sequence[CurvePanel]) -> dict[str, int]:
+    """The number of runs of each series: the largest of all panels."""
+    numbers: dict[str, int] = {}
+    for panel in panels:
+        for curve in panel.curves:
+            numbers[curve.label] = max(curve.n, numbers.get(curve.label, 0))
+    return numbers
+
+
+def _chart(info: CurvePicture) -> Chart:
+    styles = style_series([baseline for _, baseline in info.labels])
+    numbers = _numbers(info.panels)
+    named = {
+        label: (style, label if numbers[label] == 1 else f"{label} (n={numbers[label]})")
+        for (label, _), style in zip(info.labels, styles, strict=True)
+    }
+    panels = tuple(_panel(panel, named, info.mark_name) for panel in info.panels)
+    return Chart(info.title, info.notes, panels)
+
+
+def _panel(panel: CurvePanel, named: dict[str, tuple[Style, str]], mark_name: str) -> Panel:
+    behind: list[Mark] = []
+    bands: list[Mark] = []
+    lines: list[Mark] = []
+    for curve in panel.curves:
+        style, name = named[curve.label]
+        if style is GREY:
+            behind.append(Line(curve.x, curve.mean, PALE, "other trials and settings", 0.6, hover=curve.label))
+            continue
+        if curve.n > 1:
+            bands.append(Band(curve.x, curve.low, curve.high, style))
+        lines.append(Line(curve.x, curve.mean, style, name, hover=curve.label))
+    if panel.mark is not None:
+        behind.append(Rule("x", panel.mark, Style(GREY.colour, dash="dot"), mark_name))
+    y = Axis(panel.y_label, log=_needs_log(panel.curves))
+    return Panel(Axis(panel.x_label, whole=True), y, (*behind, *bands, *lines), panel.title)
+
+
+def _needs_log(curves: Sequence[Curve]) -> bool:
+    """Whether the means span so much that only a logarithmic axis shows all of it."""
+    means = [value for curve in curves for value in curve.mean if np.isfinite(value)]
+    return bool(means) and min(means) > 0 and max(means) > 30 * min(means)

@@ -1,0 +1,94 @@
+"""How a search went: every trial's objective, and the best so far."""
+
+import math
+from dataclasses import dataclass
+from itertools import accumulate
+
+from analysis.figures.chart import Axis, Chart, Line, Mark, Panel, Points, Rule
+from analysis.figures.style import BASELINE, BLACK, GREY, Style, numbered
+from analysis.figures.trials import Trial, find_search
+from analysis.figures.words import short
+from analysis.gather import Gathered
+from analysis.metrics import Metric
+from analysis.statistics import mean_and_sd
+
+
+@dataclass(frozen=True)
+class History:
+    """The objective of a search by trial.
+
+    Attributes:
+        metric: The objective.
+        numbers: Of the complete trials.
+        values: Their objective.
+        best: The best of the complete trials up to each.
+        pruned: Number and last value of the pruned trials.
+        baseline: Mean, sample standard deviation (None if n < 2) and n of the baseline; None without one.
+        notes: What the picture shows.
+    """
+
+    metric: Metric
+    numbers: tuple[int, ...]
+    values: tuple[float, ...]
+    best: tuple[float, ...]
+    pruned: tuple[tuple[int, float], ...]
+    baseline: tuple[float, float | None, int] | None
+    notes: tuple[str, ...]
+    hover: tuple[str, ...]
+
+    def chart(self) -> Chart:
+        """Dots for trials, a stair for the best so far, a line for the baseline."""
+        return _chart(self)
+
+
+def history_info(gathered: Gathered, metric: str | None = None) -> History:
+    """Collect the trials of the one search by number.
+
+    Raises:
+        ValueError: If there is no search, or several, or if none of its trials is complete.
+    """
+    search = find_search(gathered, metric)
+    complete = search.complete()
+    values = tuple(trial.value for trial in complete if trial.value is not None)
+    if not values:
+        raise ValueError("no trial of the search is complete")
+    better = min if search.metric.smaller_is_better else max
+    pruned = [(trial.number, trial.value) for trial in search.trials if trial.status == "pruned"]
+    measured = [run[search.metric.name] for run in search.baseline]
+    mean, sd = mean_and_sd(measured)
+    return History(
+        metric=search.metric,
+        numbers=tuple(trial.number for trial in complete),
+        values=values,
+        best=tuple(accumulate(values, better)),
+        pruned=tuple((number, value) for number, value in pruned if value is not None),
+        baseline=None if mean is None else (mean, sd, len(measured)),
+        notes=(search.metric.label, *search.described()),
+        hover=tuple(describe_trial(trial, search.metric) for trial in complete),
+    )
+
+
+def describe_trial(trial: Trial, metric: Metric) -> str:
+    """A trial in a line: its number, value and parameters."""
+    params = ", ".join(f"{key} {short(value)}" for key, value in trial.params.items())
+    return f"trial {trial.number}: {metric.name} {short(trial.value)}; {params}"
+
+
+def _chart(info: History) -> Chart:
+    blue, red = numbered(0), numbered(1)
+    marks: list[Mark] = [
+        Line(info.numbers, info.best, Style(red.colour), "best so far", width=1.6, steps=True),
+        Points(info.numbers, info.values, Style(blue.colour), "complete trial", 4.5, hover=info.hover),
+    ]
+    if info.pruned:
+        numbers, values = zip(*info.pruned, strict=True)
+        label = "pruned, at its last epoch"
+        hover = tuple(f"trial {n}: pruned at {short(value)}" for n, value in info.pruned)
+        marks.append(Points(numbers, values, Style(GREY.colour, "x"), label, 5, hover=hover))
+    if info.baseline:
+        mean, sd, n = info.baseline
+        spread = f" ± {sd:.{info.metric.decimals}f} (sd)" if sd is not None and math.isfinite(sd) else ""
+        label = f"baseline {mean:.{info.metric.decimals}f}{spread}, n={n}"
+        marks.insert(0, Rule("y", mean, Style(BLACK.colour, dash=BASELINE.dash), label))
+    panel = Panel(Axis("trial", whole=True), Axis(info.metric.label), tuple(marks))
+    return Chart("Optimisation history", info.notes, (panel,))

@@ -1,0 +1,110 @@
+"""How much of the objective's variation each parameter of a search explains."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from analysis.figures.chart import Axis, Bars, Chart, Label, Panel
+from analysis.figures.style import numbered
+from analysis.figures.trials import Dimension, Search, Trial, find_search
+from analysis.figures.words import count
+from analysis.gather import Gathered
+from analysis.metrics import Metric
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+FEWEST = 5  # trials; with fewer the shares mean nothing at all
+ENOUGH = 50  # trials, below which a picture says that it is rough
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Shares of the parameters, which sum to 1, largest first.
+
+    Attributes:
+        metric: The objective.
+        shares: Name and share.
+        evaluator: fANOVA, or PED-ANOVA where the former cannot be had.
+        notes: What the picture shows.
+    """
+
+    metric: Metric
+    shares: tuple[tuple[str, float], ...]
+    evaluator: str
+    notes: tuple[str, ...]
+
+    def chart(self) -> Chart:
+        """A bar a parameter."""
+        return _chart(self)
+
+
+def importance_info(gathered: Gathered, metric: str | None = None) -> Importance:
+    """Let Optuna weigh the parameters of the one search, with a fixed seed.
+
+    Raises:
+        ValueError: If there is no search, or several, if fewer than 5 trials are complete, if fewer than 2
+            parameters vary, or if all trials have the same objective.
+    """
+    search = find_search(gathered, metric)
+    names = [dimension.name for dimension in search.dimensions]
+    trials = [trial for trial in search.complete() if all(name in trial.params for name in names)]
+    if len(trials) < FEWEST:
+        raise ValueError(f"parameter importance needs {FEWEST} complete trials; there are {len(trials)}")
+    varying = [d for d in search.dimensions if len({trial.params[d.name] for trial in trials}) > 1]
+    if len(varying) < 2:
+        raise ValueError("parameter importance compares parameters, and fewer than 2 vary in this search")
+    if len({trial.value for trial in trials}) == 1:
+        raise ValueError("all trials have the same objective, so that no parameter explains a difference")
+    shares, evaluator = _evaluate(_as_study(search, varying, trials))
+    rough = f"; below {ENOUGH} trials this is a rough guide" if len(trials) < ENOUGH else ""
+    notes = (
+        f"{evaluator} of {search.metric.label}, {count(len(trials), 'trial')}{rough}",
+        search.described()[0],
+    )
+    ordered = sorted(shares.items(), key=lambda pair: (-pair[1], pair[0]))
+    return Importance(search.metric, tuple(ordered), evaluator, notes)
+
+
+def _as_study(search: Search, dimensions: Sequence[Dimension], trials: Sequence[Trial]) -> "Study":
+    """An Optuna study in memory, made of what the runs recorded: a sweep's own database may be in use, or gone."""
+    import optuna
+    from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+
+    distributions: dict[str, BaseDistribution] = {}
+    for one in dimensions:
+        if one.scale == "choice":
+            distributions[one.name] = CategoricalDistribution(sorted({str(t.params[one.name]) for t in trials}))
+        else:
+            distributions[one.name] = FloatDistribution(one.low, one.high, log=one.scale == "log")
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # or it tells that a study was created
+    study = optuna.create_study(direction="minimize" if search.metric.smaller_is_better else "maximize")
+    optuna.logging.set_verbosity(verbosity)
+    choices = {one.name for one in dimensions if one.scale == "choice"}
+    for trial in trials:
+        params = {key: str(trial.params[key]) if key in choices else trial.params[key] for key in distributions}
+        study.add_trial(optuna.create_trial(params=params, distributions=distributions, value=trial.value))
+    return study
+
+
+def _evaluate(study: "Study") -> tuple[dict[str, float], str]:
+    from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
+
+    try:
+        shares, name = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0)), "fANOVA"
+    except (ImportError, RuntimeError):  # no scikit-learn, or trees that never split
+        shares, name = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator()), "PED-ANOVA"
+    return {key: float(share) for key, share in shares.items()}, name
+
+
+def _chart(info: Importance) -> Chart:
+    heights = tuple(float(-i) for i in range(len(info.shares)))
+    shares = tuple(share for _, share in info.shares)
+    labels = [Label(share, y, f"{share:.2f}") for share, y in zip(shares, heights, strict=True)]
+    hover = tuple(f"{name}: {share:.3f}" for name, share in info.shares)
+    bars = Bars(heights, (0.0,) * len(shares), shares, (numbered(0),) * len(shares), hover)
+    y = Axis(ticks=tuple((y, name) for y, (name, _) in zip(heights, info.shares, strict=True)))
+    x = Axis(f"share of the variation of {info.metric.name}", span=(0, max(shares) * 1.15))
+    panel = Panel(x, y, (bars, *labels))
+    return Chart("Parameter importance", info.notes, (panel,), height=max(1.1, 0.3 * len(shares) + 0.6))

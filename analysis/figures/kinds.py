@@ -1,0 +1,77 @@
+"""Every kind of picture by its name, made from one reading of a directory."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from analysis.curves import Curves, read_curves
+from analysis.figures import KINDS
+from analysis.figures.ablation import ablation_info
+from analysis.figures.chart import Info
+from analysis.figures.history import history_info
+from analysis.figures.importance import importance_info
+from analysis.figures.landscape import landscape_info
+from analysis.figures.learning import learning_info, terms_info
+from analysis.figures.parallel import parallel_info
+from analysis.figures.pareto import pareto_info
+from analysis.figures.saliency import Saliency, read_saliency, saliency_info
+from analysis.gather import Gathered, Malformed, gather
+
+
+@dataclass(frozen=True)
+class Source:
+    """What pictures are made of: the runs, their learning curves and their saliencies."""
+
+    gathered: Gathered
+    curves: Curves
+    saliency: Saliency
+
+    @property
+    def malformed(self) -> tuple[Malformed, ...]:
+        """Files that were skipped, of all kinds."""
+        return (*self.gathered.malformed, *self.curves.malformed, *self.saliency.malformed)
+
+
+def read_source(directory: str | os.PathLike[str]) -> Source:
+    """Read all that a directory has for pictures.
+
+    Raises:
+        ValueError: If it is not a directory.
+    """
+    gathered = gather(directory)
+    return Source(gathered, read_curves(gathered), read_saliency(gathered))
+
+
+INFOS: dict[str, Callable[[Source, str | None], Info]] = {
+    "landscape": lambda source, metric: landscape_info(source.gathered, metric),
+    "history": lambda source, metric: history_info(source.gathered, metric),
+    "parallel": lambda source, metric: parallel_info(source.gathered, metric),
+    "importance": lambda source, metric: importance_info(source.gathered, metric),
+    "learning": lambda source, metric: learning_info(source.gathered, source.curves, metric),
+    "ablation": lambda source, metric: ablation_info(source.gathered, metric),
+    "pareto": lambda source, metric: pareto_info(source.gathered, metric),
+    "terms": lambda source, metric: terms_info(source.gathered, source.curves, metric),
+    "saliency": lambda source, metric: saliency_info(source.gathered, source.saliency, metric),
+}
+assert tuple(INFOS) == KINDS
+
+
+def make_infos(
+    source: Source, kinds: tuple[str, ...] = KINDS, metric: str | None = None
+) -> tuple[dict[str, Info], dict[str, str]]:
+    """Make the pictures' infos.
+
+    Args:
+        source: What was read.
+        kinds: Names out of KINDS.
+        metric: Column to show; None for the objective.
+    Returns:
+        The infos by kind, and for every other kind why it cannot be drawn.
+    """
+    infos, reasons = {}, {}
+    for kind in kinds:
+        try:
+            infos[kind] = INFOS[kind](source, metric)
+        except ValueError as error:
+            reasons[kind] = str(error)
+    return infos, reasons

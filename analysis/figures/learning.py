@@ -1,0 +1,80 @@
+"""Learning curves with bands over seeds, and how the intra and inter terms go."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analysis.curves import Curves
+from analysis.figures.bands import CurvePanel, CurvePicture, assemble, curve_of
+from analysis.figures.series import complete_runs, make_series
+from analysis.gather import Gathered
+from analysis.metrics import Metric, choose_metric, describe_metric
+
+_LABELS = {
+    "train_ce": "training cross-entropy",
+    "train_loss": "training loss, all terms",
+    "train_top1": "training top-1 (%)",
+    "intra": "intra term, unweighted",
+    "inter": "inter term, unweighted",
+}
+_CURVE_OF = {"best_val_top1": "val_top1", "best_val_epoch": "val_top1", "best_test_top1": "test_top1"}
+
+
+def learning_info(gathered: Gathered, curves: Curves, metric: str | None = None, band: str = "sd") -> CurvePicture:
+    """Show the objective and the training cross-entropy by epoch.
+
+    Args:
+        gathered: The runs; complete ones are shown.
+        curves: What `read_curves` makes of them.
+        metric: The metric to show, which also ranks the trials of a search; None for the objective.
+        band: "sd" or "ci", as in `series.interval`.
+    Raises:
+        ValueError: If no complete run has such a curve.
+    """
+    chosen = choose_metric(gathered, complete_runs(gathered), metric)
+    names = (_CURVE_OF.get(chosen.name, chosen.name), "train_ce")
+    return _by_epoch("Learning curves", gathered, curves, names, chosen, band)
+
+
+def terms_info(gathered: Gathered, curves: Curves, metric: str | None = None, band: str = "sd") -> CurvePicture:
+    """Show the unweighted intra and inter terms by epoch, as far as the kd_modes have them.
+
+    Args:
+        gathered: The runs; complete ones are shown.
+        curves: What `read_curves` makes of them.
+        metric: What ranks the trials of a search; None for the objective.
+        band: "sd" or "ci", as in `series.interval`.
+    Raises:
+        ValueError: If no complete run has recorded either of them.
+    """
+    chosen = choose_metric(gathered, complete_runs(gathered), metric)
+    return _by_epoch("Intra and inter terms", gathered, curves, ("intra", "inter"), chosen, band)
+
+
+def _by_epoch(
+    title: str, gathered: Gathered, curves: Curves, names: Sequence[str], metric: Metric, band: str
+) -> CurvePicture:
+    series = make_series(gathered, metric)
+    panels = []
+    for name in names:
+        values = _values_by_run(curves, name)
+        rows = {one.label: [values[run["path"]] for run in one.runs if run["path"] in values] for one in series}
+        drawn = [curve_of(label, of_series, band) for label, of_series in rows.items()]
+        if found := tuple(curve for curve in drawn if curve is not None):
+            panels.append(CurvePanel("epoch", _label(name), found))
+    if not panels:
+        raise ValueError(f"no complete run has recorded {' or '.join(names)} by epoch")
+    return assemble(title, panels, series, band)
+
+
+def _values_by_run(curves: Curves, name: str) -> dict[str, np.ndarray]:
+    """One metric from the first epoch on, by run; runs that never measured it are not in it."""
+    if name not in curves.metrics():
+        return {}
+    by_path = curves.frame.groupby("path", sort=False)[name]
+    values = {str(path): column.to_numpy(float) for path, column in by_path}
+    return {path: of_run for path, of_run in values.items() if not np.isnan(of_run).all()}
+
+
+def _label(name: str) -> str:
+    return _LABELS.get(name) or describe_metric(name).label.replace(", last epoch", "")

@@ -1,0 +1,148 @@
+"""Cost against accuracy, and which settings no other one beats in both."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.figures.chart import Axis, Chart, Label, Line, Mark, Panel, Points, Style
+from analysis.figures.series import Series, complete_runs, interval, make_series, style_series
+from analysis.figures.style import BLACK, GREY, PALE
+from analysis.figures.trials import objectives
+from analysis.figures.words import conditions, count, short, spread
+from analysis.gather import Gathered
+from analysis.metrics import Metric, choose_metric
+
+_NAMED = 8  # points of a front that have room for their names
+_TIMES = ("train_seconds", "images_per_second")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One setting or trial: means of cost and value over its `n` runs, the value's 95 % t interval if n > 1."""
+
+    label: str
+    cost: float
+    value: float
+    low: float
+    high: float
+    n: int
+    trial: bool
+    baseline: bool
+
+
+@dataclass(frozen=True)
+class Pareto:
+    """What each setting costs and reaches.
+
+    Attributes:
+        cost: The metric across.
+        metric: The metric upwards.
+        choices: In the order of `series.make_series`.
+        front: Indices of the choices that no other one equals or beats in both, the cheapest first.
+        notes: What the picture shows.
+    """
+
+    cost: Metric
+    metric: Metric
+    choices: tuple[Choice, ...]
+    front: tuple[int, ...]
+    notes: tuple[str, ...]
+
+    def chart(self) -> Chart:
+        """Points, and the front as a stair."""
+        return _chart(self)
+
+
+def pareto_info(gathered: Gathered, metric: str | None = None, cost: str | None = None) -> Pareto:
+    """Average cost and value of every setting and trial.
+
+    Args:
+        gathered: The runs.
+        metric: What is to be reached; None for the (first) objective.
+        cost: What it costs; None for the second objective of a sweep that has several, else train_seconds.
+    Raises:
+        ValueError: If fewer than 2 settings or trials have both, or if a column cannot be had.
+    """
+    complete = complete_runs(gathered)
+    both = objectives(gathered) if metric is None and cost is None else ()
+    value, price = both[:2] if both else (
+        choose_metric(gathered, complete, metric), choose_metric(gathered, complete, cost or "train_seconds")
+    )  # fmt: skip
+    if value.name == price.name:
+        raise ValueError(f"cost and value are both {value.name}; choose another --metric")
+    series = make_series(gathered, value)
+    choices = [_choice(one, value, price) for one in series if one.values(value.name) and one.values(price.name)]
+    if len(choices) < 2:
+        raise ValueError(f"cost against accuracy needs 2 settings with both; there are {len(choices)}")
+    numbers = [choice.n for choice in choices]
+    averaged = f"means of {spread(numbers)} runs, 95 % t intervals" if max(numbers) > 1 else "single runs"
+    notes = [value.label, conditions(complete), f"{count(len(choices), 'setting')}, {averaged}"]
+    if len(both) > 2:
+        notes.append(f"Left out: {', '.join(other.name for other in both[2:])}")
+    machines = {(run["device"], run["threads"]) for run in complete}
+    if price.name in _TIMES and len(machines) > 1:
+        notes.append("The runs' devices or threads differ, so that their times do not compare")
+    return Pareto(price, value, tuple(choices), _front(choices, value, price), tuple(notes))
+
+
+def _choice(one: Series, value: Metric, cost: Metric) -> Choice:
+    values = one.values(value.name)
+    mean, low, high = (ends[0] for ends in interval(np.array(values)[:, None], "ci"))
+    price = float(np.mean(one.values(cost.name)))
+    return Choice(one.label, price, mean, low, high, len(values), one.trial, one.baseline)
+
+
+def _front(choices: Sequence[Choice], value: Metric, cost: Metric) -> tuple[int, ...]:
+    """Walk from the best cost on and keep what is better than everything before it."""
+    costs = [choice.cost if cost.smaller_is_better else -choice.cost for choice in choices]
+    losses = [choice.value if value.smaller_is_better else -choice.value for choice in choices]
+    front, best = [], math.inf
+    for i in sorted(range(len(choices)), key=lambda i: (costs[i], losses[i])):
+        if losses[i] < best:
+            front.append(i)
+            best = losses[i]
+    return tuple(front)
+
+
+def _chart(info: Pareto) -> Chart:
+    trials = [choice for choice in info.choices if choice.trial]
+    others = [choice for choice in info.choices if not choice.trial]
+    on_front = [info.choices[i] for i in info.front]
+    marks: list[Mark] = [
+        Line(
+            tuple(choice.cost for choice in on_front),
+            tuple(choice.value for choice in on_front),
+            Style(BLACK.colour, dash="dot"),
+            width=1.0,
+            steps=True,
+        )
+    ]
+    if trials:
+        marks.append(_points(trials, info, Style("#56B4E9"), "trial", 4))
+    styles = style_series([choice.baseline for choice in others])
+    for choice, style in zip(others, styles, strict=True):
+        name = "other settings" if style is GREY else choice.label + (f" (n={choice.n})" if choice.n > 1 else "")
+        marks.append(_points([choice], info, PALE if style is GREY else style, name, 6))
+    ring = replace(_points(on_front, info, BLACK, "Pareto front", 8), filled=False, low=None, high=None)
+    marks.append(ring)
+    named = [choice for choice in on_front if choice.trial]
+    if len(named) <= _NAMED:
+        marks += [Label(choice.cost, choice.value, choice.label, "below") for choice in named]
+    costs = [choice.cost for choice in info.choices]
+    log = min(costs) > 0 and max(costs) > 20 * min(costs)
+    panel = Panel(Axis(info.cost.label, log=log), Axis(info.metric.label), tuple(marks))
+    return Chart("Cost against accuracy", info.notes, (panel,))
+
+
+def _points(choices: Sequence[Choice], info: Pareto, style: Style, name: str, size: float) -> Points:
+    hover = tuple(
+        f"{choice.label}: {info.metric.name} {short(choice.value)}, {info.cost.name} {short(choice.cost)}, n={choice.n}"
+        for choice in choices
+    )
+    costs, values = tuple(choice.cost for choice in choices), tuple(choice.value for choice in choices)
+    several = any(choice.n > 1 for choice in choices)
+    low = tuple(choice.low for choice in choices) if several else None
+    high = tuple(choice.high for choice in choices) if several else None
+    return Points(costs, values, style, name, size, low=low, high=high, upright=True, hover=hover)

@@ -1,0 +1,119 @@
+"""What is told apart in a picture: the groups of an ablation, and the trials of a search."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.figures.chart import Numbers, Style
+from analysis.figures.style import BASELINE, GREY, MOST, numbered
+from analysis.figures.trials import group_trials, split_searches
+from analysis.figures.words import short
+from analysis.gather import Gathered
+from analysis.groups import Run, choose_by, group_runs, plain_runs
+from analysis.metrics import Metric
+from analysis.notes import counts_line
+from analysis.results import is_measured
+
+CONFIDENCE = 0.95
+BANDS = {"sd": "± 1 sample standard deviation", "ci": "95 % t interval of the mean"}
+
+
+@dataclass(frozen=True)
+class Series:
+    """Complete runs of one setting; `trial` says that a search chose it, `baseline` that others compare to it."""
+
+    label: str
+    runs: tuple[Run, ...]
+    trial: bool = False
+    baseline: bool = False
+
+    def values(self, name: str) -> list[float]:
+        """What the runs measured."""
+        return [float(run[name]) for run in self.runs if is_measured(run[name])]
+
+
+def complete_runs(gathered: Gathered) -> list[Run]:
+    """The complete runs.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    runs = [run for run in plain_runs(gathered.runs) if run["status"] == "complete"]
+    if not runs:
+        raise ValueError(f"no run is complete: {counts_line(gathered)}")
+    return runs
+
+
+def compared_runs(complete: Sequence[Run]) -> list[Run]:
+    """The runs that no search chose: those of grids, of baselines and single ones."""
+    searched = {run["path"] for runs in split_searches(complete).values() for run in runs}
+    return [run for run in complete if run["path"] not in searched]
+
+
+def make_series(gathered: Gathered, metric: Metric) -> tuple[Series, ...]:
+    """Group the complete runs by setting: first what was compared on purpose, then trials, best first.
+
+    Raises:
+        ValueError: If no run is complete.
+    """
+    complete = complete_runs(gathered)
+    compared = compared_runs(complete)
+    by = choose_by(compared, None, gathered.runs.columns)
+    groups = group_runs(compared, by)
+    # Where several settings have no distillation, each is the baseline of others: none stands out.
+    series = [Series(label_of(by, key), tuple(runs), baseline=key == ("none",)) for key, runs in groups.items()]
+    searches = split_searches(complete)
+    trials = []
+    for directory, own in searches.items():
+        lead = f"{os.path.basename(os.path.dirname(directory))} " if len(searches) > 1 else ""
+        for number, runs in group_trials(directory, own).items():
+            trials.append(Series(f"{lead}trial {number}", tuple(runs), trial=True))
+    return tuple(series + sorted(trials, key=lambda trial: _rank(trial, metric)))
+
+
+def label_of(by: Sequence[str], key: Sequence[object]) -> str:
+    """A group's name, as in "tfd, model=vgg8"."""
+    named = dict(zip(by, key, strict=True))
+    label = str(named.pop("kd_mode"))
+    return ", ".join([label, *(f"{column}={short(value)}" for column, value in named.items() if value is not None)])
+
+
+def style_series(baselines: Sequence[bool]) -> list[Style]:
+    """A style a series: the baseline's own, then as many as can be told apart, then grey."""
+    colours = iter(range(MOST))
+    styles = []
+    for is_baseline in baselines:
+        number = None if is_baseline else next(colours, None)
+        styles.append(BASELINE if is_baseline else GREY if number is None else numbered(number))
+    return styles
+
+
+def interval(values: np.ndarray, band: str) -> tuple[Numbers, Numbers, Numbers]:
+    """Mean over runs, and the ends of a band around it, which are NaN where fewer than two runs measured.
+
+    Args:
+        values: One row a run; NaN where nothing was measured.
+        band: "sd" for the mean +- the sample standard deviation, "ci" for its 95 % t interval.
+    Returns:
+        Mean, low and high, one number a column.
+    """
+    from scipy.special import stdtrit
+
+    finite = np.isfinite(values)
+    n = finite.sum(axis=0)
+    safe = np.maximum(n, 1)
+    mean = np.where(n > 0, np.where(finite, values, 0).sum(axis=0) / safe, np.nan)
+    squares = np.where(finite, (values - mean) ** 2, 0).sum(axis=0)
+    half = np.where(n > 1, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan)
+    if band == "ci":
+        half = half * stdtrit(np.maximum(n - 1, 1), 0.5 + CONFIDENCE / 2) / np.sqrt(safe)
+    return tuple(mean.tolist()), tuple((mean - half).tolist()), tuple((mean + half).tolist())
+
+
+def _rank(series: Series, metric: Metric) -> float:
+    values = series.values(metric.name)
+    if not values:
+        return float("inf")
+    return float(np.mean(values)) * (1 if metric.smaller_is_better else -1)

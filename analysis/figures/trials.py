@@ -1,0 +1,208 @@
+"""The trials of a search: their runs, parameters and values, as far as the sweep has come."""
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any
+
+from analysis.figures.words import conditions, count, spread
+from analysis.gather import STATUSES, Gathered
+from analysis.groups import Run, plain_runs
+from analysis.metrics import Metric, choose_metric, describe_metric
+from analysis.overrides import read_overrides
+from analysis.results import is_measured
+
+Value = float | str
+STUDY = "search"  # the directory of a search's trials
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of a search. With `sweep.seeds` it has several runs, which share its number.
+
+    Attributes:
+        number: From 0.
+        status: complete if all its runs are, otherwise that of the run that is furthest from it.
+        params: What was searched.
+        value: Mean of the objective over its runs; for a pruned trial, of the last epochs they reached. None if
+            a run has not measured it.
+        runs: A run a seed.
+    """
+
+    number: int
+    status: str
+    params: Mapping[str, Value]
+    value: float | None
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """What a search varies: `scale` is linear, log or choice; choices have no bounds."""
+
+    name: str
+    scale: str
+    low: float = math.nan
+    high: float = math.nan
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search, its trials by number, and the runs of the baseline beside it."""
+
+    directory: str
+    metric: Metric
+    dimensions: tuple[Dimension, ...]
+    trials: tuple[Trial, ...]
+    baseline: tuple[Run, ...]
+
+    def complete(self) -> tuple[Trial, ...]:
+        """The trials that ended and measured the objective."""
+        return tuple(trial for trial in self.trials if trial.status == "complete" and trial.value is not None)
+
+    def described(self) -> tuple[str, ...]:
+        """The search in two notes: what the values are, and what became of the trials."""
+        complete = self.complete()
+        numbers = [len(trial.runs) for trial in complete] or [1]
+        averaged = f"mean of {spread(numbers)} runs" if max(numbers) > 1 else "single runs"
+        counts = {status: sum(trial.status == status for trial in self.trials) for status in STATUSES}
+        others = "".join(f", {number} {status}" for status, number in counts.items() if number and status != "complete")
+        runs = [run for trial in complete for run in trial.runs]
+        return conditions(runs), f"{count(counts['complete'], 'complete trial')} ({averaged}){others}"
+
+
+def find_search(gathered: Gathered, metric: str | None = None) -> Search:
+    """Find the one search below the gathered directory.
+
+    Raises:
+        ValueError: If there is none, or several, or if no trial of it is complete.
+    """
+    runs = plain_runs(gathered.runs)
+    by_directory = split_searches(runs)
+    if not by_directory:
+        raise ValueError("there is no search: no run lies in a directory search/, where sweep=lambdas puts its trials")
+    if len(by_directory) > 1:
+        names = ", ".join(sorted(map(os.path.dirname, by_directory)))
+        raise ValueError(f"there are {len(by_directory)} searches, whose trials do not compare; give one: {names}")
+    ((directory, own),) = by_directory.items()
+    chosen = choose_metric(gathered, _complete(own), metric)
+    sweep = os.path.dirname(directory)
+    space = _read_plan(sweep).get("space")
+    overrides = {run["path"]: read_overrides(run["path"]) for run in own}
+    keys = list(space) if isinstance(space, dict) else _varying(overrides.values())
+    trials = _trials(directory, own, keys, overrides, chosen)
+    texts = space if isinstance(space, dict) else {}
+    dimensions = tuple(_dimension(key, str(texts.get(key, "")), trials) for key in keys)
+    baseline = tuple(run for run in _complete(runs) if run["study"] == "baseline" and is_measured(run[chosen.name]))
+    return Search(sweep, chosen, dimensions, trials, baseline)
+
+
+def split_searches(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """The runs of searches, by the directory that holds their trials."""
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        parent = os.path.dirname(os.path.abspath(run["path"]))
+        for directory in (parent, os.path.dirname(parent)):  # a seed of a trial lies one level deeper
+            if os.path.basename(directory) == STUDY:
+                found.setdefault(directory, []).append(run)
+                break
+    return found
+
+
+def group_trials(directory: str, runs: Iterable[Run]) -> dict[int, list[Run]]:
+    """The runs of a search by trial number, which is the directory's for a run that has not ended."""
+    found: dict[int, list[Run]] = {}
+    for run in runs:
+        name = os.path.relpath(run["path"], directory).split(os.sep)[0]
+        number = run["trial"] if run["trial"] is not None else int(name) if name.isdecimal() else None
+        if number is not None:
+            found.setdefault(number, []).append(run)
+    return dict(sorted(found.items()))
+
+
+def objectives(gathered: Gathered) -> tuple[Metric, ...]:
+    """The objectives of the one sweep below the directory, if it is one and has several; otherwise ()."""
+    plans = [_read_plan(sweep.path) for sweep in gathered.plan]
+    names, directions = (plans[0].get(key) for key in ("objectives", "directions")) if len(plans) == 1 else ((), ())
+    if not (isinstance(names, list) and isinstance(directions, list) and len(names) == len(directions) > 1):
+        return ()
+    pairs = zip(names, directions, strict=True)
+    return tuple(replace(describe_metric(str(name)), smaller_is_better=way == "minimize") for name, way in pairs)
+
+
+def as_value(text: str) -> Value:
+    """An override's value: a number where it is one."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _complete(runs: Iterable[Run]) -> list[Run]:
+    return [run for run in runs if run["status"] == "complete"]
+
+
+def _read_plan(sweep: str) -> dict[str, Any]:
+    """`sweep.json` as it is; {} where it cannot be used, which gather reports."""
+    try:
+        with open(os.path.join(sweep, "sweep.json"), "rb") as file:
+            plan = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return plan if isinstance(plan, dict) else {}
+
+
+def _varying(overrides: Iterable[Mapping[str, str]]) -> list[str]:
+    """The keys whose values differ: what is searched, for all that a sweep without a recorded space tells."""
+    found: dict[str, set[str]] = {}
+    for pairs in overrides:
+        for key, value in pairs.items():
+            found.setdefault(key, set()).add(value)
+    return [key for key, values in found.items() if len(values) > 1 and key != "seed"]
+
+
+def _trials(
+    directory: str, runs: Sequence[Run], keys: Sequence[str], overrides: Mapping[str, Mapping[str, str]], metric: Metric
+) -> tuple[Trial, ...]:
+    grouped = group_trials(directory, runs)
+    seeds = max(map(len, grouped.values()), default=1)
+    trials = []
+    for number, own in grouped.items():
+        of_run = overrides[own[0]["path"]]
+        params = {key: as_value(of_run[key]) if key in of_run else own[0].get(key) for key in keys}
+        known = {key: value for key, value in params.items() if value is not None}
+        measured = [run[metric.name] for run in own if is_measured(run[metric.name])]
+        value = fmean(measured) if len(measured) == len(own) else None
+        trials.append(Trial(number, _status(own, seeds), known, value, tuple(own)))
+    return tuple(trials)
+
+
+def _status(runs: Sequence[Run], seeds: int) -> str:
+    """A trial with fewer runs than another has seeds to come, unless it was given up."""
+    statuses = {run["status"] for run in runs}
+    for status in ("failed", "pruned", "unfinished"):
+        if status in statuses:
+            return status
+    return "complete" if len(runs) == seeds else "unfinished"
+
+
+def _dimension(key: str, text: str, trials: Iterable[Trial]) -> Dimension:
+    values = [trial.params[key] for trial in trials if key in trial.params]
+    numbers = [value for value in values if isinstance(value, float | int)]
+    if len(numbers) < len(values) or not numbers:
+        return Dimension(key, "choice")
+    low, high = min(numbers), max(numbers)
+    if bounds := re.search(r"interval\(([^,()]+),([^,()]+)\)", text):
+        ends = [as_value(end.strip()) for end in bounds.groups()]
+        low, high = min([low, *_numbers(ends)]), max([high, *_numbers(ends)])
+    # Without a recorded space: what spans two decades was hardly drawn on a linear scale.
+    log = bool(re.search(r"\blog\b", text)) if text else low > 0 and high >= 100 * low
+    return Dimension(key, "log" if log and low > 0 else "linear", low, high)
+
+
+def _numbers(values: Iterable[Value]) -> list[float]:
+    return [value for value in values if isinstance(value, float)]

@@ -1,0 +1,153 @@
+"""Turns each mark of a chart into traces of plotly."""
+
+import html
+import math
+from functools import singledispatch
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
+
+from analysis.figures.chart import Band, Bars, ColourScale, Label, Line, Points, Rule, Surface
+from analysis.figures.style import COLOURS
+from analysis.figures.words import short
+
+_MARKERS = {
+    "circle": "circle",
+    "square": "square",
+    "triangle": "triangle-up",
+    "diamond": "diamond",
+    "cross": "cross",
+    "star": "star",
+    "x": "x-thin",
+}
+_SIDES = {"right": "middle right", "left": "middle left", "above": "top center", "below": "bottom center"}
+
+
+def escape(text: str) -> str:
+    """Show a text as it is: plotly reads some HTML."""
+    return html.escape(text, quote=False)
+
+
+@singledispatch
+def traces_of(mark: Any, scale: ColourScale | None) -> list[Any]:
+    """The traces of a mark; the names of those that belong into a legend are not empty."""
+    raise TypeError(f"plotly draws no {type(mark).__name__}")
+
+
+@traces_of.register
+def _(mark: Line, scale: ColourScale | None) -> list[Any]:
+    colour = mark.style.colour if mark.value is None or not scale else _colour_of(mark.value, scale)
+    line = {"color": colour, "dash": mark.style.dash, "width": mark.width * 1.4, "shape": "hv" if mark.steps else None}
+    lead = f"{mark.hover or mark.name}: "
+    return [
+        go.Scatter(
+            x=mark.x,
+            y=mark.y,
+            mode="lines",
+            name=escape(mark.name),
+            legendgroup=escape(mark.name),
+            line=line,
+            hovertext=[escape(f"{lead}{short(y)} at {short(x)}") for x, y in zip(mark.x, mark.y, strict=True)],
+            hoverinfo="text",
+        )
+    ]
+
+
+@traces_of.register
+def _(mark: Band, scale: ColourScale | None) -> list[Any]:
+    inside = [
+        i
+        for i, (low, high) in enumerate(zip(mark.low, mark.high, strict=True))
+        if math.isfinite(low) and math.isfinite(high)
+    ]
+    x = [mark.x[i] for i in inside]
+    edge = [mark.high[i] for i in inside] + [mark.low[i] for i in reversed(inside)]
+    colour = mark.style.colour
+    return [
+        go.Scatter(
+            x=x + x[::-1], y=edge, fill="toself", mode="lines", line={"width": 0, "color": colour},
+            fillcolor=_rgba(colour, 0.18), hoverinfo="skip", name="",
+        )
+    ]  # fmt: skip
+
+
+@traces_of.register
+def _(mark: Points, scale: ColourScale | None) -> list[Any]:
+    marker: dict[str, Any] = {
+        "symbol": _MARKERS[mark.style.marker] + ("" if mark.filled else "-open"),
+        "size": mark.size * 1.7,
+        "color": mark.style.colour,
+        "line": {"width": 0.7 if mark.filled else 2, "color": "white" if mark.filled else mark.style.colour},
+    }
+    if mark.style.marker == "x":
+        marker["line"] = {"width": 1.5, "color": mark.style.colour}
+    if mark.values is not None:
+        marker |= {"color": mark.values, "coloraxis": "coloraxis"}
+    error = {}
+    if mark.low is not None and mark.high is not None:
+        centre = mark.y if mark.upright else mark.x
+        error["error_y" if mark.upright else "error_x"] = {
+            "array": [high - middle for high, middle in zip(mark.high, centre, strict=True)],
+            "arrayminus": [middle - low for low, middle in zip(mark.low, centre, strict=True)],
+            "thickness": 1.5,
+        }
+    return [
+        go.Scatter(
+            x=mark.x,
+            y=mark.y,
+            mode="markers",
+            name=escape(mark.name),
+            legendgroup=escape(mark.name),
+            marker=marker,
+            hovertext=[escape(text) for text in mark.hover] or escape(mark.name),
+            hoverinfo="text",
+            **error,
+        )
+    ]
+
+
+@traces_of.register
+def _(mark: Bars, scale: ColourScale | None) -> list[Any]:
+    lengths = [end - start for start, end in zip(mark.start, mark.end, strict=True)]
+    colours = [style.colour for style in mark.styles]
+    return [
+        go.Bar(
+            x=lengths, y=mark.y, base=mark.start, orientation="h", width=0.55, opacity=0.75,
+            marker={"color": colours}, hovertext=[escape(text) for text in mark.hover], hoverinfo="text", name="",
+        )
+    ]  # fmt: skip
+
+
+@traces_of.register
+def _(mark: Surface, scale: ColourScale | None) -> list[Any]:
+    rows = [[None if math.isnan(value) else value for value in row] for row in mark.z]
+    return [go.Contour(x=mark.x, y=mark.y, z=rows, coloraxis="coloraxis", line={"width": 0}, hoverinfo="skip")]
+
+
+@traces_of.register
+def _(mark: Rule, scale: ColourScale | None) -> list[Any]:
+    line = {"color": mark.style.colour, "dash": mark.style.dash, "width": 1.5}
+    named = go.Scatter(x=[None], y=[None], mode="lines", line=line, name=escape(mark.name))
+    return [named] if mark.name else []  # for the legend; the line itself is a shape
+
+
+@traces_of.register
+def _(mark: Label, scale: ColourScale | None) -> list[Any]:
+    place = _SIDES.get(mark.side, "middle center")
+    font = {"size": 11, "color": "#404040"}
+    text = [escape(mark.text)]
+    return [
+        go.Scatter(x=[mark.x], y=[mark.y], mode="text", text=text, textposition=place, textfont=font, hoverinfo="skip")
+    ]
+
+
+def _colour_of(value: float, scale: ColourScale) -> str:
+    place = (value - scale.low) / (scale.high - scale.low or 1)
+    colour: str = sample_colorscale(COLOURS.capitalize(), [1 - place if scale.smaller_is_better else place])[0]
+    return colour
+
+
+def _rgba(colour: str, alpha: float) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha})"

@@ -6,7 +6,7 @@ import numpy as np
 
 from analysis.figures.chart import Axis, Bars, Chart, Mark, Numbers, Panel, Points, Rule
 from analysis.figures.series import compared_runs, complete_runs, interval, label_of, style_series
-from analysis.figures.style import BLACK, MOST, PALE, Style
+from analysis.figures.style import BLACK, Style
 from analysis.figures.words import conditions, count, spread
 from analysis.gather import Gathered
 from analysis.groups import choose_by, context, find_baselines, group_runs
@@ -95,7 +95,9 @@ def ablation_info(gathered: Gathered, metric: str | None = None, baseline: str |
 def _chart(info: Ablation) -> Chart:
     bars = info.bars
     heights = tuple(float(-i) for i in range(len(bars)))
-    colours = style_series([bar.is_baseline for bar in bars]) if len(bars) <= MOST else [PALE] * len(bars)
+    modes = list(dict.fromkeys(bar.label.partition(", ")[0] for bar in bars if not bar.is_baseline))
+    of_mode = dict(zip(modes, style_series([False] * len(modes)), strict=True))
+    colours = [BLACK if bar.is_baseline else of_mode[bar.label.partition(", ")[0]] for bar in bars]
     styles = tuple(Style(style.colour, "square") for style in colours)
     decimals = info.metric.decimals
     from_baseline = [(y, bar, style) for y, bar, style in zip(heights, bars, styles, strict=True) if bar.baseline]
@@ -122,7 +124,7 @@ def _chart(info: Ablation) -> Chart:
     ticks = tuple((y, f"{bar.label} ({bar.mean:.{decimals}f})") for y, bar in zip(heights, bars, strict=True))
     y_axis = Axis(ticks=ticks, span=(heights[-1] - 0.6, 0.6))
     panel = Panel(Axis(info.metric.label), y_axis, tuple(marks))
-    return Chart("Ablation", info.notes, (panel,), height=max(1.4, 0.38 * len(bars) + 0.5))
+    return Chart("Ablation", info.notes, (panel,), height=max(1.4, (0.38 if len(bars) < 8 else 0.3) * len(bars) + 0.5))
 
 
 def _mean(bar: Bar, height: float, style: Style, decimals: int) -> Points:

@@ -41,6 +41,7 @@ class CurvePanel:
     curves: tuple[Curve, ...]
     title: str = ""
     mark: float | None = None
+    log: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,11 +133,13 @@ def _panel(panel: CurvePanel, named: dict[str, tuple[Style, str]], mark_name: st
         lines.append(Line(curve.x, curve.mean, style, name, hover=curve.label))
     if panel.mark is not None:
         behind.append(Rule("x", panel.mark, Style(GREY.colour, dash="dot"), mark_name))
-    y = Axis(panel.y_label, log=_needs_log(panel.curves))
-    return Panel(Axis(panel.x_label, whole=True), y, (*behind, *bands, *lines), panel.title)
+    last = max(curve.x[-1] for curve in panel.curves)
+    x = Axis(panel.x_label, whole=True, span=(1 - 0.02 * last, last * 1.02))
+    return Panel(x, Axis(panel.y_label, log=panel.log), (*behind, *bands, *lines), panel.title)
 
 
-def _needs_log(curves: Sequence[Curve]) -> bool:
-    """Whether the means span so much that only a logarithmic axis shows all of it."""
+def needs_log(curves: Sequence[Curve]) -> bool:
+    """Whether the means span so much that only a logarithmic axis shows all of it, and no band reaches 0."""
     means = [value for curve in curves for value in curve.mean if np.isfinite(value)]
-    return bool(means) and min(means) > 0 and max(means) > 30 * min(means)
+    lows = [value for curve in curves for value in (*curve.mean, *curve.low) if np.isfinite(value)]
+    return bool(means) and min(lows) > 0 and max(means) > 30 * min(means)

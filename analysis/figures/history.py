@@ -76,19 +76,30 @@ def describe_trial(trial: Trial, metric: Metric) -> str:
 
 def _chart(info: History) -> Chart:
     blue, red = numbered(0), numbered(1)
+    low, high = _span(info)
     marks: list[Mark] = [
         Line(info.numbers, info.best, Style(red.colour), "best so far", width=1.6, steps=True),
         Points(info.numbers, info.values, Style(blue.colour), "complete trial", 4.5, hover=info.hover),
     ]
     if info.pruned:
         numbers, values = zip(*info.pruned, strict=True)
-        label = "pruned, at its last epoch"
+        # Values of earlier epochs may lie far off, and would squeeze what compares into a corner.
+        within = tuple(min(max(value, low), high) for value in values)
+        label = "pruned, at its last value or the edge"
         hover = tuple(f"trial {n}: pruned at {short(value)}" for n, value in info.pruned)
-        marks.append(Points(numbers, values, Style(GREY.colour, "x"), label, 5, hover=hover))
+        marks.append(Points(numbers, within, Style(GREY.colour, "x"), label, 5, hover=hover))
     if info.baseline:
         mean, sd, n = info.baseline
         spread = f" ± {sd:.{info.metric.decimals}f} (sd)" if sd is not None and math.isfinite(sd) else ""
         label = f"baseline {mean:.{info.metric.decimals}f}{spread}, n={n}"
         marks.insert(0, Rule("y", mean, Style(BLACK.colour, dash=BASELINE.dash), label))
-    panel = Panel(Axis("trial", whole=True), Axis(info.metric.label), tuple(marks))
+    room = 0.04 * (high - low)
+    panel = Panel(Axis("trial", whole=True), Axis(info.metric.label, span=(low - room, high + room)), tuple(marks))
     return Chart("Optimisation history", info.notes, (panel,))
+
+
+def _span(info: History) -> tuple[float, float]:
+    """The range of the complete trials and the baseline, with some room."""
+    values = [*info.values, *([info.baseline[0]] if info.baseline else [])]
+    room = 0.06 * (max(values) - min(values)) or 1.0
+    return min(values) - room, max(values) + room

@@ -19,7 +19,7 @@ from analysis.results import is_measured
 # lambda_intra, lambda_inter: the command in the README, and the defaults of train_kd.py (Tf-FD at 3427f98).
 PUBLISHED = (("published: README", 8e-4, 5e-4), ("published: script", 4e-4, 5e-3))
 _CONTEXT = tuple(column for column in DEFAULT_BY if not column.startswith("lambda_"))
-_STEPS = 101  # of the surface, along each axis
+_STEPS = 121  # of the surface, along each axis
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.curves import Curves
-from analysis.figures.bands import CurvePanel, CurvePicture, assemble, curve_of
+from analysis.figures.bands import CurvePanel, CurvePicture, assemble, curve_of, needs_log
 from analysis.figures.series import complete_runs, make_series
 from analysis.gather import Gathered
 from analysis.metrics import Metric, choose_metric, describe_metric
@@ -61,7 +61,7 @@ def _by_epoch(
         rows = {one.label: [values[run["path"]] for run in one.runs if run["path"] in values] for one in series}
         drawn = [curve_of(label, of_series, band) for label, of_series in rows.items()]
         if found := tuple(curve for curve in drawn if curve is not None):
-            panels.append(CurvePanel("epoch", _label(name), found))
+            panels.append(CurvePanel("epoch", _label(name), found, log=needs_log(found)))
     if not panels:
         raise ValueError(f"no complete run has recorded {' or '.join(names)} by epoch")
     return assemble(title, panels, series, band)

@@ -52,7 +52,7 @@ def draw_chart(chart: Chart) -> Figure:
         notes = "\n".join(_wrap(note, width, _NOTE) for note in chart.notes)
         head = _LINE * (_TITLE * (title.count("\n") + 1) + _NOTE * (notes.count("\n") + 1)) + 0.08
         body = down * chart.height
-        foot = 0.16 * _legend_rows(chart, width)
+        foot = 0.17 * _legend_rows(chart, width)
         figure = Figure(figsize=(width, head + body + foot))
         rect = (0, 0, 1, 1 - head / (head + body + foot))
         figure.set_layout_engine("constrained", rect=rect, w_pad=0.08)
@@ -120,7 +120,8 @@ def _legend(figure: Figure, axes: list[Axes], width: float) -> None:
             handlelength=2.6,
             columnspacing=1.2,
             handletextpad=0.5,
-            labelspacing=0.35,
+            labelspacing=0.5,
+            markerscale=0.8,
         )
 
 

@@ -21,7 +21,7 @@ _DASHES: dict[str, Any] = {
     "dashdot": (0, (6, 2, 1, 2)),
     "longdash": (0, (9, 2)),
 }
-_SIDES = {"right": (4, 0), "left": (-4, 0), "above": (0, 4), "below": (0, -4)}  # points
+_SIDES = {"right": (4, 0), "left": (-4, 0), "above": (0, 7), "below": (0, -7)}  # points
 _LEVELS = 13  # of a surface
 
 
@@ -85,10 +85,10 @@ def _(mark: Points, axes: Axes, scale: ColourScale | None, layer: int) -> None:
         s=mark.size**2,
         marker=_MARKERS[mark.style.marker],
         facecolors=colours if mark.filled else "none",
-        edgecolors="white" if mark.filled and not thin else mark.style.colour,
-        linewidths=1.0 if thin else 0.5 if mark.filled else 1.4,
+        edgecolors=None if thin else "white" if mark.filled else mark.style.colour,
+        linewidths=1.0 if thin else 0.5 if mark.filled else 1.2,
         label=_legend_name(mark.name),
-        path_effects=None if mark.filled else [withStroke(linewidth=3, foreground="white")],
+        path_effects=None if mark.filled else [withStroke(linewidth=2.4, foreground="white")],
         zorder=layer,
     )
 
@@ -141,7 +141,7 @@ def _(mark: Label, axes: Axes, scale: ColourScale | None, layer: int) -> None:
         textcoords="offset points",
         fontsize=6.5,
         ha={4: "left", -4: "right"}.get(dx, "center"),
-        va={4: "bottom", -4: "top"}.get(dy, "center"),
+        va={7: "bottom", -7: "top"}.get(dy, "center"),
         bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
         zorder=layer,
     )

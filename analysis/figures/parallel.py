@@ -10,6 +10,7 @@ from analysis.figures.style import PALE
 from analysis.figures.trials import Dimension, find_search
 from analysis.figures.words import short, tick
 from analysis.gather import Gathered
+from analysis.groups import sortable
 from analysis.metrics import Metric
 
 
@@ -78,10 +79,10 @@ def parallel_info(gathered: Gathered, metric: str | None = None) -> Parallel:
 
 def _scale(dimension: Dimension, values: Sequence[float | str]) -> Scale:
     if dimension.scale == "choice":
-        choices = sorted({short(value) for value in values})
+        choices = sorted(set(values), key=sortable)
         place = {choice: i / max(len(choices) - 1, 1) for i, choice in enumerate(choices)}
-        ticks = tuple((position, choice) for choice, position in place.items())
-        return Scale(dimension.name, ticks, tuple(place[short(value)] for value in values))
+        ticks = tuple((position, short(choice)) for choice, position in place.items())
+        return Scale(dimension.name, ticks, tuple(place[value] for value in values))
     low, high = _ahead(dimension.low, dimension), _ahead(dimension.high, dimension)
     width = high - low or 1.0
     marked = _decades(low, high) if dimension.scale == "log" else _round_numbers(low, high)

@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.figures.chart import Axis, Chart, Label, Line, Mark, Panel, Points, Style
 from analysis.figures.series import Series, complete_runs, interval, make_series, style_series
-from analysis.figures.style import BLACK, GREY, PALE
+from analysis.figures.style import BLACK, GREY, MOST, PALE, numbered
 from analysis.figures.trials import objectives
 from analysis.figures.words import conditions, count, short, spread
 from analysis.gather import Gathered
@@ -77,8 +77,11 @@ def pareto_info(gathered: Gathered, metric: str | None = None, cost: str | None 
     if len(choices) < 2:
         raise ValueError(f"cost against accuracy needs 2 settings with both; there are {len(choices)}")
     numbers = [choice.n for choice in choices]
-    averaged = f"means of {spread(numbers)} runs, 95 % t intervals" if max(numbers) > 1 else "single runs"
+    averaged = f"means of {spread(numbers)} runs" if max(numbers) > 1 else "single runs"
     notes = [value.label, conditions(complete), f"{count(len(choices), 'setting')}, {averaged}"]
+    if max(numbers) > 1:
+        off_front = ", of trials on the front alone" if any(choice.trial for choice in choices) else ""
+        notes.append(f"Bars: 95 % t interval of the mean{off_front}")
     if len(both) > 2:
         notes.append(f"Left out: {', '.join(other.name for other in both[2:])}")
     machines = {(run["device"], run["threads"]) for run in complete}
@@ -119,21 +122,40 @@ def _chart(info: Pareto) -> Chart:
             steps=True,
         )
     ]
-    if trials:
-        marks.append(_points(trials, info, Style("#56B4E9"), "trial", 4))
-    styles = style_series([choice.baseline for choice in others])
-    for choice, style in zip(others, styles, strict=True):
-        name = "other settings" if style is GREY else choice.label + (f" (n={choice.n})" if choice.n > 1 else "")
-        marks.append(_points([choice], info, PALE if style is GREY else style, name, 6))
-    ring = replace(_points(on_front, info, BLACK, "Pareto front", 8), filled=False, low=None, high=None)
-    marks.append(ring)
     named = [choice for choice in on_front if choice.trial]
+    if trials:
+        blue = Style("#56B4E9")
+        marks.append(replace(_points(trials, info, blue, "trial", 4), low=None, high=None))
+        marks.append(_points(named, info, blue, "", 4))
+    marks += _settings(others, info)
+    ring = _points(on_front, info, BLACK, "Pareto front", 9)
+    marks.append(replace(ring, filled=False, low=None, high=None))
     if len(named) <= _NAMED:
-        marks += [Label(choice.cost, choice.value, choice.label, "below") for choice in named]
+        sides = ("below", "above")  # in turn, as neighbours on a front may be close
+        marks += [Label(one.cost, one.value, one.label, sides[i % 2]) for i, one in enumerate(named)]
     costs = [choice.cost for choice in info.choices]
     log = min(costs) > 0 and max(costs) > 20 * min(costs)
     panel = Panel(Axis(info.cost.label, log=log), Axis(info.metric.label), tuple(marks))
     return Chart("Cost against accuracy", info.notes, (panel,))
+
+
+def _settings(choices: Sequence[Choice], info: Pareto) -> list[Points]:
+    """A style a setting; where these are too many, a marker a kd_mode and a colour for what else varies."""
+    styles = style_series([choice.baseline for choice in choices])
+    if GREY not in styles:
+        names = [choice.label + (f" (n={choice.n})" if choice.n > 1 else "") for choice in choices]
+        return [_points([one], info, style, name, 6) for one, style, name in zip(choices, styles, names, strict=True)]
+    modes, others = (list(dict.fromkeys(choice.label.partition(", ")[part] for choice in choices)) for part in (0, 2))
+    markers = {mode: numbered(i).marker if i < MOST else "circle" for i, mode in enumerate(modes)}
+    colours = {other: numbered(i).colour if i < MOST else PALE.colour for i, other in enumerate(others)}
+    points = []
+    for choice in choices:
+        mode, _, other = choice.label.partition(", ")
+        points.append(_points([choice], info, Style(colours[other], markers[mode]), "", 6))
+    nowhere = (math.nan,)
+    keys = [(mode, Style(GREY.colour, marker)) for mode, marker in markers.items()]
+    keys += [(other, Style(colour)) for other, colour in colours.items() if other]
+    return points + [Points(nowhere, nowhere, style, name, 6) for name, style in keys]
 
 
 def _points(choices: Sequence[Choice], info: Pareto, style: Style, name: str, size: float) -> Points:

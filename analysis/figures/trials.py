@@ -193,7 +193,8 @@ def _status(runs: Sequence[Run], seeds: int) -> str:
 def _dimension(key: str, text: str, trials: Iterable[Trial]) -> Dimension:
     values = [trial.params[key] for trial in trials if key in trial.params]
     numbers = [value for value in values if isinstance(value, float | int)]
-    if len(numbers) < len(values) or not numbers:
+    listed = text and not re.search(r"interval\(|range\(", text)
+    if listed or len(numbers) < len(values) or not numbers:
         return Dimension(key, "choice")
     low, high = min(numbers), max(numbers)
     if bounds := re.search(r"interval\(([^,()]+),([^,()]+)\)", text):

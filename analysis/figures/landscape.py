@@ -198,8 +198,9 @@ def _chart(info: Landscape) -> Chart:
         crosses = [Points(intras, inters, Style(GREY.colour, "x"), "pruned early, no value", 4)]
     surface = (info.surface,) if info.surface else ()
     marks = (*surface, *crosses, trials, *published, winner)
-    x_axis = Axis("lambda_intra", log=True, span=_around([*x, *(intra for _, intra, _ in info.published)]))
-    y_axis = Axis("lambda_inter", log=True, span=_around([*y, *(inter for _, _, inter in info.published)]))
+    others = [*info.pruned, *((intra, inter) for _, intra, inter in info.published)]
+    x_axis = Axis("lambda_intra", log=True, span=_around([*x, *(intra for intra, _ in others)]))
+    y_axis = Axis("lambda_inter", log=True, span=_around([*y, *(inter for _, inter in others)]))
     panel = Panel(x_axis, y_axis, marks)
     return Chart(f"{info.metric.name} over both lambdas", info.notes, (panel,), scale, height=3.0)
 

@@ -1,5 +1,6 @@
 """Draws a chart with plotly, to look at with a mouse."""
 
+import math
 import textwrap
 from typing import Any
 
@@ -7,12 +8,12 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from analysis.figures.chart import Axis, Chart, ColourScale, Panel, Rule
-from analysis.figures.parallel import Parallel
+from analysis.figures.parallel import Parallel, Scale
 from analysis.figures.style import COLOURS
 from analysis.figures.web_marks import escape, traces_of
 
 _ACROSS = 3
-_PIXELS = 110  # for each inch of a printed panel
+_PIXELS = 140  # for each inch of a printed panel
 _NOTE_LENGTH = 120
 
 
@@ -40,24 +41,26 @@ def draw_chart(chart: Chart) -> go.Figure:
 
 def draw_parallel(info: Parallel) -> go.Figure:
     """Parallel coordinates whose axes can be brushed and moved, which lines in a chart cannot."""
-    dimensions = [
-        {
-            "label": escape(scale.name),
-            "values": list(scale.positions),
-            "range": [0, 1],
-            "tickvals": [at for at, _ in scale.ticks],
-            "ticktext": [escape(text) for _, text in scale.ticks],
-        }
-        for scale in info.scales
-    ]
-    scale = info.chart().scale
-    trace = go.Parcoords(dimensions=dimensions, line={"color": list(info.values), "coloraxis": "coloraxis"})
-    figure = go.Figure(trace)
-    if scale:
-        figure.update_layout(coloraxis=_colour_axis(scale))
-    notes = (*info.notes, "Drag along an axis to choose trials, drag its name to move it")
-    _lay_out(figure, "Parallel coordinates", notes, 380)
+    chart = info.chart()
+    line = {"color": list(info.values), "coloraxis": "coloraxis"}
+    figure = go.Figure(go.Parcoords(dimensions=[_dimension(scale) for scale in info.scales], line=line))
+    if chart.scale:
+        figure.update_layout(coloraxis=_colour_axis(chart.scale))
+    notes = (*chart.notes, "Drag along an axis to choose trials, drag its name to move it")
+    _lay_out(figure, chart.title, notes, 380)
     return figure.update_layout(margin={"t": 150, "l": 90})
+
+
+def _dimension(scale: Scale) -> dict[str, Any]:
+    ends = [(end, "") for end in (0.0, 1.0) if all(at != end for at, _ in scale.ticks)]  # plotly draws tick to tick
+    ticks = sorted([*scale.ticks, *ends])
+    return {
+        "label": escape(scale.name),
+        "values": list(scale.positions),
+        "range": [0, 1],
+        "tickvals": [at for at, _ in ticks],
+        "ticktext": [text for _, text in ticks],  # the one place where plotly takes a text as it is
+    }
 
 
 def _rule(figure: go.Figure, mark: Rule, row: int, column: int) -> None:
@@ -74,14 +77,14 @@ def _set_axes(figure: go.Figure, panel: Panel, row: int, column: int) -> None:
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
-    settings: dict[str, Any] = {"title": {"text": escape(axis.label)}}
+    settings: dict[str, Any] = {"title": {"text": escape(axis.label)}, "zeroline": False}
     if axis.log:
         settings |= {"type": "log", "dtick": 1, "exponentformat": "e"}
     if axis.ticks is not None:
         texts = [escape(text) for _, text in axis.ticks]
-        settings |= {"tickvals": [at for at, _ in axis.ticks], "ticktext": texts, "showgrid": False, "zeroline": False}
+        settings |= {"tickvals": [at for at, _ in axis.ticks], "ticktext": texts, "showgrid": False}
     if axis.span:
-        settings |= {"range": list(axis.span)}
+        settings |= {"range": [math.log10(end) if axis.log else end for end in axis.span]}
     return settings
 
 

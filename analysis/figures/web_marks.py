@@ -21,7 +21,13 @@ _MARKERS = {
     "star": "star",
     "x": "x-thin",
 }
-_SIDES = {"right": "middle right", "left": "middle left", "above": "top center", "below": "bottom center"}
+# Where a text goes, and what keeps it off its point.
+_SIDES = {
+    "right": ("middle right", "  {}"),
+    "left": ("middle left", "{}  "),
+    "above": ("top center", "{}<br> "),
+    "below": ("bottom center", " <br>{}"),
+}
 
 
 def escape(text: str) -> str:
@@ -121,8 +127,26 @@ def _(mark: Bars, scale: ColourScale | None) -> list[Any]:
 
 @traces_of.register
 def _(mark: Surface, scale: ColourScale | None) -> list[Any]:
+    if not scale:
+        return []
     rows = [[None if math.isnan(value) else value for value in row] for row in mark.z]
-    return [go.Contour(x=mark.x, y=mark.y, z=rows, coloraxis="coloraxis", line={"width": 0}, hoverinfo="skip")]
+    # Its own copy of the scale: plotly.js 4.1 never ends where contours and points share a colour axis.
+    step = (scale.high - scale.low or 1) / 12
+    return [
+        go.Contour(
+            x=mark.x,
+            y=mark.y,
+            z=rows,
+            colorscale=COLOURS.capitalize(),
+            reversescale=scale.smaller_is_better,
+            zmin=scale.low,
+            zmax=scale.low + 12 * step,
+            contours={"start": scale.low, "end": scale.low + 12 * step, "size": step},
+            showscale=False,
+            line={"width": 0},
+            hoverinfo="skip",
+        )
+    ]
 
 
 @traces_of.register
@@ -134,9 +158,9 @@ def _(mark: Rule, scale: ColourScale | None) -> list[Any]:
 
 @traces_of.register
 def _(mark: Label, scale: ColourScale | None) -> list[Any]:
-    place = _SIDES.get(mark.side, "middle center")
+    place, around = _SIDES.get(mark.side, ("middle center", "{}"))
     font = {"size": 11, "color": "#404040"}
-    text = [escape(mark.text)]
+    text = [around.format(escape(mark.text))]
     return [
         go.Scatter(x=[mark.x], y=[mark.y], mode="text", text=text, textposition=place, textfont=font, hoverinfo="skip")
     ]

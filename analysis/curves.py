@@ -52,9 +52,9 @@ class Curves:
 
 def read_curves(gathered: Gathered) -> Curves:
     """Read the `metrics.csv` of every gathered run, which may still be growing."""
-    runs, tables = [], []
+    rows, tables = [], []
     malformed, waiting = [], []
-    for run in plain_runs(gathered.runs):
+    for row, run in enumerate(plain_runs(gathered.runs)):
         path = os.path.join(run["path"], "metrics.csv")
         try:
             columns = read_columns(path)
@@ -69,9 +69,9 @@ def read_curves(gathered: Gathered) -> Curves:
         except ValueError as error:
             malformed.append(Malformed(path, str(error)))
         else:
-            runs.append(run)
+            rows.append(row)
             tables.append(columns)
-    return Curves(_frame(runs, tables), tuple(malformed), tuple(waiting))
+    return Curves(_frame(gathered.runs, rows, tables), tuple(malformed), tuple(waiting))
 
 
 def read_columns(path: str) -> dict[str, np.ndarray]:
@@ -121,13 +121,15 @@ def _check_epochs(columns: Columns, run: Run) -> None:
         raise ValueError(f"has {number} epochs, though the run did {run['epochs_run']}")
 
 
-def _frame(runs: Sequence[Run], tables: Sequence[Columns]) -> pd.DataFrame:
+def _frame(runs: pd.DataFrame, rows: Sequence[int], tables: Sequence[Columns]) -> pd.DataFrame:
+    """Repeat the identity of each run, a row of `runs`, for the epochs of its table."""
     lengths = [len(table["epoch"]) for table in tables]
-    identity = pd.DataFrame({name: [run.get(name) for run in runs] for name in IDENTITY}, dtype=object)
-    frame = identity.loc[np.repeat(np.arange(len(runs)), lengths)].reset_index(drop=True).infer_objects()
-    # A column that a run's table shares with its identity, such as a seed, would say nothing new.
-    names = [name for name in dict.fromkeys(name for table in tables for name in table) if name not in IDENTITY]
-    for name in names or ["epoch"]:
+    repeated = np.repeat(np.array(rows, dtype=int), lengths)
+    frame = runs[list(IDENTITY)].iloc[repeated].reset_index(drop=True)
+    names = dict.fromkeys(["epoch", *(name for table in tables for name in table)])
+    for name in names:
+        if name in IDENTITY:
+            continue  # it would say again which run this is
         parts = [table.get(name, np.full(n, np.nan)) for table, n in zip(tables, lengths, strict=True)]
-        frame[name] = np.concatenate(parts) if parts else np.array([])
+        frame[name] = np.concatenate([np.empty(0), *parts])
     return frame.astype({"epoch": "int64"})

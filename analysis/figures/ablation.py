@@ -14,6 +14,7 @@ from analysis.metrics import Metric, choose_metric
 from analysis.results import is_measured
 
 _LONGEST = 30  # bars that a page can hold
+_NARROW = 30  # letters of a name beside which a column has room for bars
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,10 @@ def _chart(info: Ablation) -> Chart:
     ticks = tuple((y, f"{bar.label} ({bar.mean:.{decimals}f})") for y, bar in zip(heights, bars, strict=True))
     y_axis = Axis(ticks=ticks, span=(heights[-1] - 0.6, 0.6))
     panel = Panel(Axis(info.metric.label), y_axis, tuple(marks))
-    return Chart("Ablation", info.notes, (panel,), height=max(1.4, (0.38 if len(bars) < 8 else 0.3) * len(bars) + 0.5))
+    wide = max(len(bar.label) for bar in bars) > _NARROW
+    return Chart(
+        "Ablation", info.notes, (panel,), wide=wide, height=max(1.4, (0.38 if len(bars) < 8 else 0.3) * len(bars) + 0.5)
+    )
 
 
 def _mean(bar: Bar, height: float, style: Style, decimals: int) -> Points:

@@ -129,7 +129,7 @@ def _panel(panel: CurvePanel, named: dict[str, tuple[Style, str]], mark_name: st
             behind.append(Line(curve.x, curve.mean, PALE, "other trials and settings", 0.6, hover=curve.label))
             continue
         if curve.n > 1:
-            bands.append(Band(curve.x, curve.low, curve.high, style))
+            bands.append(Band(curve.x, curve.low, curve.high, style, name))
         lines.append(Line(curve.x, curve.mean, style, name, hover=curve.label))
     if panel.mark is not None:
         behind.append(Rule("x", panel.mark, Style(GREY.colour, dash="dot"), mark_name))

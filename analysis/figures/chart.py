@@ -45,12 +45,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Band:
-    """The area between two lines."""
+    """The area between two lines; `name` is that of the line that it belongs to."""
 
     x: Numbers
     low: Numbers
     high: Numbers
     style: Style
+    name: str = ""
 
 
 @dataclass(frozen=True)

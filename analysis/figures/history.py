@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from analysis.figures.chart import Axis, Chart, Line, Mark, Panel, Points, Rule
-from analysis.figures.style import BASELINE, BLACK, GREY, Style, numbered
+from analysis.figures.style import BLACK, GREY, Style, numbered
 from analysis.figures.trials import Trial, find_search
 from analysis.figures.words import short
 from analysis.gather import Gathered
@@ -51,7 +51,7 @@ def history_info(gathered: Gathered, metric: str | None = None) -> History:
     complete = search.complete()
     values = tuple(trial.value for trial in complete if trial.value is not None)
     if not values:
-        raise ValueError("no trial of the search is complete")
+        raise ValueError(f"no complete trial of the search has measured {search.metric.name}")
     better = min if search.metric.smaller_is_better else max
     pruned = [(trial.number, trial.value) for trial in search.trials if trial.status == "pruned"]
     measured = [run[search.metric.name] for run in search.baseline]
@@ -92,7 +92,7 @@ def _chart(info: History) -> Chart:
         mean, sd, n = info.baseline
         spread = f" ± {sd:.{info.metric.decimals}f} (sd)" if sd is not None and math.isfinite(sd) else ""
         label = f"baseline {mean:.{info.metric.decimals}f}{spread}, n={n}"
-        marks.insert(0, Rule("y", mean, Style(BLACK.colour, dash=BASELINE.dash), label))
+        marks.insert(0, Rule("y", mean, Style(BLACK.colour, dash="dash"), label))
     room = 0.04 * (high - low)
     panel = Panel(Axis("trial", whole=True), Axis(info.metric.label, span=(low - room, high + room)), tuple(marks))
     return Chart("Optimisation history", info.notes, (panel,))

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analysis.figures.chart import Axis, Bars, Chart, Label, Panel
+from analysis.figures.dimensions import Dimension
 from analysis.figures.style import numbered
-from analysis.figures.trials import Dimension, Search, Trial, find_search
+from analysis.figures.trials import Search, Trial, find_search
 from analysis.figures.words import count
 from analysis.gather import Gathered
 from analysis.metrics import Metric

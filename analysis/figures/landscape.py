@@ -9,6 +9,7 @@ import numpy as np
 from analysis.figures.chart import Axis, Chart, ColourScale, Numbers, Panel, Points, Surface
 from analysis.figures.series import complete_runs
 from analysis.figures.style import BLACK, GREY, Style
+from analysis.figures.trials import only_search
 from analysis.figures.words import conditions, count, short, spread
 from analysis.gather import Gathered
 from analysis.groups import DEFAULT_BY, Run, plain_runs
@@ -62,15 +63,16 @@ class Landscape:
 
 
 def landscape_info(gathered: Gathered, metric: str | None = None) -> Landscape:
-    """Collect the complete runs in which both terms act, by their lambdas.
+    """Collect the complete runs in which both terms act, by their lambdas; those of a search if there is one.
 
     Raises:
-        ValueError: If fewer than 3 pairs of lambdas are complete, or if they differ in more than the lambdas' setting
-            may: the model, data set, protocol, number of epochs or kd_mode.
+        ValueError: If there are several searches, if fewer than 3 pairs of lambdas are complete, or if the runs differ
+            in model, data set, protocol, number of epochs or kd_mode.
     """
     complete = complete_runs(gathered)
     chosen = choose_metric(gathered, complete, metric)
-    runs = [run for run in complete if _has_both(run) and is_measured(run[chosen.name])]
+    search = only_search(complete)
+    runs = [run for run in (search[1] if search else complete) if _has_both(run) and is_measured(run[chosen.name])]
     _check_comparable(runs)
     points = _points(runs, chosen)
     if len(points) < 3:

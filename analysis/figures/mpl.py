@@ -17,6 +17,7 @@ from analysis.figures.words import tick
 
 COLUMN, PAGE = 3.5, 7.0  # inches: a column of a paper, and the width of its text
 _ACROSS = 3  # panels in a row
+_LONGEST = 40  # letters of a name in a line
 _NOTE, _TITLE = 6.5, 9.0  # points
 _LINE = 1.35 / 72  # inches a point of text
 _RC = {
@@ -90,7 +91,7 @@ def _set_axis(axes: Axes, name: str, axis: Axis) -> None:
     elif axis.whole:
         own.set_major_locator(MaxNLocator("auto", integer=True))
     if axis.ticks is not None:
-        own.set_ticks([at for at, _ in axis.ticks], labels=[escape(text) for _, text in axis.ticks])
+        own.set_ticks([at for at, _ in axis.ticks], labels=[escape(_short_lines(text)) for _, text in axis.ticks])
         own.set_tick_params(length=0)
         own.grid(False)
         axes.spines["bottom" if name == "x" else "left"].set_visible(False)
@@ -114,7 +115,7 @@ def _legend(figure: Figure, axes: list[Axes], width: float) -> None:
         columns = _legend_columns(list(handles), width)
         figure.legend(
             handles.values(),
-            handles.keys(),
+            [_short_lines(label) for label in handles],
             loc="outside lower center",
             ncols=columns,
             handlelength=2.6,
@@ -140,6 +141,11 @@ def _colour_bar(figure: Figure, scale: ColourScale, axes: list[Axes]) -> None:
     mappable = ScalarMappable(norm_of(scale), colours_of(scale))
     bar = figure.colorbar(mappable, ax=axes, label=escape(scale.label), fraction=0.06, pad=0.03, aspect=30)
     bar.outline.set_visible(False)
+
+
+def _short_lines(text: str) -> str:
+    """A name that leaves room for the picture."""
+    return "\n".join(textwrap.wrap(text, _LONGEST))
 
 
 def _wrap(text: str, width: float, points: float) -> str:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.figures.chart import Axis, Chart, ColourScale, Label, Line, Numbers, Panel, Rule
+from analysis.figures.dimensions import Dimension
 from analysis.figures.history import describe_trial
 from analysis.figures.style import PALE
-from analysis.figures.trials import Dimension, find_search
+from analysis.figures.trials import find_search
 from analysis.figures.words import short, tick
 from analysis.gather import Gathered
 from analysis.groups import sortable

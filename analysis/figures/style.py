@@ -6,12 +6,12 @@ from analysis.figures.chart import Style
 # Source: Okabe and Ito, Color Universal Design (2008).
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("circle", "square", "triangle", "diamond", "cross", "star")
-_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "solid")
+_DASHES = ("longdash", "dash", "dot", "dashdot", "solid", "dash")
 
 BLACK = Style("#000000")
 GREY = Style("#8C8C8C")
 PALE = Style("#BFBFBF")
-BASELINE = Style("#000000", marker="square", dash="dash")
+BASELINE = Style("#000000", marker="square")
 MOST = len(_PALETTE)  # series that can be told apart
 COLOURS = "viridis"  # its lightness rises with the value, also in grey
 

@@ -1,14 +1,13 @@
 """The trials of a search: their runs, parameters and values, as far as the sweep has come."""
 
 import json
-import math
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
+from analysis.figures.dimensions import Dimension, Value, as_value, make_dimension
 from analysis.figures.words import conditions, count, spread
 from analysis.gather import STATUSES, Gathered
 from analysis.groups import Run, plain_runs
@@ -16,8 +15,8 @@ from analysis.metrics import Metric, choose_metric, describe_metric
 from analysis.overrides import read_overrides
 from analysis.results import is_measured
 
-Value = float | str
 STUDY = "search"  # the directory of a search's trials
+_BESIDE = ("seed", "name", "results_dir", "device", "threads")  # may change from one command to the next
 
 
 @dataclass(frozen=True)
@@ -38,16 +37,6 @@ class Trial:
     params: Mapping[str, Value]
     value: float | None
     runs: tuple[Run, ...]
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """What a search varies: `scale` is linear, log or choice; choices have no bounds."""
-
-    name: str
-    scale: str
-    low: float = math.nan
-    high: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -82,13 +71,12 @@ def find_search(gathered: Gathered, metric: str | None = None) -> Search:
         ValueError: If there is none, or several, or if no trial of it is complete.
     """
     runs = plain_runs(gathered.runs)
-    by_directory = split_searches(runs)
-    if not by_directory:
+    found = only_search(runs)
+    if found is None:
         raise ValueError("there is no search: no run lies in a directory search/, where sweep=lambdas puts its trials")
-    if len(by_directory) > 1:
-        names = ", ".join(sorted(map(os.path.dirname, by_directory)))
-        raise ValueError(f"there are {len(by_directory)} searches, whose trials do not compare; give one: {names}")
-    ((directory, own),) = by_directory.items()
+    directory, own = found
+    if not _complete(own):
+        raise ValueError("no trial of the search is complete")
     chosen = choose_metric(gathered, _complete(own), metric)
     sweep = os.path.dirname(directory)
     space = _read_plan(sweep).get("space")
@@ -96,9 +84,23 @@ def find_search(gathered: Gathered, metric: str | None = None) -> Search:
     keys = list(space) if isinstance(space, dict) else _varying(overrides.values())
     trials = _trials(directory, own, keys, overrides, chosen)
     texts = space if isinstance(space, dict) else {}
-    dimensions = tuple(_dimension(key, str(texts.get(key, "")), trials) for key in keys)
+    values = {key: [trial.params[key] for trial in trials if key in trial.params] for key in keys}
+    dimensions = tuple(make_dimension(key, str(texts.get(key, "")), values[key]) for key in keys)
     baseline = tuple(run for run in _complete(runs) if run["study"] == "baseline" and is_measured(run[chosen.name]))
     return Search(sweep, chosen, dimensions, trials, baseline)
+
+
+def only_search(runs: Iterable[Run]) -> tuple[str, list[Run]] | None:
+    """The directory and the runs of the one search among the runs; None if there is none.
+
+    Raises:
+        ValueError: If there are several.
+    """
+    found = split_searches(runs)
+    if len(found) > 1:
+        names = ", ".join(sorted(os.path.relpath(os.path.dirname(directory)) for directory in found))
+        raise ValueError(f"there are {len(found)} searches, whose trials do not compare; give one: {names}")
+    return next(iter(found.items()), None)
 
 
 def split_searches(runs: Iterable[Run]) -> dict[str, list[Run]]:
@@ -134,14 +136,6 @@ def objectives(gathered: Gathered) -> tuple[Metric, ...]:
     return tuple(replace(describe_metric(str(name)), smaller_is_better=way == "minimize") for name, way in pairs)
 
 
-def as_value(text: str) -> Value:
-    """An override's value: a number where it is one."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
 def _complete(runs: Iterable[Run]) -> list[Run]:
     return [run for run in runs if run["status"] == "complete"]
 
@@ -162,7 +156,7 @@ def _varying(overrides: Iterable[Mapping[str, str]]) -> list[str]:
     for pairs in overrides:
         for key, value in pairs.items():
             found.setdefault(key, set()).add(value)
-    return [key for key, values in found.items() if len(values) > 1 and key != "seed"]
+    return [key for key, values in found.items() if len(values) > 1 and key not in _BESIDE and "sweep" not in key]
 
 
 def _trials(
@@ -188,22 +182,3 @@ def _status(runs: Sequence[Run], seeds: int) -> str:
         if status in statuses:
             return status
     return "complete" if len(runs) == seeds else "unfinished"
-
-
-def _dimension(key: str, text: str, trials: Iterable[Trial]) -> Dimension:
-    values = [trial.params[key] for trial in trials if key in trial.params]
-    numbers = [value for value in values if isinstance(value, float | int)]
-    listed = text and not re.search(r"interval\(|range\(", text)
-    if listed or len(numbers) < len(values) or not numbers:
-        return Dimension(key, "choice")
-    low, high = min(numbers), max(numbers)
-    if bounds := re.search(r"interval\(([^,()]+),([^,()]+)\)", text):
-        ends = [as_value(end.strip()) for end in bounds.groups()]
-        low, high = min([low, *_numbers(ends)]), max([high, *_numbers(ends)])
-    # Without a recorded space: what spans two decades was hardly drawn on a linear scale.
-    log = bool(re.search(r"\blog\b", text)) if text else low > 0 and high >= 100 * low
-    return Dimension(key, "log" if log and low > 0 else "linear", low, high)
-
-
-def _numbers(values: Iterable[Value]) -> list[float]:
-    return [value for value in values if isinstance(value, float)]

@@ -14,6 +14,7 @@ from analysis.figures.web_marks import escape, traces_of
 
 _ACROSS = 3
 _PIXELS = 140  # for each inch of a printed panel
+_ROW_GAP = 110  # pixels
 _NOTE_LENGTH = 120
 
 
@@ -22,7 +23,9 @@ def draw_chart(chart: Chart) -> go.Figure:
     across = min(len(chart.panels), _ACROSS)
     down = -(-len(chart.panels) // across)
     titles = [escape(panel.title) for panel in chart.panels]
-    figure = make_subplots(rows=down, cols=across, subplot_titles=titles if any(titles) else None)
+    height = int(down * chart.height * _PIXELS)
+    gap = min(_ROW_GAP / height, 0.3) if down > 1 else 0
+    figure = make_subplots(down, across, subplot_titles=titles if any(titles) else None, vertical_spacing=gap)
     shown: set[str] = set()
     for i, panel in enumerate(chart.panels):
         row, column = i // across + 1, i % across + 1
@@ -36,7 +39,7 @@ def draw_chart(chart: Chart) -> go.Figure:
         _set_axes(figure, panel, row, column)
     if chart.scale:
         figure.update_layout(coloraxis=_colour_axis(chart.scale))
-    return _lay_out(figure, chart.title, chart.notes, int(down * chart.height * _PIXELS))
+    return _lay_out(figure, chart.title, chart.notes, height)
 
 
 def draw_parallel(info: Parallel) -> go.Figure:

@@ -62,18 +62,14 @@ def _(mark: Line, scale: ColourScale | None) -> list[Any]:
 
 @traces_of.register
 def _(mark: Band, scale: ColourScale | None) -> list[Any]:
-    inside = [
-        i
-        for i, (low, high) in enumerate(zip(mark.low, mark.high, strict=True))
-        if math.isfinite(low) and math.isfinite(high)
-    ]
+    inside = [i for i, ends in enumerate(zip(mark.low, mark.high, strict=True)) if all(map(math.isfinite, ends))]
     x = [mark.x[i] for i in inside]
     edge = [mark.high[i] for i in inside] + [mark.low[i] for i in reversed(inside)]
     colour = mark.style.colour
     return [
         go.Scatter(
             x=x + x[::-1], y=edge, fill="toself", mode="lines", line={"width": 0, "color": colour},
-            fillcolor=_rgba(colour, 0.18), hoverinfo="skip", name="",
+            fillcolor=_rgba(colour, 0.18), hoverinfo="skip", name="", legendgroup=escape(mark.name),
         )
     ]  # fmt: skip
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.figures.chart import Axis, Bars, Chart, Mark, Numbers, Panel, Points, Rule
-from analysis.figures.series import compared_runs, complete_runs, interval, label_of, style_series
-from analysis.figures.style import BLACK, Style
+from analysis.figures.series import compared_runs, complete_runs, interval, label_of
+from analysis.figures.style import BLACK, Style, numbered
 from analysis.figures.words import conditions, count, spread
 from analysis.gather import Gathered
 from analysis.groups import choose_by, context, find_baselines, group_runs
@@ -97,7 +97,7 @@ def _chart(info: Ablation) -> Chart:
     bars = info.bars
     heights = tuple(float(-i) for i in range(len(bars)))
     modes = list(dict.fromkeys(bar.label.partition(", ")[0] for bar in bars if not bar.is_baseline))
-    of_mode = dict(zip(modes, style_series([False] * len(modes)), strict=True))
+    of_mode = {mode: numbered(i) for i, mode in enumerate(modes)}
     colours = [BLACK if bar.is_baseline else of_mode[bar.label.partition(", ")[0]] for bar in bars]
     styles = tuple(Style(style.colour, "square") for style in colours)
     decimals = info.metric.decimals
@@ -126,9 +126,8 @@ def _chart(info: Ablation) -> Chart:
     y_axis = Axis(ticks=ticks, span=(heights[-1] - 0.6, 0.6))
     panel = Panel(Axis(info.metric.label), y_axis, tuple(marks))
     wide = max(len(bar.label) for bar in bars) > _NARROW
-    return Chart(
-        "Ablation", info.notes, (panel,), wide=wide, height=max(1.4, (0.38 if len(bars) < 8 else 0.3) * len(bars) + 0.5)
-    )
+    height = (0.38 if len(bars) < 8 else 0.3) * len(bars) + 0.5
+    return Chart("Ablation", info.notes, (panel,), wide=wide, height=max(1.4, height))
 
 
 def _mean(bar: Bar, height: float, style: Style, decimals: int) -> Points:

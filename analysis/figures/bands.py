@@ -1,12 +1,12 @@
 """Curves with bands over runs, in panels: what learning curves and saliency by rank have in common."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.figures.chart import Axis, Band, Chart, Line, Mark, Numbers, Panel, Rule, Style
-from analysis.figures.series import BANDS, Series, interval, style_series
+from analysis.figures.series import BANDS, Series, choose_styles, interval
 from analysis.figures.style import GREY, PALE
 from analysis.figures.words import conditions, count, spread
 
@@ -93,9 +93,8 @@ def assemble(
     ]
     if without := sum(len(one.runs) - numbers[one.label] for one in shown):
         notes.append(f"{count(without, 'complete run')} left out, without a file that can be read")
-    styles = style_series([baseline for _, baseline in labels])
-    if grey := sum(style is GREY for style in styles):
-        notes.append(f"In colour: {len(styles) - grey} of {len(styles)} settings, of the trials the best")
+    if grey := list(choose_styles(labels).by_label.values()).count(GREY):
+        notes.append(f"In colour: {len(labels) - grey} of {len(labels)} settings, of the trials the best")
     return CurvePicture(title, tuple(panels), labels, tuple(notes), mark_name)
 
 
@@ -109,33 +108,39 @@ def _numbers(panels: Sequence[CurvePanel]) -> dict[str, int]:
 
 
 def _chart(info: CurvePicture) -> Chart:
-    styles = style_series([baseline for _, baseline in info.labels])
+    styles = choose_styles(info.labels)
     numbers = _numbers(info.panels)
-    named = {
-        label: (style, label if numbers[label] == 1 else f"{label} (n={numbers[label]})")
-        for (label, _), style in zip(info.labels, styles, strict=True)
-    }
-    panels = tuple(_panel(panel, named, info.mark_name) for panel in info.panels)
-    return Chart(info.title, info.notes, panels)
+    names = {label: label if n == 1 else f"{label} (n={n})" for label, n in numbers.items()}
+    names |= {label: "other trials and settings" for label, style in styles.by_label.items() if style is GREY}
+    keys = tuple(Line((np.nan,), (np.nan,), style, name) for name, style in styles.keys)
+    panels = []
+    for panel in info.panels:
+        behind, bands, lines = _marks(panel, styles.by_label, {} if keys else names)
+        if panel.mark is not None:
+            behind.append(Rule("x", panel.mark, Style(GREY.colour, dash="dot"), info.mark_name))
+        last = max(curve.x[-1] for curve in panel.curves)
+        x = Axis(panel.x_label, whole=True, span=(1 - 0.02 * last, last * 1.02))
+        y = Axis(panel.y_label, log=panel.log)
+        panels.append(Panel(x, y, (*behind, *bands, *lines, *keys), panel.title))
+    return Chart(info.title, info.notes, tuple(panels))
 
 
-def _panel(panel: CurvePanel, named: dict[str, tuple[Style, str]], mark_name: str) -> Panel:
+def _marks(
+    panel: CurvePanel, styles: Mapping[str, Style], names: Mapping[str, str]
+) -> tuple[list[Mark], list[Mark], list[Mark]]:
+    """Lines that stay behind, bands and lines in front of them."""
     behind: list[Mark] = []
     bands: list[Mark] = []
     lines: list[Mark] = []
     for curve in panel.curves:
-        style, name = named[curve.label]
+        style, name = styles[curve.label], names.get(curve.label, "")
         if style is GREY:
-            behind.append(Line(curve.x, curve.mean, PALE, "other trials and settings", 0.6, hover=curve.label))
+            behind.append(Line(curve.x, curve.mean, PALE, name, 0.6, hover=curve.label))
             continue
         if curve.n > 1:
             bands.append(Band(curve.x, curve.low, curve.high, style, name))
         lines.append(Line(curve.x, curve.mean, style, name, hover=curve.label))
-    if panel.mark is not None:
-        behind.append(Rule("x", panel.mark, Style(GREY.colour, dash="dot"), mark_name))
-    last = max(curve.x[-1] for curve in panel.curves)
-    x = Axis(panel.x_label, whole=True, span=(1 - 0.02 * last, last * 1.02))
-    return Panel(x, Axis(panel.y_label, log=panel.log), (*behind, *bands, *lines), panel.title)
+    return behind, bands, lines
 
 
 def needs_log(curves: Sequence[Curve]) -> bool:

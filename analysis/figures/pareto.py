@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.figures.chart import Axis, Chart, Label, Line, Mark, Panel, Points, Style
-from analysis.figures.series import Series, complete_runs, interval, make_series, style_series
-from analysis.figures.style import BLACK, GREY, MOST, PALE, numbered
+from analysis.figures.series import Series, choose_styles, complete_runs, interval, make_series
+from analysis.figures.style import BLACK, GREY
 from analysis.figures.trials import objectives
 from analysis.figures.words import conditions, count, short, spread
 from analysis.gather import Gathered
@@ -140,22 +140,15 @@ def _chart(info: Pareto) -> Chart:
 
 
 def _settings(choices: Sequence[Choice], info: Pareto) -> list[Points]:
-    """A style a setting; where these are too many, a marker a kd_mode and a colour for what else varies."""
-    styles = style_series([choice.baseline for choice in choices])
-    if GREY not in styles:
-        names = [choice.label + (f" (n={choice.n})" if choice.n > 1 else "") for choice in choices]
-        return [_points([one], info, style, name, 6) for one, style, name in zip(choices, styles, names, strict=True)]
-    modes, others = (list(dict.fromkeys(choice.label.partition(", ")[part] for choice in choices)) for part in (0, 2))
-    markers = {mode: numbered(i).marker if i < MOST else "circle" for i, mode in enumerate(modes)}
-    colours = {other: numbered(i).colour if i < MOST else PALE.colour for i, other in enumerate(others)}
+    styles = choose_styles([(choice.label, choice.baseline) for choice in choices])
     points = []
     for choice in choices:
-        mode, _, other = choice.label.partition(", ")
-        points.append(_points([choice], info, Style(colours[other], markers[mode]), "", 6))
+        style = styles.by_label[choice.label]
+        name = choice.label + (f" (n={choice.n})" if choice.n > 1 else "")
+        name = "" if styles.keys else "other settings" if style is GREY else name
+        points.append(_points([choice], info, style, name, 6))
     nowhere = (math.nan,)
-    keys = [(mode, Style(GREY.colour, marker)) for mode, marker in markers.items()]
-    keys += [(other, Style(colour)) for other, colour in colours.items() if other]
-    return points + [Points(nowhere, nowhere, style, name, 6) for name, style in keys]
+    return points + [Points(nowhere, nowhere, style, name, 6) for name, style in styles.keys]
 
 
 def _points(choices: Sequence[Choice], info: Pareto, style: Style, name: str, size: float) -> Points:

@@ -80,14 +80,42 @@ def label_of(by: Sequence[str], key: Sequence[object]) -> str:
     return ", ".join([label, *(f"{column}={short(value)}" for column, value in named.items() if value is not None)])
 
 
-def style_series(baselines: Sequence[bool]) -> list[Style]:
-    """A style a series: the baseline's own, then as many as can be told apart, then grey."""
-    colours = iter(range(MOST))
-    styles = []
-    for is_baseline in baselines:
-        number = None if is_baseline else next(colours, None)
-        styles.append(BASELINE if is_baseline else GREY if number is None else numbered(number))
-    return styles
+@dataclass(frozen=True)
+class Styles:
+    """A style for each label.
+
+    Attributes:
+        by_label: In the order of the labels; GREY for those that cannot be told apart.
+        keys: What a legend has to explain where a style says two things, a kd_mode and what varies beside it; empty
+            where every label has a style of its own.
+    """
+
+    by_label: dict[str, Style]
+    keys: tuple[tuple[str, Style], ...] = ()
+
+
+def choose_styles(labels: Sequence[tuple[str, bool]]) -> Styles:
+    """Choose styles for labels, each given with whether it is the baseline, which has a style of its own."""
+    others = [label for label, is_baseline in labels if not is_baseline]
+    if len(others) > MOST and (crossed := _cross(others)):
+        return crossed
+    numbers = iter(range(len(others)))
+    return Styles({label: BASELINE if is_baseline else numbered(next(numbers)) for label, is_baseline in labels})
+
+
+def _cross(labels: Sequence[str]) -> Styles | None:
+    """A marker and dash for each kd_mode, a colour for what varies beside it; None where these are too many, too."""
+    parts = {label: label.partition(", ") for label in labels}
+    modes = {mode: numbered(i) for i, mode in enumerate(dict.fromkeys(mode for mode, _, _ in parts.values()))}
+    others = {other: numbered(i) for i, other in enumerate(dict.fromkeys(other for _, _, other in parts.values()))}
+    if "" in others or max(len(modes), len(others)) > MOST:
+        return None
+    by_label = {
+        label: Style(others[other].colour, modes[mode].marker, modes[mode].dash)
+        for label, (mode, _, other) in parts.items()
+    }
+    keys = [(mode, Style(GREY.colour, style.marker, style.dash)) for mode, style in modes.items()]
+    return Styles(by_label, (*keys, *((other, Style(style.colour)) for other, style in others.items())))
 
 
 def interval(values: np.ndarray, band: str) -> tuple[Numbers, Numbers, Numbers]:

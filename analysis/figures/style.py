@@ -6,7 +6,7 @@ from analysis.figures.chart import Style
 # Source: Okabe and Ito, Color Universal Design (2008).
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("circle", "square", "triangle", "diamond", "cross", "star")
-_DASHES = ("longdash", "dash", "dot", "dashdot", "solid", "dash")
+_DASHES = ("dash", "dot", "dashdot", "longdash", "solid", "dash")
 
 BLACK = Style("#000000")
 GREY = Style("#8C8C8C")
@@ -17,5 +17,5 @@ COLOURS = "viridis"  # its lightness rises with the value, also in grey
 
 
 def numbered(index: int) -> Style:
-    """The style of the series with this number, from 0 to MOST - 1."""
-    return Style(_PALETTE[index], _MARKERS[index], _DASHES[index])
+    """The style of the series with this number; from MOST on they cannot be told apart, and are grey."""
+    return Style(_PALETTE[index], _MARKERS[index], _DASHES[index]) if index < MOST else GREY

@@ -12,7 +12,7 @@ from analysis.figures.ablation import ablation_info
 from analysis.figures.chart import Band, Line, Rule
 from analysis.figures.learning import learning_info, terms_info
 from analysis.figures.saliency import read_saliency, saliency_info
-from analysis.figures.series import interval, make_series, style_series
+from analysis.figures.series import choose_styles, interval, make_series
 from analysis.figures.style import BASELINE, GREY, MOST
 from analysis.gather import gather
 from analysis.metrics import describe_metric
@@ -97,10 +97,21 @@ def test_series_are_the_baseline_and_then_trials_by_score(search: Path) -> None:
     values = [np.mean(one.values("val_top1")) for one in series[1:]]
     assert len(values) == 12
     assert values == sorted(values, reverse=True)
-    styles = style_series([one.baseline for one in series])
+    styles = list(choose_styles([(one.label, one.baseline) for one in series]).by_label.values())
     assert styles[0] is BASELINE
     assert styles.count(GREY) == 12 - MOST
     assert len({(style.colour, style.marker) for style in styles}) == MOST + 2
+
+
+def test_many_settings_are_told_apart_by_two_things() -> None:
+    labels = [
+        (f"{mode}, model={model}", False) for model in ("vgg8", "resnet20") for mode in ("none", "intra", "tfd", "st")
+    ]
+    styles = choose_styles(labels)
+    assert len({(style.colour, style.marker) for style in styles.by_label.values()}) == 8
+    assert styles.by_label["tfd, model=vgg8"].colour == styles.by_label["st, model=vgg8"].colour
+    assert styles.by_label["tfd, model=vgg8"].dash == styles.by_label["tfd, model=resnet20"].dash
+    assert [name for name, _ in styles.keys] == ["none", "intra", "tfd", "st", "model=vgg8", "model=resnet20"]
 
 
 def test_saliency_by_rank_and_stage(tmp_path: Path, write_terms: Any) -> None:

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_FLAGS := --quiet $(if $(LATEST),,--constraint constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format bench clean
+.PHONY: help demo test test-slow test-services lint format bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,10 +26,13 @@ demo: $(VENV)/.installed  ## search the two lambdas on real pictures and print t
 	$(BIN)/python -m analysis table results/lambdas
 
 test: $(VENV)/.installed-dev  ## the fast tests
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not (slow or slurm or postgres)"
 
 test-slow: $(VENV)/.installed-dev  ## the slow tests
 	$(BIN)/python -m pytest -q -m slow
+
+test-services: $(VENV)/.installed-dev  ## the tests against SLURM and PostgreSQL, where .ci/slurm and .ci/postgres started them
+	$(BIN)/python -m pytest -q -m "slurm or postgres"
 
 lint: $(VENV)/.installed-dev  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -40,8 +43,9 @@ format: $(VENV)/.installed-dev  ## rewrite the code in ruff's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed  ## measure what the README claims about speed
+bench: $(VENV)/.installed-dev  ## measure what the README claims about speed
 	$(BIN)/python -m benchmarks.training
+	for what in schedule overhead reports pruning; do $(BIN)/python -m benchmarks.sweeps $$what || exit 1; done
 
 clean:  ## remove what `make` installed; results and data stay
 	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).parents[1]
-EPOCHS = (3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 18, 24, 30, 36, 48)  # of trials of unequal length
-SMALL = ("model=resnet8", "device=cpu", "threads=1", "trainer.checkpoint_every=0")
+EPOCHS = (12, 14, 16, 18, 20, 22, 24, 26, 28, 32, 36, 40, 48, 60, 72, 96)  # of trials of unequal length
+SMALL = ("model=resnet20", "device=cpu", "threads=1", "trainer.checkpoint_every=0")
 
 
 def sweep(directory: Path, *arguments: str) -> float:

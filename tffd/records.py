@@ -1,8 +1,8 @@
 """The one place that knows what a run leaves on disk: names of files, their fields, and how they are written.
 
 A run directory holds `.hydra/config.yaml` (written by Hydra), `metrics.csv` (a row per epoch), `checkpoint.pt` while
-the run is unfinished, `heartbeat` while it is at work, and at its end `weights.pt` and `result.json`. A sweep that
-wants a run to end early says so in `stop`.
+the run is unfinished, `heartbeat` while it is at work, and at its end `weights.pt`, `saliency.csv` (channels by rank)
+and `result.json`. A sweep that wants a run to end early says so in `stop`.
 """
 
 import csv
@@ -31,6 +31,7 @@ RESULT = "result.json"
 METRICS = "metrics.csv"
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "weights.pt"
+SALIENCY = "saliency.csv"
 HEARTBEAT = "heartbeat"
 STOP = "stop"
 
@@ -68,6 +69,13 @@ def write_metrics(run_dir: Path, history: list[dict[str, float]]) -> None:
     writer.writerows(history)
     with replacing(run_dir / METRICS) as file:
         file.write(text.getvalue().encode())
+
+
+def write_saliency(run_dir: Path, stages: list[list[float]]) -> None:
+    """Write saliency.csv: a row a stage, counted from 1, and rank of its channels, by descending saliency."""
+    rows = [f"{i},{rank},{value}\n" for i, values in enumerate(stages, 1) for rank, value in enumerate(values, 1)]
+    with replacing(run_dir / SALIENCY) as file:
+        file.write("".join(["stage,rank,saliency\n", *rows]).encode())
 
 
 def read_last_metrics(run_dir: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ from tffd.config import Config, require_config
 from tffd.training.checkpoint import Checkpoint, load_checkpoint, save_atomically, save_checkpoint
 from tffd.training.loop import Progress, make_optimizer, train
 from tffd.training.progress import EpochReporter
+from tffd.training.saliency import saliency_by_rank
 
 _SECONDS_TO_WAIT_FOR_A_DYING_RUN = 5  # workers of a killed sweep end within one
 
@@ -80,6 +81,8 @@ def _run_locked(
     status = records.COMPLETE if progress.epoch == config.trainer.epochs else records.PRUNED
     result |= {"status": status, "finished": records.now()} | _measurements(config, progress)
     if status == records.COMPLETE:
+        held_out = parts.data.val or parts.data.train
+        records.write_saliency(run_dir, saliency_by_rank(parts.model, held_out, parts.recipe.bf16))
         save_atomically({"model": parts.model.state_dict(), "epoch": progress.epoch}, run_dir / records.WEIGHTS)
     records.write_json(run_dir / records.RESULT, result)
     for name in (records.CHECKPOINT, records.STOP):

@@ -5,6 +5,7 @@ import os
 import signal
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
@@ -135,3 +136,37 @@ def test_two_commands_share_a_study(tmp_path: Path) -> None:
     assert ended == [1] * 11  # each was run by one of them
     assert all("] search/" in output or "] baseline/" in output for output in outputs)
     assert all("search: 8 of 8 trials complete" in output for output in outputs)
+
+
+@pytest.mark.postgres
+@pytest.mark.skipif("TFFD_TEST_POSTGRES" not in os.environ, reason="TFFD_TEST_POSTGRES names no database")
+def test_two_machines_share_a_study_and_one_takes_over_what_the_other_left(tmp_path: Path) -> None:
+    """Other results directories, as on machines without a common file system: only the database tells who lives."""
+    search = (
+        "-m",
+        "sweep=lambdas",
+        "sweep.baseline=null",
+        "sweep.n_trials=4",
+        "sweep.n_jobs=1",
+        f"name=t{tmp_path.name}",
+    )
+    search = (*search, f"sweep.storage={os.environ['TFFD_TEST_POSTGRES']}", "sweep.heartbeat_timeout=10")
+    network = ("model=resnet8", "device=cpu", "threads=1", "trainer.epochs=60")
+    machines = [tmp_path / "a", tmp_path / "b"]
+    commands = [start(*search, *network, *places(machine)) for machine in machines]
+    for machine, process in zip(machines, commands, strict=True):
+        wait_until(lambda machine=machine: list(machine.rglob("metrics.csv")), process)
+    commands[0].send_signal(signal.SIGKILL)
+    commands[0].communicate()
+    output, _ = commands[1].communicate(timeout=240)
+    assert commands[1].returncode == 0, output
+    study = optuna.load_study(study_name=f"t{tmp_path.name}.search", storage=os.environ["TFFD_TEST_POSTGRES"])
+    assert [trial.number for trial in study.trials] == list(range(4))
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 4
+    assert len({str(trial.params) for trial in study.trials}) == 4
+    password = os.environ["TFFD_TEST_POSTGRES"].replace("postgres@", "postgres:secret@")
+    again = run_py(*search, *network, *places(machines[1]), f"sweep.storage={password}")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "4 trials, 4 of them done before" in again.stdout
+    written = [path.read_text(errors="ignore") for path in machines[1].rglob("*") if path.suffix in (".json", ".yaml")]
+    assert all("secret" not in text for text in written)

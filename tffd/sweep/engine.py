@@ -90,7 +90,7 @@ class Engine:
             "objectives": sweep.objectives,
             "directions": sweep.directions,
             "seeds": sweep.seeds,
-            "space": sweep.space,
+            "space": next((study.texts for study in plan.studies if study.cells is None), {}),
             "fixed": [override for override in plan.fixed if not override.lstrip("+").startswith("sweep")],
             "command": self.command(),
             "studies": [

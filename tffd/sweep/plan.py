@@ -43,6 +43,7 @@ class StudyPlan:
         n_trials: Total number of trials, those of earlier commands included.
         cells: Every trial of a grid; None for a search.
         space: Of a search.
+        texts: Its dimensions as they were written.
         when: Its dimensions that apply only for some choices of others.
         enqueue: Points that a search tries first; Optuna chooses the dimensions that they leave open.
         identities: Of a grid's cells, what may not change when one is run again.
@@ -53,6 +54,7 @@ class StudyPlan:
     n_trials: int
     cells: list[Cell] | None = None
     space: dict[str, BaseDistribution] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
     when: Conditions = field(default_factory=dict)
     enqueue: list[dict[str, Any]] = field(default_factory=list)
     identities: list[dict[str, str]] = field(default_factory=list)
@@ -151,7 +153,7 @@ def _search(sweep: SweepSection, dimensions: dict[str, str], arguments: Argument
         if sweep.n_trials != len(known):
             raise ValueError(f"sweep.n_trials={sweep.n_trials}: this grid has {len(known)} points; set that number")
     require_fit(sweep, sampler, make_pruner(sweep), space, when)
-    return StudyPlan("search", tuple(space), sweep.n_trials, space=space, when=when, enqueue=known)
+    return StudyPlan("search", tuple(space), sweep.n_trials, space=space, texts=dimensions, when=when, enqueue=known)
 
 
 def _require_fit_for_grid(sweep: SweepSection) -> None:

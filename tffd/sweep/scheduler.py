@@ -32,7 +32,7 @@ from tffd.trial import RunInUse, record_loss
 MakeJob = Callable[[ResumableStudy, Claim, int | None, int], Job]
 """Study, trial, seed (None: that of the config) and slot to a run."""
 
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.02
 _LOOK_SECONDS = 1.0  # how often a command with nothing to do looks what the others that share its study have left
 _MOST_LOSSES = 5  # of a trial's process in a row, without a new epoch in between
 _NEVER_RETRIED = ("ConfigError", "TrainingDiverged", "NotFinite")

@@ -26,7 +26,8 @@ class LocalExecutor:
         self.slots, self.threads = slots, threads
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(_PRELOADED)
-        self._pool = ProcessPool(max_workers=slots, max_tasks=1, context=context)
+        # One more than will ever work: a fresh process then waits for the next run when one ends.
+        self._pool = ProcessPool(max_workers=slots + 1, max_tasks=1, context=context)
 
     def start(self, job: Job) -> "LocalRun":
         return LocalRun(self._pool.schedule(run_in_worker, args=(job,)))

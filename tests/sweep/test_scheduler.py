@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -551,19 +552,37 @@ def test_jobs_that_wait_in_a_queue_are_taken_out_of_it_by_an_interrupt(tmp_path:
     assert states(sweep) == [RUNNING]
 
 
+def meeting() -> Callable[[Job, int], Act]:
+    """Every run waits in its first epoch until two commands have one, but for the last one that is left alone."""
+    both = threading.Barrier(2)
+
+    def wait(epoch: int) -> None:
+        if not both.broken:
+            with suppress(threading.BrokenBarrierError):
+                both.wait(timeout=10)
+                both.abort()
+
+    return lambda job, attempt: Act(after_epoch=wait)
+
+
 @pytest.mark.parametrize("address", [None, "journal"])
 def test_two_commands_make_the_trials_of_a_search_together(
     tmp_path: Path, signals_in_threads: None, address: str | None
 ) -> None:
+    script = meeting()
     sweeps = [
-        open_sweep(tmp_path, search(9), config(), slots=2, storage=open_storage(address, tmp_path)) for _ in range(2)
+        open_sweep(tmp_path, search(9), config(), script, slots=2, storage=open_storage(address, tmp_path))
+        for _ in range(2)
     ]
     run_together(sweeps)
     check_shared(sweeps, "search", 9)
+    points = [str(trial.params) for trial in sweeps[0].studies[0].trials()]
+    assert len(set(points)) == 9
 
 
 def test_two_commands_make_the_cells_of_a_grid_together(tmp_path: Path, signals_in_threads: None) -> None:
-    sweeps = [open_sweep(tmp_path, grid(*range(9)), config(), slots=2) for _ in range(2)]
+    script = meeting()
+    sweeps = [open_sweep(tmp_path, grid(*range(9)), config(), script, slots=2) for _ in range(2)]
     run_together(sweeps)
     check_shared(sweeps, "grid", 9)
 

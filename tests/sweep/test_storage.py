@@ -1,0 +1,227 @@
+"""Where studies are kept: what opens, what is refused, and what many processes do to it at once."""
+
+import json
+import multiprocessing
+import os
+import secrets
+import signal
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import optuna
+import pytest
+from filelock import FileLock, Timeout
+from optuna.storages import JournalStorage
+from optuna.trial import TrialState
+
+from tests.sweep.fakes import config, search
+from tffd.config import ConfigError
+from tffd.sweep.lease import Lease
+from tffd.sweep.storage import Storage, open_storage, without_password
+from tffd.sweep.study import ResumableStudy
+
+POSTGRES = os.environ.get("TFFD_TEST_POSTGRES")
+postgres = pytest.param(
+    "postgres",
+    marks=[
+        pytest.mark.postgres,
+        pytest.mark.skipif(POSTGRES is None, reason="TFFD_TEST_POSTGRES holds no address of a PostgreSQL server"),
+    ],
+)
+KINDS = ["sqlite", "journal", postgres]
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.sweep.test_storage"])
+
+
+def address_of(kind: str) -> str | None:
+    return {"sqlite": None, "journal": "journal", "postgres": POSTGRES}[kind]
+
+
+def finish_a_trial(storage: Storage, name: str) -> None:
+    study = optuna.create_study(study_name=name, storage=storage.optuna, load_if_exists=True)
+    study.tell(study.ask(), 1.0)
+
+
+def count(storage: Storage, name: str) -> int:
+    return len(optuna.load_study(study_name=name, storage=storage.optuna).trials)
+
+
+@pytest.fixture
+def name() -> str:
+    """A study's name that no other test has, for a server that keeps them."""
+    return f"test-{secrets.token_hex(6)}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_written_is_there_when_it_is_opened_again(tmp_path: Path, kind: str, name: str) -> None:
+    finish_a_trial(open_storage(address_of(kind), tmp_path), name)
+    again = open_storage(address_of(kind), tmp_path)
+    finish_a_trial(again, name)
+    assert count(again, name) == 2
+
+
+def test_files_lie_where_they_are_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "sweep").mkdir()
+    for address, path in [
+        (None, tmp_path / "sweep" / "study.db"),
+        ("journal", tmp_path / "sweep" / "study.journal"),
+        (f"journal://{tmp_path}/far/j.log", tmp_path / "far" / "j.log"),
+        (f"sqlite:///{tmp_path}/other.db", tmp_path / "other.db"),
+    ]:
+        storage = open_storage(address, tmp_path / "sweep")
+        assert path.exists()
+        assert path.with_name(f".{path.name}.lock").exists()
+        assert isinstance(storage.optuna, JournalStorage) == (address is not None and address.startswith("journal"))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["mysql://user@host/db", "mysql+pymysql://user@host/db", "sqlite://", "sqlite:///:memory:", "redis://host", "x"],
+)
+def test_other_kinds_are_refused(tmp_path: Path, address: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_storage(address, tmp_path)
+    (fault,) = caught.value.faults
+    assert fault.startswith(f"the study's storage {address} cannot be opened (")
+    assert "name another with sweep.storage=..." in fault
+    if "://" in address and "redis" not in address:
+        assert "journal:///path, sqlite:///path or postgresql+psycopg://user@host/db" in fault
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.xfail(strict=True, reason="journal:study.log is taken for a file of the name :study.log")
+def test_a_journal_whose_slashes_are_forgotten_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError):
+        open_storage("journal:study.log", tmp_path)
+
+
+def test_a_database_in_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="cannot be opened"):
+        open_storage(f"sqlite:///{tmp_path}/file/study.db", tmp_path)
+
+
+def test_a_server_that_is_not_there_is_refused_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_storage("postgresql+psycopg://user:secret@127.0.0.1:1/db", tmp_path)
+    assert "postgresql+psycopg://user:***@127.0.0.1:1/db cannot be opened" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("postgresql+psycopg://user:secret@host:5432/db", "postgresql+psycopg://user:***@host:5432/db"),
+        ("postgresql://user@host/db", "postgresql://user@host/db"),
+        ("postgresql://user:p%40ss@host/db?sslmode=require", "postgresql://user:***@host/db?sslmode=require"),
+        ("journal", "journal"),
+        ("journal:///tmp/x", "journal:///tmp/x"),
+        (Path("/tmp/study.db"), "/tmp/study.db"),
+        (None, "None"),
+        pytest.param(
+            "postgresql://user:secret@host:port/db",
+            "postgresql://user:***@host:port/db",
+            marks=pytest.mark.xfail(strict=True, reason="an address that cannot be parsed is shown as it is"),
+        ),
+    ],
+)
+def test_passwords_are_not_shown(address: object, shown: str) -> None:
+    assert without_password(address) == shown
+
+
+@pytest.mark.parametrize("torn", [b'{"op_code": 4, "work', b"\0" * 100, b"{"])
+def test_a_torn_last_line_of_a_journal_is_dropped_and_the_study_goes_on(tmp_path: Path, torn: bytes) -> None:
+    finish_a_trial(open_storage("journal", tmp_path), "study")
+    path = tmp_path / "study.journal"
+    whole = path.read_bytes()
+    path.write_bytes(whole + torn)
+    again = open_storage("journal", tmp_path)
+    assert path.read_bytes() == whole
+    finish_a_trial(again, "study")
+    assert count(again, "study") == 2
+    lines = path.read_bytes().splitlines()
+    assert all(json.loads(line) for line in lines)
+    assert count(open_storage("journal", tmp_path), "study") == 2
+
+
+def test_a_journal_cut_off_in_its_first_line_is_a_new_one(tmp_path: Path) -> None:
+    (tmp_path / "study.journal").write_bytes(b'{"op_code"')
+    storage = open_storage("journal", tmp_path)
+    assert (tmp_path / "study.journal").read_bytes() == b""
+    finish_a_trial(storage, "study")
+    assert count(storage, "study") == 1
+
+
+def test_a_damaged_journal_is_named(tmp_path: Path) -> None:
+    (tmp_path / "study.journal").write_bytes(b"no journal\nat all\n")
+    with pytest.raises(ConfigError, match="the study's storage journal cannot be opened"):
+        open_storage("journal", tmp_path)
+
+
+def use(kind: str, directory: Path, name: str, together: Barrier, answer: Connection) -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    together.wait(timeout=60)
+    try:
+        finish_a_trial(open_storage(address_of(kind), directory), name)
+        answer.send("fine")
+    except BaseException as error:
+        answer.send(f"{type(error).__name__}: {error}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_six_processes_create_one_database_at_once(tmp_path: Path, kind: str, name: str) -> None:
+    together = CONTEXT.Barrier(6)
+    pipes = [CONTEXT.Pipe(duplex=False) for _ in range(6)]
+    processes = [CONTEXT.Process(target=use, args=(kind, tmp_path, name, together, end)) for _, end in pipes]
+    for process in processes:
+        process.start()
+    answers = [pipe.recv() if pipe.poll(60) else "silence" for pipe, _ in pipes]
+    for process in processes:
+        process.join(timeout=60)
+    assert answers == ["fine"] * 6
+    storage = open_storage(address_of(kind), tmp_path)
+    assert [trial.state for trial in optuna.load_study(study_name=name, storage=storage.optuna).trials] == [
+        TrialState.COMPLETE
+    ] * 6
+
+
+def hold(kind: str, directory: Path, answer: Connection) -> None:
+    with open_storage(address_of(kind), directory).lock:
+        answer.send("held")
+        signal.pause()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_lock_keeps_other_processes_out_and_is_free_when_its_holder_is_killed(tmp_path: Path, kind: str) -> None:
+    ours = open_storage(address_of(kind), tmp_path)
+    there, here = CONTEXT.Pipe(duplex=False)
+    holder = CONTEXT.Process(target=hold, args=(kind, tmp_path, here))
+    holder.start()
+    assert there.poll(60)
+    assert there.recv() == "held"
+    if isinstance(ours.lock, FileLock):
+        with pytest.raises(Timeout):
+            ours.lock.acquire(timeout=0.1)
+    assert holder.pid is not None
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.join(timeout=60)
+    with ours.lock:
+        pass
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_search_is_kept_in_every_kind(tmp_path: Path, kind: str, name: str) -> None:
+    settings = config().model_copy(update={"name": name})
+    for done in (2, 1):
+        study = ResumableStudy(search(3, 8e-4), settings, open_storage(address_of(kind), tmp_path))
+        with Lease(tmp_path, study.optuna, timeout=60) as lease:
+            for _ in range(done):
+                claim = study.claim(lease)
+                assert claim is not None
+                study.succeed(claim.trial, [float(claim.number)])
+    assert [(trial.number, trial.state, trial.value) for trial in study.trials()] == [
+        (number, TrialState.COMPLETE, float(number)) for number in range(3)
+    ]
+    assert study.trials()[0].params == {"lambda_intra": 8e-4}

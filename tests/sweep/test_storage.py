@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import secrets
 import signal
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import optuna
 import pytest
 from filelock import FileLock, Timeout
-from optuna.storages import JournalStorage
+from optuna.storages import JournalStorage, RDBStorage
 from optuna.trial import TrialState
 
 from tests.sweep.fakes import config, search
@@ -48,15 +49,33 @@ def count(storage: Storage, name: str) -> int:
 
 
 @pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Callable[[str], Storage]]:
+    """Open a storage; connections to a server are closed at the end."""
+    storages = []
+
+    def open_kind(kind: str) -> Storage:
+        storages.append(open_storage(address_of(kind), tmp_path))
+        return storages[-1]
+
+    yield open_kind
+    for storage in storages:
+        if isinstance(storage.optuna, RDBStorage):
+            storage.optuna.remove_session()
+            storage.optuna.engine.dispose()
+
+
+@pytest.fixture
 def name() -> str:
     """A study's name that no other test has, for a server that keeps them."""
     return f"test-{secrets.token_hex(6)}"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_written_is_there_when_it_is_opened_again(tmp_path: Path, kind: str, name: str) -> None:
-    finish_a_trial(open_storage(address_of(kind), tmp_path), name)
-    again = open_storage(address_of(kind), tmp_path)
+def test_what_is_written_is_there_when_it_is_opened_again(
+    kind: str, opened: Callable[[str], Storage], name: str
+) -> None:
+    finish_a_trial(opened(kind), name)
+    again = opened(kind)
     finish_a_trial(again, name)
     assert count(again, name) == 2
 
@@ -77,7 +96,7 @@ def test_files_lie_where_they_are_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["mysql://user@host/db", "mysql+pymysql://user@host/db", "sqlite://", "sqlite:///:memory:", "redis://host", "x"],
+    ["mysql://user@host/db", "mysql+pymysql://user@host/db", "sqlite://", "redis://host", "x"],
 )
 def test_other_kinds_are_refused(tmp_path: Path, address: str) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -88,6 +107,27 @@ def test_other_kinds_are_refused(tmp_path: Path, address: str) -> None:
     if "://" in address and "redis" not in address:
         assert "journal:///path, sqlite:///path or postgresql+psycopg://user@host/db" in fault
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_in_memory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is of no kind that several commands can share"):
+        open_storage("sqlite:///:memory:", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "two words",
+        "a#b@c",
+        pytest.param("100%25", marks=pytest.mark.xfail(strict=True, reason="the path is read as part of an address")),
+        pytest.param("a?b", marks=pytest.mark.xfail(strict=True, reason="the path is read as part of an address")),
+    ],
+)
+def test_the_database_lies_in_the_sweeps_directory_whatever_its_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    open_storage(None, tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name / "study.db").exists()
 
 
 @pytest.mark.xfail(strict=True, reason="journal:study.log is taken for a file of the name :study.log")
@@ -171,7 +211,9 @@ def use(kind: str, directory: Path, name: str, together: Barrier, answer: Connec
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_six_processes_create_one_database_at_once(tmp_path: Path, kind: str, name: str) -> None:
+def test_six_processes_create_one_database_at_once(
+    tmp_path: Path, kind: str, opened: Callable[[str], Storage], name: str
+) -> None:
     together = CONTEXT.Barrier(6)
     pipes = [CONTEXT.Pipe(duplex=False) for _ in range(6)]
     processes = [CONTEXT.Process(target=use, args=(kind, tmp_path, name, together, end)) for _, end in pipes]
@@ -181,7 +223,7 @@ def test_six_processes_create_one_database_at_once(tmp_path: Path, kind: str, na
     for process in processes:
         process.join(timeout=60)
     assert answers == ["fine"] * 6
-    storage = open_storage(address_of(kind), tmp_path)
+    storage = opened(kind)
     assert [trial.state for trial in optuna.load_study(study_name=name, storage=storage.optuna).trials] == [
         TrialState.COMPLETE
     ] * 6
@@ -194,8 +236,10 @@ def hold(kind: str, directory: Path, answer: Connection) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_lock_keeps_other_processes_out_and_is_free_when_its_holder_is_killed(tmp_path: Path, kind: str) -> None:
-    ours = open_storage(address_of(kind), tmp_path)
+def test_the_lock_keeps_other_processes_out_and_is_free_when_its_holder_is_killed(
+    tmp_path: Path, kind: str, opened: Callable[[str], Storage]
+) -> None:
+    ours = opened(kind)
     there, here = CONTEXT.Pipe(duplex=False)
     holder = CONTEXT.Process(target=hold, args=(kind, tmp_path, here))
     holder.start()
@@ -212,10 +256,10 @@ def test_the_lock_keeps_other_processes_out_and_is_free_when_its_holder_is_kille
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_search_is_kept_in_every_kind(tmp_path: Path, kind: str, name: str) -> None:
+def test_a_search_is_kept_in_every_kind(tmp_path: Path, kind: str, opened: Callable[[str], Storage], name: str) -> None:
     settings = config().model_copy(update={"name": name})
     for done in (2, 1):
-        study = ResumableStudy(search(3, 8e-4), settings, open_storage(address_of(kind), tmp_path))
+        study = ResumableStudy(search(3, 8e-4), settings, opened(kind))
         with Lease(tmp_path, study.optuna, timeout=60) as lease:
             for _ in range(done):
                 claim = study.claim(lease)

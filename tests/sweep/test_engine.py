@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 from pathlib import Path
 
@@ -142,14 +143,8 @@ def test_two_commands_share_a_study(tmp_path: Path) -> None:
 @pytest.mark.skipif("TFFD_TEST_POSTGRES" not in os.environ, reason="TFFD_TEST_POSTGRES names no database")
 def test_two_machines_share_a_study_and_one_takes_over_what_the_other_left(tmp_path: Path) -> None:
     """Other results directories, as on machines without a common file system: only the database tells who lives."""
-    search = (
-        "-m",
-        "sweep=lambdas",
-        "sweep.baseline=null",
-        "sweep.n_trials=4",
-        "sweep.n_jobs=1",
-        f"name=t{tmp_path.name}",
-    )
+    name = f"test-{secrets.token_hex(6)}"  # the database outlives this test
+    search = ("-m", "sweep=lambdas", "sweep.baseline=null", "sweep.n_trials=4", "sweep.n_jobs=1", f"name={name}")
     search = (*search, f"sweep.storage={os.environ['TFFD_TEST_POSTGRES']}", "sweep.heartbeat_timeout=10")
     network = ("model=resnet8", "device=cpu", "threads=1", "trainer.epochs=60")
     machines = [tmp_path / "a", tmp_path / "b"]
@@ -160,10 +155,13 @@ def test_two_machines_share_a_study_and_one_takes_over_what_the_other_left(tmp_p
     commands[0].communicate()
     output, _ = commands[1].communicate(timeout=240)
     assert commands[1].returncode == 0, output
-    study = optuna.load_study(study_name=f"t{tmp_path.name}.search", storage=os.environ["TFFD_TEST_POSTGRES"])
-    assert [trial.number for trial in study.trials] == list(range(4))
-    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 4
-    assert len({str(trial.params) for trial in study.trials}) == 4
+    storage = optuna.storages.RDBStorage(os.environ["TFFD_TEST_POSTGRES"])
+    trials = optuna.load_study(study_name=f"{name}.search", storage=storage).trials
+    storage.remove_session()
+    storage.engine.dispose()
+    assert [trial.number for trial in trials] == list(range(4))
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
+    assert len({str(trial.params) for trial in trials}) == 4
     password = os.environ["TFFD_TEST_POSTGRES"].replace("postgres@", "postgres:secret@")
     again = run_py(*search, *network, *places(machines[1]), f"sweep.storage={password}")
     assert again.returncode == 0, again.stdout + again.stderr

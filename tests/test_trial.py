@@ -55,7 +55,7 @@ def test_a_run_leaves_its_record(tmp_path: Path) -> None:
     assert result["split"]["train"] == 200
     assert result["split"]["val"] == 389
     names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert names == {"metrics.csv", "result.json", "weights.pt", ".lock"}
+    assert names == {"metrics.csv", "result.json", "saliency.csv", "weights.pt", ".lock"}
     assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 3
     load_weights(create_model("resnet8", 10, in_channels=1), tmp_path / "run" / "weights.pt")
 

@@ -128,6 +128,7 @@ def beating(run_dir: Path) -> Iterator[None]:
 
 def ask_to_stop(run_dir: Path, how: str) -> None:
     """Let a run end after its epoch: PRUNE for good, INTERRUPT with a checkpoint to go on from."""
+    run_dir.mkdir(parents=True, exist_ok=True)
     with replacing(run_dir / STOP) as file:
         file.write(how.encode())
 

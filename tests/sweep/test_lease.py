@@ -168,7 +168,6 @@ def test_a_database_that_is_busy_for_a_moment_does_not_end_the_counting(
         wait_until(lambda: len(calls) >= 5)
 
 
-@pytest.mark.xfail(strict=True, reason="the thread ends: the command is taken for dead elsewhere")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_full_disk_for_a_moment_does_not_end_the_counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = study_in(tmp_path)

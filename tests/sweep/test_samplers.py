@@ -206,7 +206,7 @@ def claims_of_two_commands(directory: Path, plan: StudyPlan, sampler: str) -> li
         "tpe",
         "gp",
         "cmaes",
-        pytest.param("qmc", marks=pytest.mark.xfail(strict=True, reason="its independent draws have one seed")),
+        "qmc",
         "random",
     ],
 )
@@ -275,7 +275,6 @@ def test_a_grid_of_whole_numbers_has_none_twice(distribution: IntDistribution, p
     assert [point["n"] for point in EvenGrid(points).points_of({"n": distribution})] == values
 
 
-@pytest.mark.xfail(strict=True, reason="steps are not looked at; Optuna warns and takes a value outside the range")
 def test_a_grid_of_a_stepped_range_keeps_to_its_steps() -> None:
     values = [point["n"] for point in EvenGrid(3).points_of({"n": IntDistribution(16, 112, step=32)})]
     assert set(values) <= {16, 48, 80, 112}
@@ -332,9 +331,6 @@ BEST = (80.0, 81.0, 79.0, 82.0, 80.5, 81.5, 79.5, 80.2)
 @pytest.mark.parametrize(
     ("seeds", "given_up_after"),
     [
-        pytest.param(
-            2, 1, marks=pytest.mark.xfail(strict=True, reason="Optuna's Wilcoxon pruner never judges a single step")
-        ),
         (3, 2),
         (5, 4),
         (8, 4),

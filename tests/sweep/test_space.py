@@ -94,7 +94,7 @@ def test_a_trial_keeps_values_that_it_has() -> None:
     trial = study.ask()
     first = suggest(trial, space, {})
     again = optuna.trial.Trial(study, trial._trial_id)
-    assert suggest(again, space) == first
+    assert suggest(again, space, {}) == first
     assert first.keys() == space.keys()
     assert 1e-5 <= float(str(first["x"])) <= 0.1
 

@@ -13,6 +13,7 @@ from types import TracebackType
 import optuna
 from filelock import FileLock, Timeout
 from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import SQLAlchemyError
 
 _BEATS_PER_TIMEOUT = 8
 _ATTRIBUTE = "tffd:beat:"
@@ -79,7 +80,7 @@ class Lease:
 
     def _beat(self) -> None:
         for count in itertools.count():
-            with suppress(StorageInternalError):  # a busy or unreachable database: the next beat may come through
+            with suppress(StorageInternalError, SQLAlchemyError, OSError):  # the next beat may come through
                 self._study._storage.set_study_system_attr(self._study._study_id, _ATTRIBUTE + self.token, count)
             if self._ended.wait(self._timeout / _BEATS_PER_TIMEOUT):
                 return

@@ -32,10 +32,12 @@ def make_sampler(sweep: SweepSection, number: int = 0) -> BaseSampler:
     if (seed := arguments.get("seed")) is not None:
         if not isinstance(seed, int):
             raise ValueError(f"sweep.sampler.seed={seed}: needs a whole number, or null for another search every time")
-        if not sweep.sampler.target.endswith("QMCSampler"):  # which counts its points, and scrambles all by one seed
-            arguments["seed"] = seed + number
-    sampler: BaseSampler = _make(arguments)
-    return sampler
+        if sweep.sampler.target.endswith("QMCSampler"):
+            # It counts its points, and one seed scrambles them all. What it draws by itself is another matter.
+            sampler: BaseSampler = _make(arguments, independent_sampler=RandomSampler(seed=seed + number))
+            return sampler
+        arguments["seed"] = seed + number
+    return _make(arguments)  # type: ignore[no-any-return]
 
 
 def make_pruner(sweep: SweepSection) -> BasePruner:
@@ -50,9 +52,9 @@ def auto_pruner(seeds: Sequence[int] | None, objective: str | Sequence[str]) -> 
     """Nothing is pruned, but trials of several seeds by Wilcoxon's signed-rank test against the best trial.
 
     k seeds that are all worse give p = 0.5 ** k, so a threshold of 0.1 takes four. With fewer seeds it is raised to
-    what all seeds but the last can reach: being worse on each of them.
+    what all seeds but the last can reach: being worse on each of them. One seed of two tells nothing.
     """
-    if not seeds or not isinstance(objective, str):
+    if not seeds or len(seeds) < 3 or not isinstance(objective, str):
         return NopPruner()
     reachable = 0.5 ** (len(seeds) - 1)
     return WilcoxonPruner(p_threshold=max(0.1, min(1.0, 1.01 * reachable)))
@@ -106,19 +108,18 @@ class EvenGrid(RandomSampler):
         return [dict(point) for point in itertools.product(*columns)]
 
     def _values(self, distribution: BaseDistribution) -> list[Any]:
-        match distribution:
-            case FloatDistribution(low=low, high=high, log=log):
-                spaced = np.geomspace(low, high, self._points) if log else np.linspace(low, high, self._points)
-                return [float(value) for value in spaced]
-            case IntDistribution(low=low, high=high, log=log):
-                spaced = np.geomspace(low, high, self._points) if log else np.linspace(low, high, self._points)
-                return list(dict.fromkeys(round(value) for value in spaced))
-            case CategoricalDistribution(choices=choices):
-                return list(choices)
-        raise TypeError(f"{distribution} is no dimension of a grid")
+        if isinstance(distribution, CategoricalDistribution):
+            return list(distribution.choices)
+        if not isinstance(distribution, FloatDistribution | IntDistribution):
+            raise TypeError(f"{distribution} is no dimension of a grid")
+        low, high, step = distribution.low, distribution.high, distribution.step
+        spaced = (np.geomspace if distribution.log else np.linspace)(low, high, self._points).tolist()
+        if step is not None:
+            spaced = [low + step * round((value - low) / step) for value in spaced]
+        return list(dict.fromkeys(spaced))
 
 
-def _make(arguments: dict[str, Any]) -> Any:
+def _make(arguments: dict[str, Any], **objects: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # the config names them on purpose, and we test them
-        return instantiate(arguments, _execution_whitelist_=TRUSTED_TARGETS)
+        return instantiate(arguments, **objects, _execution_whitelist_=TRUSTED_TARGETS)

@@ -17,6 +17,7 @@ from tffd.records import (
     RESULT,
     STOP,
     ask_to_stop,
+    asked_to_stop,
     read_last_metrics,
     read_result,
 )  # fmt: skip
@@ -35,7 +36,13 @@ MakeJob = Callable[[ResumableStudy, Claim, int | None, int], Job]
 _POLL_SECONDS = 0.02
 _LOOK_SECONDS = 1.0  # how often a command with nothing to do looks what the others that share its study have left
 _MOST_LOSSES = 5  # of a trial's process in a row, without a new epoch in between
-_NEVER_RETRIED = ("ConfigError", "TrainingDiverged", "NotFinite")
+_SAME_AGAIN = ("TrainingDiverged", "NotFinite")  # reasons that the same config brings about every time
+_NOT_RETRIED = (
+    *_SAME_AGAIN,
+    "ConfigError",
+    "DamagedRecord",
+    "OtherConfiguration",
+)  # before the user has done something
 
 
 @dataclass
@@ -152,7 +159,8 @@ class Scheduler:
             self._train(running)
 
     def _train(self, running: _Running) -> None:
-        (running.job.run_dir / STOP).unlink(missing_ok=True)
+        if asked_to_stop(running.job.run_dir) == INTERRUPT:  # an earlier command; what was given up stays so
+            (running.job.run_dir / STOP).unlink(missing_ok=True)
         running.handle = self._executor.start(running.job)
 
     def _look_at(self, running: _Running) -> None:
@@ -197,6 +205,8 @@ class Scheduler:
         if done < len(running.seeds):
             if study.prunes() and self._is_behind(running):
                 self._prune(running, done * result["epochs_run"])
+            elif self._interrupted:
+                self._leave(running)
             else:
                 self._begin(running, self._make_job(study, claim, running.seeds[done], running.slot))
             return
@@ -209,10 +219,11 @@ class Scheduler:
 
     def _is_behind(self, running: _Running) -> bool:
         """Report the last seed, and tell whether the pruner gives the trial up; seeds are steps, counted from 1."""
-        step = len(running.values)
-        if step in running.study.intermediate_values(running.claim.trial):
-            return False
-        return running.study.report(running.claim.trial, running.values[-1][0], step)
+        trial, step = running.claim.trial, len(running.values)
+        reported = max(running.study.intermediate_values(trial), default=0)
+        if step <= reported:  # by a command that was killed, perhaps before it could judge the last one
+            return step == reported and trial.should_prune()
+        return running.study.report(trial, running.values[-1][0], step)
 
     def _values(self, running: _Running, result: dict[str, Any]) -> list[float] | None:
         values = [result.get(objective) for objective in self._sweep.objectives]
@@ -244,12 +255,12 @@ class Scheduler:
 
     def _retry_or_fail(self, running: _Running, reason: str) -> None:
         study, trial = running.study, running.claim.trial
-        final = reason.startswith(_NEVER_RETRIED)
-        if self._interrupted and not final:
-            self._leave(running)  # the next command finds its record, and decides
+        retried = not reason.startswith(_NOT_RETRIED) and study.attempts(trial) < self._sweep.retries
+        if self._interrupted and retried:
+            self._leave(running)  # the next command finds its record
             return
-        if final or study.attempts(trial) >= self._sweep.retries:
-            self._fail(running, reason, final)
+        if not retried:
+            self._fail(running, reason, final=reason.startswith(_SAME_AGAIN))
             return
         attempts = study.count_attempt(trial, reason)
         self._display.retried(running.line, reason, attempts, self._sweep.retries)
@@ -294,9 +305,11 @@ def _read(job: Job) -> dict[str, Any] | None:
     try:
         result = read_result(job.run_dir)
     except ValueError as error:
-        return {"status": FAILED, "error": f"ConfigError: {error}"}
+        return {"status": FAILED, "error": f"DamagedRecord: {error}"}
     if result is not None and result.get("config_hash") != job.config_hash:
-        reason = f"ConfigError: {job.run_dir} already holds a run of another configuration; choose another name=..."
+        reason = (
+            f"OtherConfiguration: {job.run_dir} already holds a run of another configuration; choose another name=..."
+        )
         return {"status": FAILED, "error": reason}
     return result
 

@@ -1,6 +1,7 @@
 """Where studies are kept: SQLite, a journal file or PostgreSQL, each with a lock that spans processes and machines."""
 
 import hashlib
+import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,10 +46,11 @@ def open_storage(address: str | None, directory: Path) -> Storage:
         ConfigError: If the address is of no known kind, there is no such database, or the file is damaged.
     """
     try:
-        if address is not None and address.split(":", 1)[0] == "journal":
-            path = address.removeprefix("journal").removeprefix("://")
-            return _open_journal(Path(path or directory / "study.journal"))
-        url = make_url(address or f"sqlite:///{directory / 'study.db'}")
+        if address == "journal":
+            return _open_journal(directory / "study.journal")
+        if address is not None and address.startswith("journal:///"):
+            return _open_journal(Path(address.removeprefix("journal://")))
+        url = make_url(address) if address else URL.create("sqlite", database=str(directory / "study.db"))
         if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
             lock: AbstractContextManager[object] = _file_lock(Path(str(url.database)))
             settings = {"connect_args": {"timeout": _SECONDS_TO_WAIT}}
@@ -69,10 +71,7 @@ def open_storage(address: str | None, directory: Path) -> Storage:
 
 def without_password(address: object) -> str:
     """Write an address so that it can be shown and kept."""
-    try:
-        return make_url(str(address)).render_as_string(hide_password=True)
-    except (SQLAlchemyError, ValueError):
-        return str(address)  # a path
+    return re.sub(r"(://[^:/@]*:)[^@/]+@", r"\1***@", str(address))
 
 
 class _PostgresLock:

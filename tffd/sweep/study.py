@@ -113,7 +113,7 @@ class ResumableStudy:
 
     def intermediate_values(self, trial: Trial) -> dict[int, float]:
         """Return what has been reported of a trial, also by an earlier command: step to value."""
-        return self.trials()[trial.number].intermediate_values
+        return self.optuna._storage.get_trial(trial._trial_id).intermediate_values
 
     def succeed(self, trial: Trial, values: Sequence[float]) -> None:
         """Record a trial's values."""

@@ -1,11 +1,13 @@
 """Sweeps whose runs are played from a script, in this process and in a moment."""
 
 import io
+import multiprocessing
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cache
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -244,3 +246,10 @@ def job_of(directory: Path, study: str, claim: Claim, seed: int | None = None) -
 
 def in_memory(lock: AbstractContextManager[object]) -> Storage:
     return Storage(optuna.storages.InMemoryStorage(), lock)
+
+
+def forkserver() -> ForkServerContext:
+    """Where processes come from that share a study with a test; LocalExecutor asks its server for heavier imports."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.sweep.test_storage"])
+    return context

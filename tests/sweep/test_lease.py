@@ -1,6 +1,5 @@
 """Which commands that share a study are alive."""
 
-import multiprocessing
 import os
 import signal
 import time
@@ -12,11 +11,11 @@ import optuna
 import pytest
 from filelock import FileLock
 
+from tests.sweep.fakes import forkserver
 from tffd.sweep import lease as lease_module
 from tffd.sweep.lease import Lease, is_locked
 from tffd.sweep.storage import open_storage
 
-CONTEXT = multiprocessing.get_context("forkserver")
 ELSEWHERE = "another-host:1-2:99-abcd"
 BEAT = "tffd:beat:"
 
@@ -90,8 +89,9 @@ def hold(directory: Path, answer: Connection) -> None:
 
 def test_a_killed_command_on_this_machine_is_dead_at_once(tmp_path: Path) -> None:
     lease = Lease(tmp_path, study_in(tmp_path), timeout=600)
-    there, here = CONTEXT.Pipe(duplex=False)
-    process = CONTEXT.Process(target=hold, args=(tmp_path, here))
+    context = forkserver()
+    there, here = context.Pipe(duplex=False)
+    process = context.Process(target=hold, args=(tmp_path, here))
     process.start()
     assert there.poll(60)
     token = there.recv()

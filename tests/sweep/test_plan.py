@@ -6,14 +6,14 @@ from omegaconf import DictConfig
 from tests.support import compose_config, places
 from tffd.config import ConfigError
 from tffd.sweep.plan import SweepPlan, make_plan
+from tffd.sweep.space import sort_arguments
 
 
 def plan(directory: Path, *arguments: str) -> SweepPlan:
     def compose(overrides: list[str]) -> DictConfig:
         return compose_config(*places(directory), *overrides)
 
-    fixed = [argument for argument in arguments if "," not in argument]
-    return make_plan(arguments, compose(fixed), compose)
+    return make_plan(arguments, compose(sort_arguments(arguments).fixed), compose)
 
 
 def faults(directory: Path, *arguments: str) -> list[str]:
@@ -74,6 +74,92 @@ def test_cells_know_their_effective_lambdas(tmp_path: Path) -> None:
 def test_a_grid_may_run_under_any_protocol(tmp_path: Path) -> None:
     assert len(plan(tmp_path, "ablation=terms", "protocol=final").studies[0].identities) == 20
     assert plan(tmp_path, "protocol=validation,final", "kd_mode=none").studies[0].n_trials == 2
+
+
+def test_a_search_over_modes_has_the_lambdas_of_each(tmp_path: Path) -> None:
+    search = plan(tmp_path, "sweep=modes", "sweep.baseline=null").studies[-1]
+    assert search.keys == ("kd_mode", "lambda_intra", "lambda_inter")
+    assert search.when == {"lambda_intra": {"kd_mode": ["intra", "tfd"]}, "lambda_inter": {"kd_mode": ["inter", "tfd"]}}
+    assert [point["kd_mode"] for point in search.enqueue] == ["tfd", "tfd"]
+
+
+def test_a_search_over_modes_with_a_mode_fixed_searches_its_lambdas(tmp_path: Path) -> None:
+    search = plan(tmp_path, "sweep=modes", "kd_mode=inter", "sweep.baseline=null").studies[-1]
+    assert (search.keys, search.when) == (("lambda_inter",), {})
+    assert search.enqueue == [{"lambda_inter": 5e-4}, {"lambda_inter": 5e-3}]
+
+
+@pytest.mark.xfail(strict=True, reason="tfd is none of the choices that are left, so the conditions are refused")
+def test_a_search_over_some_of_the_modes(tmp_path: Path) -> None:
+    search = plan(tmp_path, "sweep=modes", "kd_mode=intra,inter", "sweep.baseline=null").studies[-1]
+    assert search.keys == ("kd_mode", "lambda_intra", "lambda_inter")
+
+
+@pytest.mark.xfail(strict=True, reason="thirty runs of one config, with different numbers")
+def test_a_search_in_which_nothing_is_left_to_vary_is_refused(tmp_path: Path) -> None:
+    assert "nothing varies in this sweep" in faults(tmp_path, "sweep=modes", "kd_mode=none")[0]
+
+
+def test_several_objectives(tmp_path: Path) -> None:
+    objectives = ("sweep.objective=[val_top1,train_seconds]", "sweep.direction=[maximize,minimize]")
+    made = plan(tmp_path, "sweep=lambdas", "sweep.baseline=null", *objectives)
+    assert made.objectives == ["val_top1", "train_seconds"]
+    assert made.config.sweep.directions == ["maximize", "minimize"]
+
+
+def test_the_baseline_has_the_seeds_of_the_search(tmp_path: Path) -> None:
+    made = plan(tmp_path, "sweep=lambdas", "sweep.seeds=[5,6]")
+    baseline, search = made.studies
+    assert baseline.cells == [{"kd_mode": "none", "seed": "5"}, {"kd_mode": "none", "seed": "6"}]
+    assert (baseline.n_trials, search.n_trials, made.config.sweep.seeds) == (2, 30, [5, 6])
+
+
+def test_a_grid_search_tries_its_points_instead_of_the_known_ones(tmp_path: Path) -> None:
+    arguments = ("sweep=lambdas", "sweep/sampler=grid", "sweep.sampler.points=3", "sweep.baseline=null")
+    search = plan(tmp_path, *arguments, "sweep.n_trials=9").studies[-1]
+    assert [point["lambda_intra"] for point in search.enqueue] == pytest.approx([1e-5] * 3 + [1e-3] * 3 + [0.1] * 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("sweep=lambdas", "sweep.seeds=[1,1]"), "seeds=[1, 1] names a seed twice; each may count once"),
+        (("sweep=lambdas", "sweep.seeds=[1]"), "sweep.seeds"),
+        (("sweep=lambdas", "sweep.seeds=[1,2]", "seed=0,1"), "seed=0,1: a search over seeds would choose luck"),
+        (("kd_mode=none,tfd", "sweep.seeds=[1,2]"), "sweep.seeds=[1, 2]: is for searches; a grid lists them"),
+        (("ablation=terms", "sweep.seeds=[1,2]"), "sweep.seeds=[1, 2]: is for searches; a grid lists them"),
+        (("kd_mode=none,tfd", "sweep/pruner=median"), "sweep/pruner: a grid runs every cell to its end"),
+        (("sweep=lambdas", "+sweep.when={trainer:{kd_mode:[tfd]}}"), "sweep.when.trainer: this search has no such"),
+        (("sweep=lambdas", "sweep/sampler=cmaes", "trainer=quick,short"), "sweep/sampler=cmaes: is for numbers"),
+        (("sweep=lambdas", "sweep/pruner=wilcoxon"), "compares trials seed by seed; set sweep.seeds"),
+        (("sweep=lambdas", "sweep/sampler=grid", "sweep.n_trials=7"), "sweep.n_trials=7: this grid has 36 points"),
+        (("sweep=modes", "sweep/sampler=gp"), "sweep.when: conditional dimensions need sweep/sampler=tpe or random"),
+        (("sweep=lambdas", "sweep.objective=[val_top1,train_seconds]"), "needs different objectives and a direction"),
+        (
+            ("sweep=lambdas", "sweep.objective=[val_top1,val_loss]", "sweep.direction=[maximize,maximize]"),
+            "objective=val_loss with direction=maximize would choose the worst trial",
+        ),
+        (
+            ("sweep=lambdas", "sweep.objective=[val_top1,test_top1]", "sweep.direction=[maximize,maximize]"),
+            "sweep.objective=test_top1: is a test metric",
+        ),
+        (
+            ("sweep=lambdas", "sweep.objective=train_seconds", "sweep.direction=minimize"),
+            "sweep.objective=train_seconds: would choose the cheapest trial, however bad; add val_top1",
+        ),
+        (
+            (
+                "sweep=lambdas", "sweep/pruner=median",
+                "sweep.objective=[val_top1,train_seconds]", "sweep.direction=[maximize,minimize]",
+            ),
+            "sweep/pruner: with several objectives no trial is the worse one early",
+        ),
+    ],
+)  # fmt: skip
+def test_settings_of_a_search_that_do_not_go_together(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    found = faults(tmp_path, *arguments)
+    assert len(found) == 1
+    assert message in found[0]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Where studies are kept: what opens, what is refused, and what many processes do to it at once."""
 
 import json
-import multiprocessing
 import os
 import secrets
 import signal
@@ -16,7 +15,7 @@ from filelock import FileLock, Timeout
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.trial import TrialState
 
-from tests.sweep.fakes import config, search
+from tests.sweep.fakes import config, forkserver, search
 from tffd.config import ConfigError
 from tffd.sweep.lease import Lease
 from tffd.sweep.storage import Storage, open_storage, without_password
@@ -31,8 +30,6 @@ postgres = pytest.param(
     ],
 )
 KINDS = ["sqlite", "journal", postgres]
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.sweep.test_storage"])
 
 
 def address_of(kind: str) -> str | None:
@@ -209,9 +206,10 @@ def use(kind: str, directory: Path, name: str, together: Barrier, answer: Connec
 def test_six_processes_create_one_database_at_once(
     tmp_path: Path, kind: str, opened: Callable[[str], Storage], name: str
 ) -> None:
-    together = CONTEXT.Barrier(6)
-    pipes = [CONTEXT.Pipe(duplex=False) for _ in range(6)]
-    processes = [CONTEXT.Process(target=use, args=(kind, tmp_path, name, together, end)) for _, end in pipes]
+    context = forkserver()
+    together = context.Barrier(6)
+    pipes = [context.Pipe(duplex=False) for _ in range(6)]
+    processes = [context.Process(target=use, args=(kind, tmp_path, name, together, end)) for _, end in pipes]
     for process in processes:
         process.start()
     answers = [pipe.recv() if pipe.poll(60) else "silence" for pipe, _ in pipes]
@@ -235,8 +233,9 @@ def test_the_lock_keeps_other_processes_out_and_is_free_when_its_holder_is_kille
     tmp_path: Path, kind: str, opened: Callable[[str], Storage]
 ) -> None:
     ours = opened(kind)
-    there, here = CONTEXT.Pipe(duplex=False)
-    holder = CONTEXT.Process(target=hold, args=(kind, tmp_path, here))
+    context = forkserver()
+    there, here = context.Pipe(duplex=False)
+    holder = context.Process(target=hold, args=(kind, tmp_path, here))
     holder.start()
     assert there.poll(60)
     assert there.recv() == "held"

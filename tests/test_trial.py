@@ -12,8 +12,9 @@ from tests.support import TINY, compose_config, places
 from tffd import trial as trial_module
 from tffd.checkpoints import load_weights
 from tffd.models import create_model
+from tffd.records import INTERRUPT, PRUNE, ask_to_stop, read_result
 from tffd.training.progress import EpochReporter
-from tffd.trial import run_trial
+from tffd.trial import RunInterrupted, RunInUse, record_loss, run_trial
 
 # DESIGN.md's fixed names, which other people's scripts rely on.
 FIELDS = {
@@ -38,6 +39,20 @@ class KilledAt(EpochReporter):
     def epoch(self, row: dict[str, float]) -> None:
         if row["epoch"] > self._at:
             raise Killed
+
+
+class AskedAt(EpochReporter):
+    """Asks the run to stop, as a sweep does, before the end of an epoch; and looks for its sign of life."""
+
+    def __init__(self, epoch: int, how: str, run_dir: Path) -> None:
+        super().__init__(Console(file=io.StringIO()))
+        self._at, self._how, self._run_dir = epoch, how, run_dir
+        self.alive: list[bool] = []
+
+    def epoch(self, row: dict[str, float]) -> None:
+        self.alive.append((self._run_dir / "heartbeat").exists())
+        if row["epoch"] == self._at:
+            ask_to_stop(self._run_dir, self._how)
 
 
 def run(directory: Path, *overrides: str, where: str = "run", reporter: EpochReporter | None = None) -> dict[str, Any]:
@@ -146,3 +161,91 @@ def test_two_processes_cannot_train_one_run(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "run").mkdir()
     with FileLock(tmp_path / "run" / ".lock"), pytest.raises(ValueError, match="another process"):
         run(tmp_path)
+
+
+def test_a_run_that_is_pruned_has_the_values_of_its_last_epoch(tmp_path: Path) -> None:
+    overrides = ("trainer.epochs=6", "trainer.checkpoint_every=1")
+    whole = run(tmp_path, *overrides, where="whole")
+    pruned = run(tmp_path, *overrides, reporter=AskedAt(3, PRUNE, tmp_path / "run"))
+    assert (pruned["status"], pruned["error"], pruned["epochs_run"], pruned["epochs"]) == ("pruned", None, 3, 6)
+    rows = [(tmp_path / where / "metrics.csv").read_text().splitlines() for where in ("whole", "run")]
+    assert rows[1] == rows[0][:4]
+    last = dict(zip(rows[1][0].split(","), rows[1][3].split(","), strict=True))
+    assert (pruned["val_top1"], pruned["val_loss"]) == (float(last["val_top1"]), float(last["val_loss"]))
+    assert pruned["best_val_epoch"] <= 3
+    assert whole["val_loss"] != pruned["val_loss"]
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"metrics.csv", "result.json", ".lock"}
+
+
+def test_a_pruned_run_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(tmp_path, "trainer.epochs=3", reporter=AskedAt(1, PRUNE, tmp_path / "run"))
+    assert first["status"] == "pruned"
+    monkeypatch.setattr(trial_module, "build_parts", None)  # to train again would fail
+    assert run(tmp_path, "trainer.epochs=3") == first
+
+
+def test_a_run_that_is_asked_to_stop_in_its_last_epoch_is_complete(tmp_path: Path) -> None:
+    result = run(tmp_path, reporter=AskedAt(2, PRUNE, tmp_path / "run"))
+    assert (result["status"], result["epochs_run"]) == ("complete", 2)
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {"metrics.csv", "result.json", "weights.pt", ".lock"}
+
+
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_numbers(tmp_path: Path) -> None:
+    whole = run(tmp_path, "trainer.epochs=5", where="whole")
+    with pytest.raises(RunInterrupted, match="asked to stop after epoch 2"):
+        run(tmp_path, "trainer.epochs=5", reporter=AskedAt(2, INTERRUPT, tmp_path / "run"))
+    assert (tmp_path / "run" / "checkpoint.pt").exists()
+    assert read_result(tmp_path / "run") is None
+    (tmp_path / "run" / "stop").unlink()  # as the sweep does
+    resumed = run(tmp_path, "trainer.epochs=5")
+    assert resumed["val_loss"] == whole["val_loss"]
+    assert (tmp_path / "run" / "metrics.csv").read_bytes() == (tmp_path / "whole" / "metrics.csv").read_bytes()
+    weights = [torch.load(tmp_path / where / "weights.pt", weights_only=True)["model"] for where in ("whole", "run")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_a_run_gives_signs_of_life_while_it_is_at_work(tmp_path: Path) -> None:
+    watching = AskedAt(99, PRUNE, tmp_path / "run")
+    run(tmp_path, reporter=watching)
+    assert watching.alive == [True, True]
+    assert not (tmp_path / "run" / "heartbeat").exists()
+    with pytest.raises(ValueError, match="loss became nan"):
+        run(tmp_path, "trainer.lr=1e9", where="failed")
+    assert not (tmp_path / "failed" / "heartbeat").exists()
+
+
+def lose(directory: Path, reason: str = "the process was killed") -> None:
+    record_loss(compose_config(*places(directory), *TINY), directory / "run", reason, study="search", trial=7)
+
+
+def test_a_lost_run_has_a_record_with_its_epochs(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        run(tmp_path, reporter=KilledAt(0))
+    lose(tmp_path)
+    record = read_result(tmp_path / "run")
+    assert record is not None
+    assert record.keys() >= FIELDS
+    assert (record["status"], record["error"]) == ("failed", "the process was killed")
+    assert (record["study"], record["trial"], record["epochs_run"]) == ("search", 7, 1)
+    complete = run(tmp_path)
+    assert (complete["status"], complete["config_hash"]) == ("complete", record["config_hash"])
+
+
+def test_a_loss_is_not_recorded_while_the_run_is_at_work(tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    (tmp_path / "run").mkdir()
+    with FileLock(tmp_path / "run" / ".lock"), pytest.raises(RunInUse, match="another process is training this very"):
+        lose(tmp_path)
+    assert read_result(tmp_path / "run") is None
+    lose(tmp_path)
+    assert read_result(tmp_path / "run") is not None
+
+
+@pytest.mark.xfail(strict=True, reason="a run that ended between the look and the record loses its result")
+def test_a_loss_does_not_replace_the_record_of_a_run_that_ended_after_all(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    lose(tmp_path)
+    assert read_result(tmp_path / "run") == result

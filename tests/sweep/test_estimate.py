@@ -1,0 +1,97 @@
+"""What a sweep would cost."""
+
+import io
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig
+from rich.console import Console
+
+from tests.support import TINY, compose_config, places
+from tffd.config import Config
+from tffd.sweep import estimate as estimate_module
+from tffd.sweep.estimate import RunCost, estimate
+from tffd.sweep.plan import Compose, SweepPlan, make_plan
+from tffd.sweep.space import sort_arguments
+
+
+def plan(directory: Path, *arguments: str) -> tuple[SweepPlan, Compose]:
+    def compose(overrides: list[str]) -> DictConfig:
+        return compose_config(*places(directory), *TINY, *overrides)
+
+    return make_plan(arguments, compose(sort_arguments(arguments).fixed), compose), compose
+
+
+def printed(planned: tuple[SweepPlan, Compose], slots: int = 1) -> tuple[float, list[str]]:
+    output = io.StringIO()
+    hours = estimate(*planned, slots, 1, Console(file=output, width=200, highlight=False, soft_wrap=True))
+    return hours, output.getvalue().splitlines()
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Two seconds an epoch for a baseline, six for all others; which were measured."""
+    kinds: list[str] = []
+
+    def measure(config: Config, threads: int) -> RunCost:
+        kinds.append(config.kd_mode.name)
+        seconds = 2.0 if config.kd_mode.name == "none" else 6.0
+        return RunCost(f"with {config.kd_mode.name}", 0.25, seconds, config.trainer.epochs)
+
+    monkeypatch.setattr(estimate_module, "measure_run", measure)
+    return kinds
+
+
+def test_a_search_with_its_baseline(tmp_path: Path, measured: list[str]) -> None:
+    hours, lines = printed(plan(tmp_path, "sweep=lambdas", "sweep.n_trials=10", "trainer.epochs=5"), slots=2)
+    # 3 baseline runs of 2 s and 10 of 6 s, 5 epochs each.
+    assert hours * 3600 == pytest.approx(5 * (3 * 2 + 10 * 6))
+    assert lines == [
+        "lambdas: a dry run; nothing is trained or written",
+        "baseline: 3 trials x 1 seed x 5 epochs",
+        "search: 10 trials x 1 seed x 5 epochs",
+        "  with none: 250.0 ms a step, 2.0 s an epoch",
+        "  with tfd: 250.0 ms a step, 6.0 s an epoch",
+        "in all 13 runs, at most 0.092 device-hours: about 3 min with 2 at a time",
+    ]
+    assert measured == ["none", "tfd"]  # each kind once
+
+
+def test_seeds_are_counted(tmp_path: Path, measured: list[str]) -> None:
+    hours, lines = printed(plan(tmp_path, "sweep=lambdas", "sweep.n_trials=4", "sweep.seeds=[1,2,3,4]"))
+    assert hours * 3600 == pytest.approx(2 * (4 * 2 + 4 * 4 * 6))
+    assert lines[1:3] == ["baseline: 4 trials x 1 seed x 2 epochs", "search: 4 trials x 4 seeds x 2 epochs"]
+    assert lines[-1].startswith("in all 20 runs, ")
+
+
+def test_the_cells_of_a_grid_cost_what_each_costs(tmp_path: Path, measured: list[str]) -> None:
+    hours, lines = printed(plan(tmp_path, "kd_mode=none,tfd", "trainer.epochs=2,4"))
+    assert hours * 3600 == pytest.approx(2 * 2 + 2 * 4 + 6 * 2 + 6 * 4)
+    assert lines[1] == "grid: 4 trials x 1 seed x 2/4 epochs"
+
+
+def test_numbers_that_cost_no_time_are_not_measured_again(tmp_path: Path, measured: list[str]) -> None:
+    printed(plan(tmp_path, "seed=0,1,2", "trainer.lr=0.1,0.2", "lambda_intra=0.1,0.2"))
+    assert measured == ["tfd"]
+
+
+def test_a_search_over_modes_is_spread_over_them(tmp_path: Path, measured: list[str]) -> None:
+    arguments = ("sweep=lambdas", "kd_mode=none,tfd", "sweep.n_trials=10", "sweep.baseline=null")
+    hours, _ = printed(plan(tmp_path, *arguments))
+    assert hours * 3600 == pytest.approx(2 * 10 * (2 + 6) / 2)
+
+
+def test_a_dry_run_measures_and_writes_nothing_but_the_decoded_pictures(tmp_path: Path) -> None:
+    hours, lines = printed(plan(tmp_path, "seed=0,1", "dataset.train_size=100"))
+    assert lines[1] == "grid: 2 trials x 1 seed x 2 epochs"
+    assert lines[2].startswith("  resnet8 on digits, tfd, batch 50, cpu: ")
+    assert 0 < hours < 1
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0123, "12 ms"), (1.0, "1.0 s"), (119.9, "119.9 s"), (120.0, "2 min"), (7199.0, "120 min"), (7200.0, "2.0 h")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert estimate_module._duration(seconds) == text

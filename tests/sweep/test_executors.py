@@ -338,8 +338,8 @@ def checkpoints(task: TrialTask, directory: Path, reached: list[int]) -> list[bo
         requeued.append(delayed is not None)
         if delayed is None:
             break
+        assert isinstance(delayed.function, TrialTask)
         task = delayed.function
-        assert isinstance(task, TrialTask)
     return requeued
 
 

@@ -1,7 +1,7 @@
 """A sweep that is cut off at any of its writes, and started again, ends as if nothing had happened."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -144,7 +144,7 @@ def check(case: str, directory: Path, storage: Storage) -> None:
     trials = optuna.load_study(study_name=f"lambdas.{plan.key}", storage=storage.optuna).trials
     assert [trial.number for trial in trials] == list(range(plan.n_trials))
     assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
-    seeds = settings.sweep.seeds or [None]
+    seeds: Sequence[int | None] = settings.sweep.seeds or [None]
     for trial in trials:
         place = directory / plan.key / f"{trial.number:04d}"
         found = [read_result(place / f"seed{seed}" if seed is not None else place) for seed in seeds]

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
@@ -200,3 +200,41 @@ def test_best_goes_by_the_direction(storage: Storage, lease: Lease) -> None:
         study.succeed(claim.trial, [value])
     (best,) = study.best()
     assert best.number == 1
+
+
+@pytest.fixture
+def ended_elsewhere(storage: Storage, lease: Lease) -> tuple[ResumableStudy, optuna.trial.Trial]:
+    """A trial of a command that was taken for dead; the one that took it up has finished it."""
+    study = ResumableStudy(search(1), config("sweep/pruner=median"), storage)
+    claim = study.claim(lease)
+    assert claim is not None
+    study.optuna.tell(claim.number, 5.0)
+    return study, claim.trial
+
+
+def test_a_trial_that_ended_elsewhere_keeps_its_value(
+    ended_elsewhere: tuple[ResumableStudy, optuna.trial.Trial],
+) -> None:
+    study, trial = ended_elsewhere
+    study.succeed(trial, [1.0])
+    assert [(trial.state, trial.value) for trial in study.trials()] == [(TrialState.COMPLETE, 5.0)]
+
+
+@pytest.mark.xfail(strict=True, reason="UpdateFinishedTrialError ends the command: only tell() passes it over")
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda study, trial: study.prune(trial, 3),
+        lambda study, trial: study.fail(trial, "broken"),
+        lambda study, trial: study.report(trial, 1.0, 1),
+        lambda study, trial: study.count_attempt(trial, "broken"),
+    ],
+    ids=["prune", "fail", "report", "count_attempt"],
+)
+def test_a_trial_that_ended_elsewhere_is_left_as_it_is(
+    ended_elsewhere: tuple[ResumableStudy, optuna.trial.Trial],
+    end: Callable[[ResumableStudy, optuna.trial.Trial], object],
+) -> None:
+    study, trial = ended_elsewhere
+    end(study, trial)
+    assert [(trial.state, trial.value) for trial in study.trials()] == [(TrialState.COMPLETE, 5.0)]

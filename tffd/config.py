@@ -8,7 +8,16 @@ from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 
 class ConfigError(ValueError):
@@ -40,6 +49,7 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Choice = Annotated[str, BeforeValidator(str)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 SMALLER_IS_BETTER = ("loss", "seconds", "memory_mb", "parameters")
@@ -129,7 +139,7 @@ Direction = Literal["maximize", "minimize"]
 
 class SweepSection(_Section):
     space: dict[str, str]
-    when: dict[str, dict[str, list[str]]]
+    when: dict[str, dict[str, list[Choice]]]
     n_trials: Count
     n_jobs: Count | None
     trials_per_device: Count

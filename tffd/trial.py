@@ -103,7 +103,8 @@ def record_loss(cfg: DictConfig, run_dir: Path, reason: str, *, study: str | Non
     lost["epochs_run"] = int(records.read_last_metrics(run_dir).get("epoch", 0))
     try:
         with FileLock(run_dir / ".lock", timeout=0):
-            records.write_json(run_dir / records.RESULT, lost)
+            if records.read_result(run_dir) is None:  # else it came to its end after all
+                records.write_json(run_dir / records.RESULT, lost)
     except Timeout:
         raise RunInUse(f"{run_dir}: another process is training this very run") from None
 

@@ -89,13 +89,11 @@ def test_a_search_over_modes_with_a_mode_fixed_searches_its_lambdas(tmp_path: Pa
     assert search.enqueue == [{"lambda_inter": 5e-4}, {"lambda_inter": 5e-3}]
 
 
-@pytest.mark.xfail(strict=True, reason="tfd is none of the choices that are left, so the conditions are refused")
 def test_a_search_over_some_of_the_modes(tmp_path: Path) -> None:
     search = plan(tmp_path, "sweep=modes", "kd_mode=intra,inter", "sweep.baseline=null").studies[-1]
     assert search.keys == ("kd_mode", "lambda_intra", "lambda_inter")
 
 
-@pytest.mark.xfail(strict=True, reason="a traceback: corners() takes the longest of no columns")
 def test_a_search_in_which_nothing_is_left_to_vary_is_refused(tmp_path: Path) -> None:
     assert "nothing varies in this sweep" in faults(tmp_path, "sweep=modes", "kd_mode=none")[0]
 

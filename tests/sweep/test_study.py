@@ -220,7 +220,6 @@ def test_a_trial_that_ended_elsewhere_keeps_its_value(
     assert [(trial.state, trial.value) for trial in study.trials()] == [(TrialState.COMPLETE, 5.0)]
 
 
-@pytest.mark.xfail(strict=True, reason="UpdateFinishedTrialError ends the command: only tell() passes it over")
 @pytest.mark.parametrize(
     "end",
     [

@@ -29,6 +29,10 @@ from tffd.sweep.space import (
     trial_overrides,
 )
 
+_NOTHING_VARIES = (
+    "nothing varies in this sweep: choose one with sweep=lambdas or ablation=terms, or list values, such as seed=0,1,2"
+)
+
 Compose = Callable[[list[str]], DictConfig]
 """Overrides on top of the primary config to a composed config with Hydra's node."""
 
@@ -119,10 +123,7 @@ def _studies(config: Config, arguments: Arguments) -> list[StudyPlan]:
         raise ValueError("a search and an ablation were asked for at once; start one with sweep=..., then the other")
     dimensions = merge(sweep.space or grid, arguments)
     if not dimensions:
-        raise ValueError(
-            "nothing varies in this sweep: choose one with sweep=lambdas or ablation=terms, or list values, "
-            "such as seed=0,1,2"
-        )
+        raise ValueError(_NOTHING_VARIES)
     if not sweep.space:
         _require_fit_for_grid(sweep)
         return [_grid("grid", dimensions)]
@@ -143,6 +144,8 @@ def _search(sweep: SweepSection, dimensions: dict[str, str], arguments: Argument
     if idle := sweep.when.keys() - sweep.space.keys() - dimensions.keys():
         raise ValueError(f"sweep.when.{sorted(idle)[0]}: this search has no such dimension")
     dimensions, when = settle(dimensions, sweep.when, arguments)
+    if not dimensions:
+        raise ValueError(_NOTHING_VARIES)
     space = {key: parse_distribution(key, text) for key, text in dimensions.items()}
     require_conditions(space, when)
     known = [_known_point(point, space, sweep.space) for point in sweep.enqueue]

@@ -229,7 +229,8 @@ class Scheduler:
         values = [result.get(objective) for objective in self._sweep.objectives]
         if running.study.plan.cells is not None:
             # A grid's trials may read the test set; it stands in where nothing was held out.
-            values = [result.get("test_top1") if value is None else value for value in values]
+            names = [objective.replace("best_", "").replace("val", "test") for objective in self._sweep.objectives]
+            values = [result.get(name) if value is None else value for name, value in zip(names, values, strict=True)]
         return None if None in values else [float(value) for value in values if value is not None]
 
     def _mourn(self, running: _Running, reason: str) -> None:
@@ -251,7 +252,7 @@ class Scheduler:
             record_loss(job.config, job.run_dir, reason, study=job.study, trial=job.number)
         except RunInUse:
             return  # its process is about to end; the next look will find it gone
-        self._retry_or_fail(running, reason)
+        self._conclude(running, read_result(job.run_dir) or {"status": FAILED, "error": reason})
 
     def _retry_or_fail(self, running: _Running, reason: str) -> None:
         study, trial = running.study, running.claim.trial

@@ -50,23 +50,38 @@ def merge(configured: Mapping[str, str], arguments: Arguments) -> dict[str, str]
 def settle(
     dimensions: Mapping[str, str], when: Conditions, arguments: Arguments
 ) -> tuple[dict[str, str], dict[str, dict[str, Sequence[str]]]]:
-    """Drop what a value fixed on the command line decides: conditions that it meets, dimensions whose it does not.
+    """Drop what the command line decides: conditions that it meets, and dimensions whose conditions it does not.
 
     Returns:
         The dimensions, those with a condition last, and the conditions that are left.
     """
-    fixed = {_key(override): override.split("=", 1)[1] for override in arguments.fixed if "=" in override}
-    free, conditional, open_conditions = {}, {}, {}
+    typed = dict(override.split("=", 1) for override in arguments.fixed if "=" in override) | arguments.varied
+    values = {key.lstrip("+"): _values(key.lstrip("+"), text) for key, text in typed.items()}
+    free, conditional = {}, {}
+    conditions: dict[str, dict[str, Sequence[str]]] = {}
     for key, text in dimensions.items():
-        condition = when.get(key, {})
-        if any(other in fixed and fixed[other] not in allowed for other, allowed in condition.items()):
+        left: dict[str, Sequence[str]] = {}
+        for other, allowed in when.get(key, {}).items():
+            possible = [value for value in values.get(other, allowed) if value in allowed]
+            if other not in values or other in arguments.varied or not possible:
+                left[other] = possible
+        if not all(left.values()):
             continue
-        left = {other: allowed for other, allowed in condition.items() if other not in fixed}
         if left:
-            conditional[key], open_conditions[key] = text, left
+            conditional[key], conditions[key] = text, left
         else:
             free[key] = text
-    return free | conditional, open_conditions
+    return free | conditional, conditions
+
+
+def _values(key: str, text: str) -> list[str]:
+    """The values that an override gives a key, each in one form however it was written; none for an interval."""
+    override = _parse(key, text)
+    if isinstance(override.value(), IntervalSweep):
+        return []
+    return (
+        [str(value) for value in override.sweep_iterator()] if override.is_sweep_override() else [str(override.value())]
+    )
 
 
 def require_conditions(space: Mapping[str, BaseDistribution], when: Conditions) -> None:
@@ -203,8 +218,8 @@ def as_overrides(values: Mapping[str, Value]) -> list[str]:
 def contains(distribution: BaseDistribution, value: Value) -> bool:
     """Tell whether a value lies within the bounds, or among the choices, of a distribution."""
     match distribution:
-        case FloatDistribution(low=low, high=high) | IntDistribution(low=low, high=high):
-            return isinstance(value, (int, float)) and low <= value <= high
+        case FloatDistribution() | IntDistribution():
+            return isinstance(value, (int, float)) and distribution._contains(value)
         case CategoricalDistribution(choices=choices):
             return value in choices
     return False

@@ -1,10 +1,12 @@
 """Optuna studies that can be left, taken up again and shared: what is still to do in one, and what became of it."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tffd.build import build_source
@@ -104,7 +106,8 @@ class ResumableStudy:
 
     def report(self, trial: Trial, value: float, step: int) -> bool:
         """Record a value on the way, and tell whether the pruner gives the trial up."""
-        trial.report(value, step)
+        with _if_not_ended_elsewhere():
+            trial.report(value, step)
         return trial.should_prune()
 
     def prunes(self) -> bool:
@@ -121,7 +124,8 @@ class ResumableStudy:
 
     def prune(self, trial: Trial, epochs_run: int) -> None:
         """Record that a trial was given up; the last value that it reported is its value."""
-        trial.set_user_attr("epochs_run", epochs_run)
+        with _if_not_ended_elsewhere():
+            trial.set_user_attr("epochs_run", epochs_run)
         self._end(trial, None, TrialState.PRUNED)
 
     def fail(self, trial: Trial, reason: str, final: bool = False) -> None:
@@ -130,14 +134,16 @@ class ResumableStudy:
         Args:
             final: Whether the same would happen again.
         """
-        trial.set_user_attr("error", reason)
-        trial.set_user_attr(_FINAL, final)
+        with _if_not_ended_elsewhere():
+            trial.set_user_attr("error", reason)
+            trial.set_user_attr(_FINAL, final)
         self._end(trial, None, TrialState.FAIL)
 
     def count_attempt(self, trial: Trial, reason: str) -> int:
         """Record that a trial is about to be tried again, and return how often it has been."""
         attempts = [*trial.user_attrs.get("failed_attempts", []), reason]
-        trial.set_user_attr("failed_attempts", attempts)
+        with _if_not_ended_elsewhere():
+            trial.set_user_attr("failed_attempts", attempts)
         return len(attempts)
 
     def attempts(self, trial: Trial) -> int:
@@ -166,7 +172,6 @@ class ResumableStudy:
         return self.optuna.best_trials
 
     def _end(self, trial: Trial, values: list[float] | None, state: TrialState) -> None:
-        # A command that was taken for dead may find its trial ended by the one that took it up: that one counts.
         self.optuna.tell(trial, values, state=state, skip_if_finished=True)
 
     def _remaining(self, trials: list[FrozenTrial]) -> int:
@@ -252,3 +257,8 @@ def _is_left(trial: FrozenTrial, lease: Lease) -> bool:
         return False
     owner = trial.user_attrs.get(_OWNER)
     return owner is None or not lease.is_alive(owner)
+
+
+def _if_not_ended_elsewhere() -> AbstractContextManager[None]:
+    """A command that was taken for dead may find its trial ended by the one that took it up, whose word counts."""
+    return suppress(UpdateFinishedTrialError)

@@ -26,6 +26,8 @@ class LokyExecutor:
         if settings["timeout"] is not None:
             raise ConfigError([f"hydra.launcher.timeout={settings['timeout']}: use sweep.trial_timeout, in seconds"])
         jobs = settings["n_jobs"]
+        if not slots and not jobs:
+            raise ConfigError([f"hydra.launcher.n_jobs={jobs}: needs a number of processes, or -1 for one a CPU core"])
         self.slots = slots or (jobs if jobs > 0 else max(1, cores + 1 + jobs))  # joblib's -1 is all of them
         self.threads = settings["inner_max_num_threads"] or max(1, cores // self.slots)
         self._runs: list[LokyRun] = []

@@ -1,7 +1,9 @@
 """Runs as jobs of submitit, which hydra/launcher=submitit_slurm and submitit_local ask for: one job each."""
 
+import functools
 import json
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,14 +66,21 @@ class SubmititExecutor:
             for key, value in settings.items()
             if key not in (*_OF_THE_EXECUTOR, "submitit_folder", "array_parallelism")
         }
+
+        def make(folder: str) -> "submitit.AutoExecutor":
+            executor = submitit.AutoExecutor(folder=folder, cluster=cluster, **own)
+            executor.update_parameters(**parameters)
+            return executor
+
         try:
-            self._executor = submitit.AutoExecutor(folder=settings["submitit_folder"], cluster=cluster, **own)
-            self._executor.update_parameters(**parameters)
+            with tempfile.TemporaryDirectory() as folder:  # it makes its folder, and nothing is to be written yet
+                make(folder)
         except (RuntimeError, NameError, TypeError, ValueError) as error:
             raise ConfigError([f"hydra/launcher=submitit_{cluster}: {str(error).splitlines()[0]}"]) from error
+        self._executor = functools.cache(lambda: make(settings["submitit_folder"]))
 
     def start(self, job: Job) -> "SubmititRun":
-        submitted = self._left_behind(job) or self._executor.submit(TrialTask(job))
+        submitted = self._left_behind(job) or self._executor().submit(TrialTask(job))
         job.run_dir.mkdir(parents=True, exist_ok=True)
         with replacing(job.run_dir / _JOB) as file:
             file.write(json.dumps({"job_id": submitted.job_id, "folder": str(submitted.paths.folder)}).encode())
@@ -95,7 +104,7 @@ class SubmititExecutor:
         import submitit
 
         state = (self._queue.states(fresh=True) or {}).get(content["job_id"])
-        if state is None or state in (*_DEAD, "COMPLETED"):
+        if state not in (*_WAITING, "RUNNING"):
             return None
         return submitit.SlurmJob(folder=content["folder"], job_id=content["job_id"])
 
@@ -123,7 +132,7 @@ class TrialTask:
         idle = self._idle + 1 if epoch <= self._epoch else 0
         if idle >= _MOST_IDLE_REQUEUES:
             return None
-        return submitit.helpers.DelayedSubmission(TrialTask(self._job, epoch, idle))
+        return submitit.helpers.DelayedSubmission(TrialTask(self._job, max(epoch, self._epoch), idle))
 
 
 class SubmititRun:
@@ -173,8 +182,9 @@ class SubmititRun:
             return f"job {self._job.job_id} ended without a record; see {self._job.paths.stderr}"
         if self._queue is None:
             return f"job {self._job.job_id} was killed" if self._job.done() else None
-        state = (self._queue.states() or {}).get(self._job.job_id)
-        if state in _WAITING:
+        states = self._queue.states()
+        state = (states or {}).get(self._job.job_id)
+        if state in _WAITING or (states is None and self._began is None):
             self._seen = now  # it is not supposed to be at work
         if state in _DEAD:
             return f"job {self._job.job_id} ended as {state}"
@@ -202,7 +212,8 @@ class SlurmQueue:
             try:
                 command = ["squeue", "--me", "--states=all", "--noheader", "--format=%i %T"]
                 answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
-                self._states = dict(line.split() for line in answer.splitlines())
+                words = (line.split() for line in answer.splitlines())
+                self._states = {word[0]: word[1] for word in words if len(word) == 2 and word[0][0].isdigit()}
             except (OSError, subprocess.SubprocessError):
                 self._states = None
         return self._states

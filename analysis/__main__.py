@@ -158,6 +158,29 @@ def _add_plot(commands: "Commands") -> None:
     plot.set_defaults(command=_plot)
 
 
+def _plot(options: argparse.Namespace) -> None:
+    # Imported here: pandas would make --help slow, and so would matplotlib and plotly.
+    from analysis.columns import check_name
+    from analysis.figures.files import write_files
+    from analysis.figures.kinds import make_infos, read_source
+    from analysis.inventory import complete_runs
+
+    for kind in options.kind or ():
+        check_name("kind", kind, ("all", *KINDS))
+    kinds = KINDS if "all" in (options.kind or ["all"]) else tuple(dict.fromkeys(options.kind))
+    source = read_source(options.directory)
+    infos, reasons = make_infos(source, kinds, options.metric)
+    complete_runs(source.gathered)  # or else one message for all kinds
+    for bad in source.skipped:
+        print(f"skipped: {bad.path} {bad.reason}", file=sys.stderr)
+    for kind, reason in reasons.items():
+        print(f"not drawn: {kind}: {reason}", file=sys.stderr)
+    if not infos:
+        raise ValueError(f"nothing can be drawn of {options.directory}.")
+    for path in write_files(infos, options.format, options.out or os.path.join(options.directory, "figures")):
+        print(path)
+
+
 def _add_selection(command: argparse.ArgumentParser) -> None:
     """What every command has that shows numbers of runs."""
     command.add_argument("directory", help=_DIRECTORY)
@@ -191,27 +214,6 @@ def _write(
     if options.format == "csv":
         for sheet in sheets:
             print(*sheet.notes, *sheet.left_out, sep="\n", file=sys.stderr)
-
-
-def _plot(options: argparse.Namespace) -> None:
-    # Imported here: pandas would make --help slow, and so would matplotlib and plotly.
-    from analysis.columns import check_name
-    from analysis.figures.files import write_files
-    from analysis.figures.kinds import make_infos, read_source
-
-    for kind in options.kind or ():
-        check_name("kind", kind, ("all", *KINDS))
-    kinds = KINDS if "all" in (options.kind or ["all"]) else tuple(dict.fromkeys(options.kind))
-    source = read_source(options.directory)
-    infos, reasons = make_infos(source, kinds, options.metric)
-    for bad in source.malformed:
-        print(f"malformed, skipped: {bad.path} {bad.reason}", file=sys.stderr)
-    for kind, reason in reasons.items():
-        print(f"not drawn: {kind}: {reason}", file=sys.stderr)
-    if not infos:
-        raise ValueError(f"nothing can be drawn of {options.directory}.")
-    for path in write_files(infos, options.format, options.out or os.path.join(options.directory, "figures")):
-        print(path)
 
 
 if __name__ == "__main__":

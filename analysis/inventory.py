@@ -4,11 +4,30 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from analysis.gather import Gathered
+from analysis.groups import Run, plain_runs
 
 if TYPE_CHECKING:
     from analysis.missing import Missing
 
 MOST = 20  # lines of one kind; what is beyond is counted
+
+
+def complete_runs(gathered: Gathered) -> list[Run]:
+    """The complete runs, flat.
+
+    Raises:
+        ValueError: If there are none; the message counts and names what there is instead.
+    """
+    runs = gathered.runs
+    complete = plain_runs(runs[runs["status"] == "complete"])
+    if complete:
+        return complete
+    if runs.empty and not gathered.skipped and not gathered.missing:
+        raise ValueError(
+            f"{gathered.directory} holds no run: nothing below it has a result.json or a .hydra/config.yaml."
+        )
+    head = f"{gathered.directory} has no complete run: {counts_line(gathered)}"
+    raise ValueError("\n".join([head, *left_out(gathered)]))
 
 
 def counts_line(gathered: Gathered) -> str:

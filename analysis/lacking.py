@@ -9,12 +9,12 @@ from typing import Any
 
 from analysis.gather import Gathered
 from analysis.groups import METHOD, Key, Run, as_text, same_value
-from analysis.inventory import counts_line
+from analysis.inventory import complete_runs, counts_line
 from analysis.missing import Missing
 from analysis.overrides import as_pairs, cell_overrides, read_overrides, single_command, single_overrides
 from analysis.plan import Cell
 from analysis.sheets.sheet import Column, Sheet, Text
-from analysis.summary import complete_runs, selected_runs, summarise
+from analysis.summary import selected_runs, summarise
 from analysis.table import Request, Table
 
 # What a column is called on the command line, where it has another name there.

@@ -3,13 +3,16 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from analysis.columns import check_name
 from analysis.plan import Sweep
 from analysis.results import is_measured
+
+if TYPE_CHECKING:
+    from analysis.gather import Gathered
 
 _ACCURACIES = {"top1": "top-1", "top5": "top-5"}
 _LOSSES = {"loss": "loss", "ce": "cross-entropy"}
@@ -91,6 +94,11 @@ def choose_metrics(
         else metric
         for metric in metrics
     )
+
+
+def choose_metric(gathered: "Gathered", complete: Sequence[Mapping[str, Any]], asked: str | None) -> Metric:
+    """The one metric that was asked for, or the first of those that `choose_metrics` chooses."""
+    return choose_metrics(gathered.runs, gathered.plan, complete, [asked] if asked else None)[0]
 
 
 def _check_metric(name: str, runs: pd.DataFrame, complete: Sequence[Mapping[str, Any]]) -> None:

@@ -17,12 +17,11 @@ from analysis.groups import (
     find_baselines,
     group_runs,
     keep_where,
-    plain_runs,
     read_baseline,
     refuse_mixed_protocols,
     sortable,
 )
-from analysis.inventory import counts_line, left_out
+from analysis.inventory import complete_runs, left_out
 from analysis.metrics import Metric, choose_metrics
 from analysis.notes import remarks
 from analysis.published import published_cells
@@ -77,24 +76,6 @@ def selected_runs(gathered: Gathered, request: Request) -> tuple[Gathered, list[
     columns = (*(request.rows or ()), *request.cols, *request.where, read_baseline(request.baseline).column)
     gathered = with_columns(with_columns(gathered, columns), request.metrics or (), kind="metric")
     return gathered, keep_where(complete_runs(gathered), request.where, gathered.runs.columns)
-
-
-def complete_runs(gathered: Gathered) -> list[Run]:
-    """The complete runs, flat.
-
-    Raises:
-        ValueError: If there are none; the message counts and names what there is instead.
-    """
-    runs = gathered.runs
-    complete = plain_runs(runs[runs["status"] == "complete"])
-    if complete:
-        return complete
-    if runs.empty and not gathered.skipped and not gathered.missing:
-        raise ValueError(
-            f"{gathered.directory} holds no run: nothing below it has a result.json or a .hydra/config.yaml."
-        )
-    head = f"{gathered.directory} has no complete run to tabulate: {counts_line(gathered)}"
-    raise ValueError("\n".join([head, *left_out(gathered)]))
 
 
 def _rows_and_cols(

@@ -121,7 +121,7 @@ def test_runs_for_other_programs(ablation: Path, write_run: Any, capsys: Any) ->
         (["table", "runs", "--metric", "test_top1"], "test_top1 is null in the one complete run"),
         (["table", "runs", "--where", "model=x"], "--where model=x leaves no complete run"),
         (["table", "runs", "--show", "sd"], "unknown part to show 'sd'"),
-        (["table", "failed"], "no complete run to tabulate: 0 complete, 0 pruned, 1 failed"),
+        (["table", "failed"], "no complete run: 0 complete, 0 pruned, 1 failed"),
         (["ablation", "runs"], "a 2 x 2 ablation needs runs with neither term"),
     ],
 )

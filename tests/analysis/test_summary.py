@@ -310,7 +310,7 @@ def test_no_complete_run_still_counts(tmp_path: Path, write_run: Any) -> None:
     with pytest.raises(ValueError) as caught:
         summarise(gather(tmp_path))
     assert str(caught.value) == (
-        f"{tmp_path} has no complete run to tabulate: "
+        f"{tmp_path} has no complete run: "
         "0 complete, 1 pruned, 1 failed, 0 running, 0 stale, 0 missing\n"
         f"failed: {tmp_path}/0000: ValueError: no"
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.gather import Gathered, Malformed
+from analysis.gather import Gathered, Skipped
 from analysis.groups import Run, plain_runs
 
 # What says which run a row belongs to; gathered columns, which a run that has not ended lacks.
@@ -28,12 +28,12 @@ class Curves:
     Attributes:
         frame: One row an epoch and run: the run's identity, `epoch`, and the columns that any `metrics.csv` has.
             What a run does not measure, such as `intra` without that term, is missing.
-        malformed: Files that were skipped, with the reason.
+        skipped: Files that could not be used, with the reason.
         waiting: Directories of runs that have no `metrics.csv` yet, as their first epoch is not over.
     """
 
     frame: pd.DataFrame
-    malformed: tuple[Malformed, ...]
+    skipped: tuple[Skipped, ...]
     waiting: tuple[str, ...]
 
     def metrics(self) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ class Curves:
 def read_curves(gathered: Gathered) -> Curves:
     """Read the `metrics.csv` of every gathered run, which may still be growing."""
     rows, tables = [], []
-    malformed, waiting = [], []
+    skipped, waiting = [], []
     for row, run in enumerate(plain_runs(gathered.runs)):
         path = os.path.join(run["path"], "metrics.csv")
         try:
@@ -61,17 +61,17 @@ def read_curves(gathered: Gathered) -> Curves:
             _check_epochs(columns, run)
         except FileNotFoundError:
             if run["status"] in ("complete", "pruned"):
-                malformed.append(Malformed(path, f"is not there, though the run is {run['status']}"))
+                skipped.append(Skipped(path, f"is not there, though the run is {run['status']}"))
             else:
                 waiting.append(run["path"])
         except OSError as error:
-            malformed.append(Malformed(path, f"cannot be read ({error.strerror})"))
+            skipped.append(Skipped(path, f"cannot be read ({error.strerror})"))
         except ValueError as error:
-            malformed.append(Malformed(path, str(error)))
+            skipped.append(Skipped(path, str(error)))
         else:
             rows.append(row)
             tables.append(columns)
-    return Curves(_frame(gathered.runs, rows, tables), tuple(malformed), tuple(waiting))
+    return Curves(_frame(gathered.runs, rows, tables), tuple(skipped), tuple(waiting))
 
 
 def read_columns(path: str) -> dict[str, np.ndarray]:

@@ -9,17 +9,18 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.alive import unfinished_status
 from analysis.missing import Missing, find_missing
 from analysis.plan import Sweep, read_sweep
 from analysis.results import ENDED, FIELDS, read_result
 from analysis.scan import has_config, scan
 
-STATUSES = (*ENDED, "unfinished")
+STATUSES = (*ENDED, "running", "stale")
 
 
 @dataclass(frozen=True)
-class Malformed:
-    """A file (or directory) that could not be used, and why."""
+class Skipped:
+    """A file or directory that could not be used, and why."""
 
     path: str
     reason: str
@@ -40,11 +41,12 @@ class Gathered:
 
     Attributes:
         directory: The directory that was read.
-        runs: One row a run that counts: `path`, `status` (complete, pruned, failed, unfinished) and the
-            fields of `result.json`, objects flattened (`versions.torch`). A missing value is not measured.
+        runs: One row a run that counts: `path`, `status` and the fields of `result.json`, objects flattened
+            (`versions.torch`). A missing value is not measured. `status` is complete, pruned or failed as the run
+            recorded it; without a record it is running, or stale where nothing has been heard for two minutes.
         plan: The sweeps whose `sweep.json` was found.
         missing: Planned runs that have no directory, by study.
-        malformed: Files that were skipped.
+        skipped: Files that are half-written, malformed or foreign, and directories that cannot be read.
         duplicates: Runs that were left out of `runs`.
     """
 
@@ -52,7 +54,7 @@ class Gathered:
     runs: pd.DataFrame
     plan: tuple[Sweep, ...]
     missing: tuple[Missing, ...]
-    malformed: tuple[Malformed, ...]
+    skipped: tuple[Skipped, ...]
     duplicates: tuple[Duplicate, ...]
 
     def counts(self) -> dict[str, int]:
@@ -60,7 +62,7 @@ class Gathered:
         by_status = self.runs["status"].value_counts()
         counts = {status: int(by_status.get(status, 0)) for status in STATUSES}
         counts["missing"] = sum(missing.count for missing in self.missing)
-        return counts | {"malformed": len(self.malformed), "duplicate": len(self.duplicates)}
+        return counts | {"skipped": len(self.skipped), "duplicate": len(self.duplicates)}
 
 
 def gather(directory: str | os.PathLike[str]) -> Gathered:
@@ -73,18 +75,22 @@ def gather(directory: str | os.PathLike[str]) -> Gathered:
     if not os.path.isdir(directory):
         raise ValueError(f"{directory} is not a directory; give the one that holds the runs, results/<name>.")
     found = scan(directory)
-    rows, malformed = _read_runs(found.ended)
-    rows += [{"path": path, "status": "unfinished"} for path in found.unfinished]
-    plan, malformed_plans = _read_plans(found.sweeps)
+    rows, broken = _read_runs(found.ended)
+    rows += [_unfinished(path) for path in found.unfinished]
+    plan, broken_plans = _read_plans(found.sweeps)
     # A run with a broken result has begun all the same, so it is not missing.
-    missing = _find_missing(plan, [*rows, *({"path": os.path.dirname(bad.path)} for bad in malformed)])
+    missing = _find_missing(plan, [*rows, *({"path": os.path.dirname(bad.path), "status": "broken"} for bad in broken)])
     kept, duplicates = _drop_duplicates(sorted(rows, key=lambda row: row["path"]))
-    malformed += malformed_plans + [Malformed(*unreadable) for unreadable in found.unreadable]
-    return Gathered(directory, _frame(kept), plan, missing, tuple(malformed), tuple(duplicates))
+    skipped = (*broken, *broken_plans, *(Skipped(*other) for other in found.skipped))
+    return Gathered(directory, _frame(kept), plan, missing, skipped, tuple(duplicates))
 
 
-def _read_runs(directories: Iterable[str]) -> tuple[list[dict[str, Any]], list[Malformed]]:
-    rows, malformed = [], []
+def _unfinished(directory: str) -> dict[str, Any]:
+    return {"path": directory, "status": unfinished_status(directory)}
+
+
+def _read_runs(directories: Iterable[str]) -> tuple[list[dict[str, Any]], list[Skipped]]:
+    rows, skipped = [], []
     for directory in directories:
         path = os.path.join(directory, "result.json")
         try:
@@ -92,16 +98,16 @@ def _read_runs(directories: Iterable[str]) -> tuple[list[dict[str, Any]], list[M
         except FileNotFoundError:
             # It went between listing and reading: what remains is a run without a result, or nothing.
             if has_config(directory):
-                rows.append({"path": directory, "status": "unfinished"})
+                rows.append(_unfinished(directory))
         except OSError as error:
-            malformed.append(Malformed(path, f"cannot be read ({error.strerror})"))
+            skipped.append(Skipped(path, f"cannot be read ({error.strerror})"))
         except ValueError as error:
-            malformed.append(Malformed(path, str(error)))
-    return rows, malformed
+            skipped.append(Skipped(path, str(error)))
+    return rows, skipped
 
 
-def _read_plans(directories: Iterable[str]) -> tuple[tuple[Sweep, ...], list[Malformed]]:
-    plan, malformed = [], []
+def _read_plans(directories: Iterable[str]) -> tuple[tuple[Sweep, ...], list[Skipped]]:
+    plan, skipped = [], []
     for directory in directories:
         path = os.path.join(directory, "sweep.json")
         try:
@@ -109,10 +115,10 @@ def _read_plans(directories: Iterable[str]) -> tuple[tuple[Sweep, ...], list[Mal
         except FileNotFoundError:
             continue
         except OSError as error:
-            malformed.append(Malformed(path, f"cannot be read ({error.strerror})"))
+            skipped.append(Skipped(path, f"cannot be read ({error.strerror})"))
         except ValueError as error:
-            malformed.append(Malformed(path, str(error)))
-    return tuple(plan), malformed
+            skipped.append(Skipped(path, str(error)))
+    return tuple(plan), skipped
 
 
 def _find_missing(plan: Iterable[Sweep], rows: Iterable[dict[str, Any]]) -> tuple[Missing, ...]:

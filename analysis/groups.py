@@ -1,7 +1,8 @@
-"""Which runs belong to one row of a table."""
+"""Which runs belong to one cell of a table, and which cells are compared."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -15,10 +16,58 @@ METHOD = ("kd_mode", "lambda_intra", "lambda_inter")  # what is compared: a base
 DEFAULT_BY = ("model", "dataset", "train_size", "protocol", "epochs", *METHOD)
 
 
+@dataclass(frozen=True)
+class Baseline:
+    """What the others are compared to: the runs whose `column` is `value`.
+
+    Attributes:
+        asked: Whether the user named it; else it is a guess that may not be there.
+    """
+
+    column: str = "kd_mode"
+    value: str = "none"
+    asked: bool = False
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The columns in which a cell and its baseline may differ."""
+        return METHOD if self.column in METHOD else (self.column,)
+
+    def __str__(self) -> str:
+        """As in a title: the kd_mode alone, or column=value."""
+        return self.value if self.column == "kd_mode" else f"{self.column}={self.value}"
+
+
+def read_baseline(text: str | None) -> Baseline:
+    """Read what a user typed: a kd_mode, or column=value."""
+    if text is None:
+        return Baseline()
+    column, equals, value = text.partition("=")
+    return Baseline(column.strip(), value.strip(), True) if equals else Baseline(value=text, asked=True)
+
+
 def plain_runs(frame: pd.DataFrame) -> list[Run]:
     """The rows of a frame as Python's own values, null being None."""
     runs: list[Run] = frame.astype(object).where(frame.notna(), None).to_dict("records")
     return runs
+
+
+def keep_where(runs: Sequence[Run], conditions: Mapping[str, str], known: Iterable[str]) -> list[Run]:
+    """The runs whose columns have the given values, as text or as a number; a list, `a,b`, means any of these.
+
+    Raises:
+        ValueError: If there is no such column, or no run is left; the message names the values that there are.
+    """
+    kept = list(runs)
+    for column, wanted in conditions.items():
+        check_name("column", column, known)
+        values = {same_value(text) for text in wanted.split(",")}
+        there = {same_value(run[column]) for run in kept}
+        kept = [run for run in kept if same_value(run[column]) in values]
+        if not kept:
+            shown = ", ".join(as_text(value) for value in sorted(there, key=sortable))
+            raise ValueError(f"--where {column}={wanted} leaves no complete run; {column} is one of: {shown}.")
+    return kept
 
 
 def choose_by(complete: Sequence[Run], asked: Sequence[str] | None, known: Iterable[str]) -> tuple[str, ...]:
@@ -27,22 +76,31 @@ def choose_by(complete: Sequence[Run], asked: Sequence[str] | None, known: Itera
     A lambda that kd_mode determines (as in an ablation of the terms) says nothing new, and is dropped.
 
     Raises:
-        ValueError: If a column does not exist, or if runs of several protocols would be mixed or compared.
+        ValueError: If a column does not exist.
     """
     if asked is None:
         return tuple(column for column in DEFAULT_BY if column == "kd_mode" or _shows(complete, column))
     by = tuple(dict.fromkeys(asked))
     if not by:
-        raise ValueError("--by names no column; leave it out, or give columns such as model,kd_mode.")
+        raise ValueError("--rows names no column; leave it out, or give columns such as model,kd_mode.")
     for column in by:
         check_name("column", column, known)
+    return by
+
+
+def refuse_mixed_protocols(complete: Sequence[Run], by: Sequence[str], flag: str = "--rows") -> None:
+    """Refuse to average or compare numbers of several protocols.
+
+    Raises:
+        ValueError: If there are several, and no column tells them apart.
+    """
     protocols = sorted({str(run["protocol"]) for run in complete})
     if len(protocols) > 1 and "protocol" not in by:
         raise ValueError(
             f"the runs follow several protocols ({', '.join(protocols)}), whose numbers do not compare; "
-            f"add protocol to the columns: --by {','.join((*by, 'protocol'))}."
+            f"add protocol to the columns: {flag} {','.join((*by, 'protocol'))}, choose one: "
+            f"--where protocol={protocols[0]}, or mix them all the same: --mix-protocols."
         )
-    return by
 
 
 def _shows(complete: Sequence[Run], column: str) -> bool:
@@ -62,6 +120,58 @@ def group_runs(complete: Iterable[Run], by: Sequence[str]) -> dict[Key, list[Run
     return groups
 
 
+def context_of(by: Sequence[str], compared: Sequence[str]) -> Callable[[Key], Key]:
+    """A function from a key to the part of it in which a cell and its baseline agree: all but what is compared."""
+    places = [place for place, column in enumerate(by) if column not in compared]
+    return lambda key: tuple(key[place] for place in places)
+
+
+def find_baselines(groups: Iterable[Key], by: Sequence[str], baseline: Baseline) -> dict[Key, Key]:
+    """Find the baseline's group for each context.
+
+    Args:
+        groups: Keys of all groups.
+        by: The columns of a key.
+        baseline: What was asked for, or the default.
+    Returns:
+        Key of the baseline's group by context; empty if there is no baseline.
+    Raises:
+        ValueError: If the baseline was asked for and is not there, or if it is several groups.
+    """
+    groups, column = list(groups), baseline.column
+    if column not in by:
+        if baseline.asked:
+            raise ValueError(f"a baseline needs the column {column}: --rows {','.join((*by, column))}.")
+        return {}
+    place, wanted, context = by.index(column), same_value(baseline.value), context_of(by, baseline.compared)
+    values = dict.fromkeys(as_text(key[place]) for key in groups)
+    matching = [key for key in groups if same_value(key[place]) == wanted]
+    if baseline.asked and not matching:
+        raise ValueError(
+            f"no complete run has {column}={baseline.value} as a baseline; there are: {', '.join(values)}."
+        )
+    found: dict[Key, Key] = {}
+    for key in matching:
+        if context(key) in found:
+            raise ValueError(
+                f"the baseline {column}={baseline.value} is several rows, as its lambdas vary; "
+                f"group by {','.join(other for other in by if not other.startswith('lambda_'))}, "
+                f"or choose another baseline out of {', '.join(values)}."
+            )
+        found[context(key)] = key
+    return found
+
+
+def same_value(value: Any) -> Any:
+    """One form for a value of a run and for what a user typed: "1e-3" is 0.001, and "none" is "none"."""
+    if isinstance(value, bool):
+        return as_text(value)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None if value in (None, "null", "-") else str(value).strip()
+
+
 def sortable(value: Any) -> tuple[bool, float, str]:
     """Sort key for the values of any column: numbers by size, then text, None last."""
     if isinstance(value, int | float):
@@ -69,41 +179,10 @@ def sortable(value: Any) -> tuple[bool, float, str]:
     return value is None, math.inf, str(value)
 
 
-def context(key: Key, by: Sequence[str]) -> Key:
-    """The part of a key in which a group and its baseline agree: all but the method."""
-    return tuple(value for value, column in zip(key, by, strict=True) if column not in METHOD)
-
-
-def find_baselines(groups: Iterable[Key], by: Sequence[str], asked: str | None) -> dict[Key, Key]:
-    """Find the baseline's group for each context.
-
-    Args:
-        groups: Keys of all groups.
-        by: The columns of a key.
-        asked: The baseline's kd_mode; None means "none", if there is one.
-    Returns:
-        Key of the baseline's group by context; empty if there is no baseline.
-    Raises:
-        ValueError: If the baseline was asked for and is not there, or if it is several groups.
-    """
-    groups = list(groups)
-    if "kd_mode" not in by:
-        if asked is not None:
-            raise ValueError(f"a baseline needs the column kd_mode: --by {','.join((*by, 'kd_mode'))}.")
-        return {}
-    place = by.index("kd_mode")
-    kd_modes = dict.fromkeys(str(key[place]) for key in groups)
-    if asked is not None and asked not in kd_modes:
-        raise ValueError(f"no complete run has kd_mode={asked} as a baseline; there are: {', '.join(kd_modes)}.")
-    found: dict[Key, Key] = {}
-    for key in groups:
-        if str(key[place]) != (asked or "none"):
-            continue
-        if context(key, by) in found:
-            raise ValueError(
-                f"the baseline kd_mode={asked or 'none'} is several rows, as its lambdas vary; "
-                f"group by {','.join(column for column in by if not column.startswith('lambda_'))}, "
-                f"or choose another baseline out of {', '.join(kd_modes)}."
-            )
-        found[context(key, by)] = key
-    return found
+def as_text(value: Any) -> str:
+    """A value of a column for people to read."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,83 +1,141 @@
-"""What a metric is called in a table, and which one a table shows."""
+"""What a metric is called in a table, and which ones a table shows."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from analysis.columns import check_name
-from analysis.gather import Gathered
+from analysis.plan import Sweep
 from analysis.results import is_measured
+
+if TYPE_CHECKING:
+    from analysis.gather import Gathered
+
+_ACCURACIES = {"top1": "top-1", "top5": "top-5"}
+_LOSSES = {"loss": "loss", "ce": "cross-entropy"}
+_OF_A_SPLIT = re.compile(rf"(best_)?(train|val|test)_({'|'.join((*_ACCURACIES, *_LOSSES))})")
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A column of numbers: `label` names its split, and the epoch that it was taken at."""
+    """A column of numbers.
+
+    Attributes:
+        name: The field of `result.json`.
+        label: Title of its column; names the split, and the epoch that it was taken at.
+        decimals: Shown.
+        smaller_is_better: Which end is best.
+        split: train, val or test; None for what no split has (a time, a size).
+        epoch: The epoch rule: "last", "best val" or "best test"; None likewise.
+    """
 
     name: str
     label: str
     decimals: int = 2
     smaller_is_better: bool = False
+    split: str | None = None
+    epoch: str | None = None
 
 
-# The one place that says what a number in a table is.
-_METRICS = (
-    Metric("val_top1", "val top-1, last epoch (%)"),
-    Metric("val_top5", "val top-5, last epoch (%)"),
-    Metric("val_loss", "val loss, last epoch", decimals=4, smaller_is_better=True),
-    Metric("best_val_top1", "val top-1, best val epoch (%)"),
+_OTHERS = (
     Metric("best_val_epoch", "best val epoch", decimals=1, smaller_is_better=True),
-    Metric("test_top1", "test top-1, last epoch (%)"),
-    Metric("test_top5", "test top-5, last epoch (%)"),
-    Metric("test_loss", "test loss, last epoch", decimals=4, smaller_is_better=True),
-    Metric("best_test_top1", "test top-1, best test epoch (%)"),
     Metric("train_seconds", "training time (s)", decimals=1, smaller_is_better=True),
     Metric("images_per_second", "training images per second", decimals=1),
     Metric("peak_memory_mb", "peak memory (MB)", decimals=1, smaller_is_better=True),
     Metric("parameters", "parameters", decimals=0, smaller_is_better=True),
+    Metric("intra", "intra term, unweighted, training set, last epoch", 4, True, "train", "last"),
+    Metric("inter", "inter term, unweighted, training set, last epoch", 4, True, "train", "last"),
 )
-_BY_NAME = {metric.name: metric for metric in _METRICS}
+_BY_NAME = {metric.name: metric for metric in _OTHERS}
+_LISTED = (
+    "val_top1", "val_top5", "val_loss", "best_val_top1",
+    "test_top1", "test_top5", "test_loss", "best_test_top1", *_BY_NAME,
+)  # fmt: skip
 
 
 def describe_metric(name: str) -> Metric:
-    """Label a metric; one that is not known here keeps its column's name."""
-    guess = Metric(name, name, decimals=4, smaller_is_better=name.endswith(("loss", "seconds")))
-    return _BY_NAME.get(name, guess)
+    """Label a metric: `best_test_top1` is "test top-1, best test epoch (%)". What is not known keeps its name."""
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    parts = _OF_A_SPLIT.fullmatch(name)
+    if parts is None:
+        return Metric(name, name, decimals=4, smaller_is_better=name.endswith(("loss", "seconds")))
+    best, split, quantity = parts.groups()
+    epoch = f"best {split}" if best else "last"
+    if quantity in _ACCURACIES:
+        return Metric(name, f"{split} {_ACCURACIES[quantity]}, {epoch} epoch (%)", split=split, epoch=epoch)
+    return Metric(name, f"{split} {_LOSSES[quantity]}, {epoch} epoch", 4, True, split, epoch)
 
 
-def choose_metric(gathered: Gathered, complete: list[dict[str, Any]], asked: str | None) -> Metric:
-    """The metric that was asked for, else the sweep's objective, else val_top1, else test_top1.
+def choose_metrics(
+    runs: pd.DataFrame, plan: Iterable[Sweep], complete: Sequence[Mapping[str, Any]], asked: Sequence[str] | None
+) -> tuple[Metric, ...]:
+    """The metrics that were asked for, else what the sweep optimises, else what its protocol judges by.
 
     Args:
-        gathered: Where the sweep's objective and its direction are known from.
+        runs: The frame of runs, for the columns that there are.
+        plan: Where objectives and their directions are known from.
         complete: The complete runs, flat.
-        asked: Name of a column, or None.
+        asked: Names of columns, or None.
     Raises:
         ValueError: If there is no such column of numbers, or none of the runs has measured it.
     """
-    numeric = gathered.runs.select_dtypes("number").columns
-    name = asked or _default(gathered, complete)
-    if name in gathered.runs.columns and name not in numeric:
-        raise ValueError(f"{name} is not a metric: its values are not numbers. Group by it with --by {name}.")
+    directions = _directions(plan)
+    names = tuple(dict.fromkeys(asked or ())) or _default(directions, complete)
+    for name in names:
+        _check_metric(name, runs, complete)
+    metrics = (describe_metric(name) for name in names)
+    return tuple(
+        replace(metric, smaller_is_better=directions[metric.name] == "minimize")
+        if directions.get(metric.name)
+        else metric
+        for metric in metrics
+    )
+
+
+def choose_metric(gathered: "Gathered", complete: Sequence[Mapping[str, Any]], asked: str | None) -> Metric:
+    """The one metric that was asked for, or the first of those that `choose_metrics` chooses."""
+    return choose_metrics(gathered.runs, gathered.plan, complete, [asked] if asked else None)[0]
+
+
+def _check_metric(name: str, runs: pd.DataFrame, complete: Sequence[Mapping[str, Any]]) -> None:
+    numeric = runs.select_dtypes("number").columns
+    if name in runs.columns and name not in numeric:
+        raise ValueError(f"{name} is not a metric: its values are not numbers. Group by it with --rows {name}.")
     check_name("metric", name, numeric)
-    if not any(is_measured(run[name]) for run in complete):
+    if not _any_measured(name, complete):
         raise ValueError(_explain_null(name, complete))
-    metric = describe_metric(name)
-    directions = {sweep.direction for sweep in gathered.plan if sweep.objective == name and sweep.direction}
-    if len(directions) == 1:
-        metric = replace(metric, smaller_is_better=directions == {"minimize"})
-    return metric
 
 
-def _default(gathered: Gathered, complete: Iterable[Mapping[str, Any]]) -> str:
-    objectives = {sweep.objective for sweep in gathered.plan if sweep.objective}
-    if len(objectives) == 1:
-        return objectives.pop()
-    return "val_top1" if any(is_measured(run["val_top1"]) for run in complete) else "test_top1"
+def _directions(plan: Iterable[Sweep]) -> dict[str, str | None]:
+    """Direction by objective; None where sweeps disagree or do not say."""
+    found: dict[str, set[str | None]] = {}
+    for sweep in plan:
+        for objective, direction in sweep.directions.items():
+            found.setdefault(objective, set()).add(direction)
+    return {objective: said.pop() if len(said) == 1 else None for objective, said in found.items()}
 
 
-def _explain_null(name: str, complete: list[dict[str, Any]]) -> str:
+def _default(directions: Mapping[str, str | None], complete: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    objectives = tuple(name for name in directions if _any_measured(name, complete))
+    if objectives:
+        return objectives
+    if _any_measured("val_top1", complete):
+        return ("val_top1",)
+    # The paper protocol has both, and a table that shows one of them should not leave out the other.
+    return ("test_top1", "best_test_top1") if _any_measured("best_test_top1", complete) else ("test_top1",)
+
+
+def _any_measured(name: str, complete: Sequence[Mapping[str, Any]]) -> bool:
+    return any(is_measured(run.get(name)) for run in complete)
+
+
+def _explain_null(name: str, complete: Sequence[Mapping[str, Any]]) -> str:
     """Say why no run has a metric, and which metrics there are instead."""
-    protocols = {run["protocol"] for run in complete}
+    protocols = {str(run["protocol"]) for run in complete}
     if name.startswith(("test_", "best_test_")) and protocols == {"validation"}:
         why = "protocol=validation doesn't read the test set; use --metric val_top1 or protocol=final"
     elif name.startswith(("val_", "best_val_")) and protocols <= {"final", "paper"}:
@@ -85,7 +143,7 @@ def _explain_null(name: str, complete: list[dict[str, Any]]) -> str:
     elif name == "best_test_top1":
         why = "only protocol=paper reads the test set at every epoch; use --metric test_top1"
     else:
-        measured = [other for other in _BY_NAME if any(is_measured(run.get(other)) for run in complete)]
+        measured = [other for other in _LISTED if _any_measured(other, complete)]
         why = f"measured were {', '.join(measured) or 'no metrics at all'}"
     runs = f"all {len(complete)} complete runs" if len(complete) > 1 else "the one complete run"
     return f"{name} is null in {runs}: {why}."

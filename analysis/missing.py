@@ -1,4 +1,4 @@
-"""What a sweep planned and has no run directory for yet."""
+"""What a sweep planned and has no complete run of."""
 
 import os
 from collections import defaultdict
@@ -7,58 +7,100 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.groups import DEFAULT_BY
-from analysis.plan import Cell, Sweep
+from analysis.overrides import as_pairs, cell_overrides, read_overrides
+from analysis.plan import Cell, Study, Sweep
+
+Row = Mapping[str, Any]
 
 # The columns of a run that an override can set under the same name.
 _SETTINGS = (*DEFAULT_BY, "seed")
+# Of several runs of a cell the one that got furthest tells its state.
+_ORDER = ("broken", "failed", "stale", "running", "pruned", "complete")
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A planned cell whose run is not complete: running, stale, failed, or with a broken result."""
+
+    cell: Cell
+    status: str
+    path: str
 
 
 @dataclass(frozen=True)
 class Missing:
-    """The planned runs of one study that have no directory.
+    """The planned runs of one study that have no directory, and those that have one and no complete run.
 
     Attributes:
+        sweep: The plan.
         study: The study's name.
         count: How many runs are missing.
         cells: The cells without a run (grids). More than `count` where the cell of some run is unknown.
-        command: What starts the sweep; it goes on where it stopped.
+        unfinished: The cells with a run that is not complete (grids).
     """
 
+    sweep: Sweep
     study: str
     count: int
-    cells: tuple[Cell, ...]
-    command: str | None
+    cells: tuple[Cell, ...] = ()
+    unfinished: tuple[Unfinished, ...] = ()
 
 
-def find_missing(sweep: Sweep, runs_by_parent: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Missing]:
-    """Compare a plan with the runs that exist, failed and unfinished ones included.
+def find_missing(sweep: Sweep, runs_by_parent: Mapping[str, Sequence[Row]]) -> list[Missing]:
+    """Compare a plan with the runs that exist.
 
     Args:
         sweep: The plan.
         runs_by_parent: The flat rows of all runs, listed by the directory that holds the run's directory.
     """
-    found = []
-    for study in sweep.studies:
-        runs = runs_by_parent.get(os.path.join(sweep.path, study.name), ())
-        if study.cells:
-            cells, unknown = _cells_without_run(study.cells, runs)
-            count = len(cells) - unknown
-        else:
-            cells, count = [], study.n_trials - len(runs)
-        if count > 0:
-            found.append(Missing(study.name, count, tuple(cells), sweep.command))
-    return found
+    found = [
+        _open_cells(sweep, study, runs_by_parent)
+        if study.cells
+        else Missing(sweep, study.name, _open_trials(sweep, study, runs_by_parent))
+        for study in sweep.studies
+    ]
+    return [missing for missing in found if missing.count > 0 or missing.unfinished]
 
 
-def _cells_without_run(cells: Sequence[Cell], runs: Sequence[Mapping[str, Any]]) -> tuple[list[Cell], int]:
-    """Return the cells that no run belongs to, and the number of runs whose cell cannot be told."""
+def _open_trials(sweep: Sweep, study: Study, runs_by_parent: Mapping[str, Sequence[Row]]) -> int:
+    """Number of runs that a search has not begun; with `sweep.seeds` every trial is a run a seed."""
+    directory = os.path.join(sweep.path, study.name)
+    begun = len(runs_by_parent.get(directory, ()))
+    if sweep.seeds is None:
+        return study.n_trials - begun
+    trials = [runs for parent, runs in runs_by_parent.items() if os.path.dirname(parent) == directory]
+    # A trial that failed or was pruned on one seed is not run on the others.
+    going = [runs for runs in trials if not any(run["status"] in ("pruned", "failed") for run in runs)]
+    rest = sum(max(0, len(sweep.seeds) - len(runs)) for runs in going)
+    return rest + max(0, study.n_trials - begun - len(trials)) * len(sweep.seeds)
+
+
+def _open_cells(sweep: Sweep, study: Study, runs_by_parent: Mapping[str, Sequence[Row]]) -> Missing:
+    runs = runs_by_parent.get(os.path.join(sweep.path, study.name), ())
+    matched, unknown = _match(study.cells, runs)
+    alone = {frozenset(read_overrides(run["path"])): run for run in runs_by_parent.get(sweep.path, ())}
+    without, unfinished = [], []
+    for cell, run in matched:
+        overrides = cell_overrides(sweep, cell)
+        if overrides and (run is None or run["status"] != "complete"):
+            run = alone.get(frozenset(overrides), run)  # a single run that was started for this cell
+        if run is None:
+            without.append(cell)
+        elif run["status"] not in ("pruned", "complete"):
+            unfinished.append(Unfinished(cell, run["status"], run["path"]))
+    return Missing(sweep, study.name, len(without) - unknown, tuple(without), tuple(unfinished))
+
+
+def _match(cells: Sequence[Cell], runs: Sequence[Row]) -> tuple[list[tuple[Cell, Row | None]], int]:
+    """Return every cell with the run that belongs to it, and the number of runs whose cell cannot be told."""
+    runs = sorted(runs, key=lambda run: _ORDER.index(run["status"]))
     described = [_described(run) for run in runs]
     keys = {key for cell in cells for key in cell}
     # A key that no run says anything about cannot tell cells apart.
     keys = {key for key in keys if any(_value(run, key) is not None for run in described)}
     runs_by_values: dict[tuple[str, ...], dict[tuple[Any, ...], list[int]]] = {}
     taken: set[int] = set()
-    without = []
+    matched: list[tuple[Cell, Row | None]] = []
     # Where cells set different keys, the most specific come first: a vague one would take their runs.
     for cell in sorted(cells, key=len, reverse=True):
         shape = tuple(sorted(keys & cell.keys()))
@@ -68,39 +110,28 @@ def _cells_without_run(cells: Sequence[Cell], runs: Sequence[Mapping[str, Any]])
         while fitting and fitting[-1] in taken:
             fitting.pop()
         if fitting and shape:
-            taken.add(fitting.pop())
+            taken.add(fitting[-1])
+            matched.append((cell, runs[fitting.pop()]))
         else:
-            without.append(cell)
+            matched.append((cell, None))
     unknown = sum(not any(_value(run, key) is not None for key in keys) for run in described)
-    return without, unknown
+    return matched, unknown
 
 
-def _index(runs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[tuple[Any, ...], list[int]]:
+def _index(runs: Sequence[Row], keys: Sequence[str]) -> dict[tuple[Any, ...], list[int]]:
     index = defaultdict(list)
     for number, run in enumerate(runs):
         index[tuple(_canonical(_value(run, key)) for key in keys)].append(number)
     return index
 
 
-def _described(run: Mapping[str, Any]) -> dict[str, Any]:
+def _described(run: Row) -> dict[str, Any]:
     """What a run's command line set, and below that its settings, which a run without a result lacks."""
     settings = {key: run[key] for key in _SETTINGS if run.get(key) is not None}
-    return settings | _read_overrides(os.path.join(run["path"], ".hydra", "overrides.yaml"))
+    return settings | as_pairs(read_overrides(run["path"]))
 
 
-def _read_overrides(path: str) -> dict[str, str]:
-    """Read the lines `- key=value` that Hydra wrote, {} if none; a list of words needs no YAML parser."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = file.read().splitlines()
-    except (OSError, ValueError):
-        return {}  # the columns of result.json, if any, have to do
-    words = (line.removeprefix("- ").strip("'\"") for line in lines)
-    pairs = (word.partition("=") for word in words if "=" in word)
-    return {key.lstrip("+"): value for key, _, value in pairs}
-
-
-def _value(run: Mapping[str, Any], key: str) -> Any:
+def _value(run: Row, key: str) -> Any:
     return run.get(key, run.get(key.rpartition(".")[2]))
 
 

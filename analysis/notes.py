@@ -1,152 +1,178 @@
-"""The lines below a table: what was counted, under which conditions, and what to be careful about."""
+"""The remarks below a table: what its numbers rest on, and what to be careful about."""
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from analysis.conditions import condition_notes
 from analysis.gather import Gathered
-from analysis.groups import Run, sortable
+from analysis.groups import Run, as_text
+from analysis.inventory import counts_line
+from analysis.paired import ALPHA, EXACT_UP_TO, holm, smallest_p
+from analysis.published import cautions
 
 if TYPE_CHECKING:
-    from analysis.missing import Missing
-    from analysis.summary import Row, Table
+    from analysis.statistics import Difference
+    from analysis.table import Cell, Table
 
-MOST = 20  # lines of one kind; what is beyond is counted
-
-_CONDITIONS = (  # column, singular, plural
-    ("dataset", "dataset", "datasets"),
-    ("train_size", "train size", "train sizes"),
-    ("model", "model", "models"),
-    ("protocol", "protocol", "protocols"),
-    ("epochs", "epochs", "epochs"),
-    ("seed", "seed", "seeds"),
-    ("device", "device", "devices"),
-    ("versions.torch", "torch", "torch versions"),
-    ("git_commit", "commit", "commits"),
-)
+_MOST = 10  # cells that a line names
 
 
-def below(table: "Table", gathered: Gathered, complete: Sequence[Run]) -> Iterator[str]:
-    """All notes of a table, a line each."""
+def remarks(table: "Table", gathered: Gathered, complete: Sequence[Run]) -> Iterator[str]:
+    """Everything that a reader of the numbers has to know, a line each; it belongs beside them in a paper too."""
     yield counts_line(gathered)
-    yield conditions_line(complete)
-    yield from _comparison_notes(table)
+    there = int((gathered.runs["status"] == "complete").sum())
+    if len(complete) < there:
+        yield f"a selection: {there - len(complete)} other complete runs are not in this table"
+    yield from _baseline_notes(table)
+    yield from comparison_notes([cell.difference for cell in table.cells if cell.difference])
+    yield from _interval_notes(table)
+    yield from _best_note(table)
     yield from _group_notes(table)
-    yield from _search_note(table, gathered)
-    yield from left_out(gathered)
+    yield from _search_note(table, gathered, complete)
+    yield from _epoch_notes(table)
+    yield from condition_notes(table.conditions, table.by)
+    yield from cautions(table.published, table.metrics, table.conditions)
 
 
-def counts_line(gathered: Gathered) -> str:
-    """Number of runs by status, as in "20 complete, 0 pruned, 1 failed, 0 unfinished, 2 missing"."""
-    counts = gathered.counts()
-    always = ("complete", "pruned", "failed", "unfinished", "missing")
-    return ", ".join(f"{number} {status}" for status, number in counts.items() if number or status in always)
-
-
-def conditions_line(complete: Sequence[Run]) -> str:
-    """The conditions of the runs: the common value, or all values, or their number if they are many."""
-    parts = []
-    for column, singular, plural in _CONDITIONS:
-        values = {run[column] for run in complete if run.get(column) is not None}
-        if not values:
-            continue
-        texts = [_short_commit(str(value)) for value in sorted(values, key=sortable)]
-        shown = ", ".join(texts) if len(texts) <= 10 else f"({len(texts)} different)"
-        parts.append(f"{singular if len(texts) == 1 else plural} {shown}")
-    return "; ".join(parts) or "conditions not recorded"
-
-
-def _short_commit(commit: str) -> str:
-    return re.sub(r"\b([0-9a-f]{10})[0-9a-f]{30}\b", r"\1", commit)  # keeps a suffix such as -dirty
-
-
-def _comparison_notes(table: "Table") -> Iterator[str]:
-    if len(table.rows) == sum(row.is_baseline for row in table.rows):
+def _baseline_notes(table: "Table") -> Iterator[str]:
+    others = [cell for cell in table.cells if not cell.is_baseline]
+    if not others:
         return
-    if "kd_mode" not in table.by:
+    if "kd_mode" not in table.by and table.baseline is None:
         yield "no differences: kd_mode is not one of the columns, so no row is the baseline"
-    elif not any(row.is_baseline for row in table.rows):
+    elif len(others) == len(table.cells):
         yield "no differences: no complete run has kd_mode=none; --baseline NAME chooses another baseline"
     else:
-        alone = (row for row in table.rows if not row.is_baseline and row.n and row.difference is None)
-        names = (_named(row, table) for row in alone)
-        yield from _listed("no difference, as no measured baseline matches: ", names)
-    methods = {row.difference.method for row in table.rows if row.difference}
-    if "paired" in methods:
-        yield "paired seeds: mean difference over the seeds that both have, 95 % CI by paired t"
+        alone = (cell for cell in others if cell.n and cell.difference is None)
+        names = (named(cell, table) for cell in alone)
+        yield from _named_cells("no difference, as no measured baseline matches: ", dict.fromkeys(names))
+
+
+def comparison_notes(differences: Sequence["Difference"]) -> Iterator[str]:
+    """How differences, intervals and p-values were made, and whether there are enough seeds for them."""
+    methods = {difference.method for difference in differences}
+    if methods & {"t", "exact", "bootstrap"}:
+        intervals = f"95 % interval of each, uncorrected, {_how(methods)}"
+        yield f"paired seeds: mean difference over the seeds that both have; {intervals}"
+    if tested := [difference for difference in differences if difference.p is not None]:
+        tests = {"bootstrap" if difference.method == "bootstrap" else "exact" for difference in tested}
+        how = {"exact": "exact paired permutation test", "bootstrap": "bootstrap of t, 9999 resamples, seed 0"}
+        names = " or, from 13 pairs on, ".join(how[test] for test in ("exact", "bootstrap") if test in tests)
+        correction = f"corrected (Holm) for {len(tested)} comparisons" if len(tested) > 1 else "one comparison"
+        yield f"p: two-sided, {names}; {correction}"
+    yield from _too_few(tested)
     if "welch" in methods:
-        yield "means (Welch): difference of the means, fewer than 2 shared seeds, 95 % CI by Welch's t"
+        yield "means (Welch): difference of the means, fewer than 2 shared seeds; Welch's t interval, no p-value"
     if "means" in methods:
-        yield "means: difference of the means; a single run on one side allows no CI"
+        yield "means: difference of the means; a single run on one side allows no interval and no p-value"
+
+
+def _how(methods: set[str]) -> str:
+    how = {
+        "t": "by paired t, which takes the differences to be normal (exact intervals need 6 pairs)",
+        "exact": "exact, by inverting the permutation test",
+        "bootstrap": "by bootstrap of t",
+    }
+    return "; ".join(text for method, text in how.items() if method in methods)
+
+
+def _too_few(tested: Sequence["Difference"]) -> Iterator[str]:
+    """Warn where no p-value can be below 0.05, whatever the differences."""
+    possible = holm([smallest_p(difference.pairs) for difference in tested])
+    hopeless = [(d.pairs, least) for d, least in zip(tested, possible, strict=True) if least >= ALPHA]
+    if not hopeless:
+        return
+    enough = (pairs for pairs in range(2, EXACT_UP_TO + 2) if len(tested) * smallest_p(pairs) < ALPHA)
+    advice = "; ".join(f"{needed} shared seeds would do" for needed in list(enough)[:1])
+    pairs = ", ".join(str(number) for number in sorted({number for number, _ in hopeless}))
+    if len(hopeless) == len(tested):
+        comparisons = f" and {len(tested)} comparisons" if len(tested) > 1 else ""
+        least = min(p for _, p in hopeless)
+        problem = f"With {pairs} pairs{comparisons} no p below {least:.3g} is possible, so nothing can be told apart"
+    else:
+        problem = f"In {len(hopeless)} of {len(tested)} comparisons ({pairs} pairs) no p below 0.05 is possible"
+    yield f"warning: too few seeds. {problem}" + (f"; {advice}" if advice else "")
+
+
+def _interval_notes(table: "Table") -> Iterator[str]:
+    """Name the intervals that seem to say more than their p-values."""
+    doubtful = (
+        f"{named(cell, table)} (uncorrected p {cell.difference.p:.3g})"
+        for cell in table.cells
+        if cell.difference and _seems_clear(cell.difference)
+    )
+    yield from _named_cells("the interval leaves out zero, but p does not support a difference: ", doubtful)
+    partial = (
+        f"{named(cell, table)} ({cell.difference.pairs} of {cell.n} runs)"
+        for cell in table.cells
+        if cell.difference and cell.difference.pairs and cell.difference.pairs < cell.n and cell.settings <= 1
+    )
+    yield from _named_cells("seeds that the baseline lacks do not count in the difference: ", partial)
+
+
+def _seems_clear(difference: "Difference") -> bool:
+    if difference.low is None or difference.high is None or difference.p_holm is None:
+        return False
+    return not difference.low <= 0 <= difference.high and difference.p_holm >= ALPHA
+
+
+def _best_note(table: "Table") -> Iterator[str]:
+    if not any(cell.is_best for cell in table.cells):
+        return
+    competing = sum(cell.mean is not None for cell in table.cells)
+    everything = sum(cell.is_best for cell in table.cells) == competing
+    yield (
+        "bold: the best, and all that cannot be told from it (p against it, corrected for all pairs, not below "
+        f"0.05){'; here that is everything' if everything else ''}"
+    )
 
 
 def _group_notes(table: "Table") -> Iterator[str]:
-    mixed = (f"{_named(row, table)} ({row.settings} settings)" for row in table.rows if row.settings > 1)
-    yield from _listed("mixes runs that differ in more than the seed: ", mixed)
-    name = table.metric.name
-    partly = (f"{_named(row, table)} ({row.n} of {row.runs})" for row in table.rows if row.n < row.runs)
-    yield from _listed(f"not all complete runs have a value for {name}: ", partly)
+    first = [cell for cell in table.cells if cell.metric == table.metrics[0].name]
+    mixed = (f"{named(cell, table)} ({cell.settings} settings)" for cell in first if cell.settings > 1)
+    yield from _named_cells("mixes runs that differ in more than the seed, so its sd is not that of seeds: ", mixed)
+    if "protocol" not in table.by and len(table.conditions.get("protocol", ())) > 1:
+        yield "caution: runs of several protocols are mixed in a cell, as was asked for"
+    for metric in table.metrics:
+        cells = (cell for cell in table.cells if cell.metric == metric.name and cell.n < cell.runs)
+        partly = (f"{named(cell, table)} ({cell.n} of {cell.runs})" for cell in cells)
+        yield from _named_cells(f"not all complete runs have a value for {metric.name}: ", partly)
+    empty = len(table.row_keys) * len(table.col_keys) - len({cell.key for cell in table.cells})
+    if empty:
+        yield f"{empty} cells without a complete run; --missing lists them"
 
 
-def _search_note(table: "Table", gathered: Gathered) -> Iterator[str]:
-    if not any(study.kind == "search" for sweep in gathered.plan for study in sweep.studies):
+def _search_note(table: "Table", gathered: Gathered, complete: Sequence[Run]) -> Iterator[str]:
+    """A search's best trial was picked by the very numbers that the table shows."""
+    searches = {study.name for sweep in gathered.plan for study in sweep.studies if study.kind == "search"}
+    if not searches:
         return
-    candidates = [row for row in table.rows if row.mean is not None and not row.is_baseline]
-    single = sum(row.n == 1 for row in candidates)
-    sign = 1 if table.metric.smaller_is_better else -1
-    best = min(candidates, key=lambda row: sign * (row.mean or 0.0), default=None)
-    if best is not None and best.n == 1 and single > 1:
-        yield (
-            f"the best of {single} single-run trials is chosen by its score, "
-            "so it looks better here than it is on fresh seeds"
-        )
+    searched = {tuple(run[column] for column in table.by) for run in complete if run["study"] in searches}
+    for metric in table.metrics:
+        trials = [cell for cell in table.cells if cell.metric == metric.name and cell.key in searched and cell.n]
+        if len(trials) > 1:
+            yield (
+                f"the best of {len(trials)} trials of a search is chosen by its score, so it looks better here than it "
+                "is on fresh seeds"
+            )
+            return
 
 
-def left_out(gathered: Gathered) -> Iterator[str]:
-    """Name every run and file that is not in the table."""
-    runs = gathered.runs
-    failed = runs[runs["status"] == "failed"]
-    errors = zip(failed["path"], failed["error"], strict=True)
-    yield from _listed("failed: ", (f"{path}: {_first_line(error)}" for path, error in errors))
-    yield from _listed("unfinished (running, or killed): ", runs.loc[runs["status"] == "unfinished", "path"])
-    for missing in gathered.missing:
-        yield _missing_line(missing)
-    yield from _listed("malformed, skipped: ", (f"{bad.path} {bad.reason}" for bad in gathered.malformed))
-    others = (f"{other.path} ({other.status}) repeats {other.kept}" for other in gathered.duplicates)
-    yield from _listed("duplicate, not counted: ", others)
+def _epoch_notes(table: "Table") -> Iterator[str]:
+    for metric in table.metrics:
+        if metric.epoch not in (None, "last"):
+            yield f"caution: {metric.label}: the epoch is chosen by the very numbers it is judged by, which flatters"
 
 
-def _missing_line(missing: "Missing") -> str:
-    line = f"missing: {missing.count} of study {missing.study}"
-    if missing.cells:
-        cells = [" ".join(f"{key}={value}" for key, value in cell.items()) for cell in missing.cells]
-        more = f"; and {len(cells) - MOST} more" if len(cells) > MOST else ""
-        among = "among " if len(cells) > missing.count else ""  # some run there does not tell its cell
-        line += f": {among}{'; '.join(cells[:MOST])}{more}"
-    line += f" (to run them: {missing.command})" if missing.command else ""
-    return " ".join(line.split())
+def _named_cells(lead: str, names: Iterable[str]) -> Iterator[str]:
+    """One line that names cells, if there are any; those beyond the first ten are counted."""
+    names = list(names)
+    if names:
+        more = f"; and {len(names) - _MOST} more" if len(names) > _MOST else ""
+        yield f"{lead}{'; '.join(names[:_MOST])}{more}"
 
 
-def _listed(lead: str, items: Iterable[str]) -> Iterator[str]:
-    """One line an item, the first `MOST` of them."""
-    items = list(items)
-    for item in items[:MOST]:
-        yield lead + " ".join(item.split())
-    if len(items) > MOST:
-        yield f"{lead}and {len(items) - MOST} more"
-
-
-def _named(row: "Row", table: "Table") -> str:
-    return " ".join(f"{column}={as_text(value)}" for column, value in zip(table.by, row.key, strict=True))
-
-
-def as_text(value: Any) -> str:
-    """A value of a column for people to read."""
-    if value is None:
-        return "-"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _first_line(error: str | None) -> str:
-    lines = ((error or "").strip() or "no error recorded").splitlines()
-    return lines[-1] if lines[0].startswith("Traceback") else lines[0]
+def named(cell: "Cell", table: "Table") -> str:
+    """A cell by the values of its columns, and by its metric where there are several."""
+    values = " ".join(f"{column}={as_text(value)}" for column, value in zip(table.by, cell.key, strict=True))
+    return values if len(table.metrics) == 1 else f"{values}, {cell.metric}"

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Cell = Mapping[str, str]
@@ -21,14 +21,27 @@ class Study:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A `sweep.json`; `path` is its directory."""
+    """A `sweep.json`.
+
+    Attributes:
+        path: Its directory.
+        studies: In the order in which they run.
+        name: The sweep's.
+        directions: "minimize" or "maximize" by objective, a field of `result.json`; None if it was not written.
+        command: What starts the sweep; it goes on where it stopped.
+        seeds: Of every trial of a search, which then has a directory a seed; None for one run a trial.
+        space: What a search varies, key to text.
+        fixed: Overrides that hold for every trial; None if they were not written.
+    """
 
     path: str
     studies: tuple[Study, ...]
     name: str | None = None
-    objective: str | None = None
-    direction: str | None = None
+    directions: Mapping[str, str | None] = field(default_factory=dict)
     command: str | None = None
+    seeds: tuple[int, ...] | None = None
+    space: Mapping[str, str] = field(default_factory=dict)
+    fixed: tuple[str, ...] | None = None
 
 
 def read_sweep(path: str) -> Sweep:
@@ -46,12 +59,43 @@ def read_sweep(path: str) -> Sweep:
         raise ValueError(f"is not JSON ({error})") from error
     if not isinstance(plan, dict) or not isinstance(plan.get("studies"), list):
         raise ValueError("is not an object with a list of studies")
-    studies = tuple(_read_study(study) for study in plan["studies"])
-    texts = {key: plan.get(key) for key in ("name", "objective", "direction", "command")}
-    for key, text in texts.items():
-        if not (text is None or isinstance(text, str)):
-            raise ValueError(f"has {key} = {text!r}, which is not a string")
-    return Sweep(os.path.dirname(path), studies, **texts)
+    for key in ("name", "objective", "direction", "command"):
+        if not (plan.get(key) is None or isinstance(plan[key], str)):
+            raise ValueError(f"has {key} = {plan[key]!r}, which is not a string")
+    seeds = _read_list(plan, "seeds", int)
+    space = plan.get("space") or {}
+    if not isinstance(space, dict):
+        raise ValueError(f"has space = {space!r}, which is not an object")
+    return Sweep(
+        path=os.path.dirname(path),
+        studies=tuple(_read_study(study) for study in plan["studies"]),
+        name=plan.get("name"),
+        directions=_read_directions(plan),
+        command=plan.get("command"),
+        seeds=tuple(seeds) if seeds else None,
+        space={key: str(text) for key, text in space.items()},
+        fixed=None if plan.get("fixed") is None else tuple(_read_list(plan, "fixed", str)),
+    )
+
+
+def _read_list(plan: Mapping[str, Any], key: str, kind: type) -> list[Any]:
+    values = plan.get(key)
+    if values is None:
+        return []
+    if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
+        raise ValueError(f"has {key} = {values!r}, which is not a list of {kind.__name__}")
+    return values
+
+
+def _read_directions(plan: Mapping[str, Any]) -> dict[str, str | None]:
+    """Objectives and directions: the lists, or the single fields of a sweep that wrote none."""
+    objectives = _read_list(plan, "objectives", str)
+    directions = _read_list(plan, "directions", str)
+    if not objectives and plan.get("objective"):
+        objectives, directions = [plan["objective"]], [plan.get("direction")]
+    if len(directions) != len(objectives):
+        directions = [None] * len(objectives)
+    return dict(zip(objectives, directions, strict=True))
 
 
 def _read_study(study: Any) -> Study:

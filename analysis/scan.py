@@ -3,6 +3,8 @@
 import os
 from dataclasses import dataclass, field
 
+_TRACES = ("heartbeat", "metrics.csv")  # what a run leaves besides its config
+
 
 @dataclass
 class Scan:
@@ -10,25 +12,26 @@ class Scan:
 
     Attributes:
         ended: Run directories that have a `result.json`.
-        unfinished: Run directories that have none (yet): still running, or killed.
+        unfinished: Run directories that have none (yet): at work, or killed.
         sweeps: Directories that have a `sweep.json`.
-        unreadable: Directories that could not be listed, each with the reason.
+        skipped: What is not read: directories that cannot be listed or that hold the traces of a run without its
+            config, and links that lead elsewhere; each with the reason.
     """
 
     ended: list[str] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
     sweeps: list[str] = field(default_factory=list)
-    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
 def scan(directory: str) -> Scan:
     """List the runs and sweeps at any depth; links are not followed, as they would count a run twice."""
     found = Scan()
-    _visit(directory, found)
+    _visit(directory, found, os.path.realpath(directory) + os.sep)
     return found
 
 
-def _visit(directory: str, found: Scan) -> bool:
+def _visit(directory: str, found: Scan, root: str) -> bool:
     """Add what lies at and below `directory` to `found`; return whether a run does."""
     try:
         with os.scandir(directory) as listing:
@@ -36,23 +39,38 @@ def _visit(directory: str, found: Scan) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False  # a sweep that is still running may move or remove what was listed a moment ago
     except OSError as error:
-        found.unreadable.append((directory, f"cannot be listed ({error.strerror})"))
+        found.skipped.append((directory, f"cannot be listed ({error.strerror})"))
         return False
     nested = False
     for entry in entries:
-        if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
-            nested = _visit(entry.path, found) or nested
-    names = {entry.name for entry in entries}
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            nested = _visit(entry.path, found, root) or nested
+        elif entry.is_symlink() and _leads_out(entry, root):
+            found.skipped.append((entry.path, "is a link to a directory elsewhere, and links are not followed"))
+    return _classify(directory, {entry.name for entry in entries}, nested, found)
+
+
+def _leads_out(link: "os.DirEntry[str]", root: str) -> bool:
+    return link.is_dir() and not (os.path.realpath(link.path) + os.sep).startswith(root)
+
+
+def _classify(directory: str, names: set[str], nested: bool, found: Scan) -> bool:
     if "sweep.json" in names:
         found.sweeps.append(directory)
     if "result.json" in names:
         found.ended.append(directory)
         return True
     # A directory of runs may have a .hydra too, so this one alone does not make a run.
-    if not nested and ".hydra" in names and "sweep.json" not in names and has_config(directory):
+    if nested or "sweep.json" in names:
+        return nested
+    if ".hydra" in names and has_config(directory):
         found.unfinished.append(directory)
         return True
-    return nested
+    if left := [name for name in _TRACES if name in names]:
+        found.skipped.append((directory, f"has {' and '.join(left)}, but no .hydra/config.yaml: not a run"))
+    return False
 
 
 def has_config(directory: str) -> bool:

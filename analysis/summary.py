@@ -1,115 +1,144 @@
-"""From gathered runs to what a table says: rows, differences and the notes below."""
+"""From gathered runs to what a table says: cells, differences, what is best, and the notes below."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from analysis.best import mark_best
+from analysis.conditions import conditions_of
+from analysis.cost import Cost, cost_of
+from analysis.extras import recipe_of, with_columns
 from analysis.gather import Gathered
-from analysis.groups import Key, Run, choose_by, context, find_baselines, group_runs, plain_runs, sortable
-from analysis.metrics import Metric, choose_metric
-from analysis.notes import below, counts_line, left_out
+from analysis.groups import (
+    Key,
+    Run,
+    choose_by,
+    context_of,
+    find_baselines,
+    group_runs,
+    keep_where,
+    read_baseline,
+    refuse_mixed_protocols,
+    sortable,
+)
+from analysis.inventory import complete_runs, left_out
+from analysis.metrics import Metric, choose_metrics
+from analysis.notes import remarks
+from analysis.published import published_cells
 from analysis.results import is_measured
-from analysis.statistics import Difference, Sample, compare, mean_and_sd
+from analysis.statistics import compare_each, corrected, mean_and_sd
+from analysis.table import Cell, Request, Table
 
 
-@dataclass(frozen=True)
-class Row:
-    """One group of runs.
-
-    Attributes:
-        key: Its values in the table's columns `by`.
-        n: Number of complete runs that measured the metric.
-        mean: Their mean; None if n is 0.
-        sd: Their sample standard deviation; None if n < 2.
-        runs: Number of complete runs, measured or not.
-        settings: Number of different settings among them, the seed apart.
-        is_baseline: Whether other rows are compared to this one.
-        difference: To the baseline; None if there is none, and for the baseline itself.
-    """
-
-    key: tuple[Any, ...]
-    n: int
-    mean: float | None
-    sd: float | None
-    runs: int
-    settings: int
-    is_baseline: bool = False
-    difference: Difference | None = None
-
-
-@dataclass(frozen=True)
-class Table:
-    """Everything that a table shows. `baseline` is a kd_mode, None if nothing is compared."""
-
-    metric: Metric
-    by: tuple[str, ...]
-    baseline: str | None
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...] = ()
-
-
-def summarise(
-    gathered: Gathered,
-    by: Sequence[str] | None = None,
-    metric: str | None = None,
-    baseline: str | None = None,
-) -> Table:
+def summarise(gathered: Gathered, request: Request | None = None, **options: Any) -> Table:
     """Group the complete runs and compare each group to its baseline.
 
     Args:
         gathered: The runs.
-        by: Columns that make a row; None for kd_mode and the settings that vary.
-        metric: Column to average; None for the sweep's objective.
-        baseline: kd_mode to compare to; None for "none", if there is such a run.
+        request: What to show.
+        options: Fields of the request, in its place.
     Raises:
-        ValueError: If there is nothing to tabulate, or if a column, the metric or the baseline cannot be had.
+        ValueError: If there is nothing to tabulate, or if a column, a metric or the baseline cannot be had.
     """
-    complete = _complete_runs(gathered)
-    chosen = choose_metric(gathered, complete, metric)
-    columns = choose_by(complete, by, gathered.runs.columns)
-    groups = group_runs(complete, columns)
-    baselines = find_baselines(groups, columns, baseline)
-    samples = {key: _sample(runs, chosen.name) for key, runs in groups.items()}
-    rows = [_row(key, runs, samples, baselines.get(context(key, columns))) for key, runs in groups.items()]
-    rows = _in_order(rows, columns, chosen, bool(baselines))
-    compared = (baseline or "none") if any(row.difference for row in rows) else None
-    table = Table(chosen, columns, compared, tuple(rows))
-    return replace(table, notes=tuple(below(table, gathered, complete)))
+    request = request or Request(**options)
+    baseline = read_baseline(request.baseline)
+    gathered, complete = selected_runs(gathered, request)
+    metrics = choose_metrics(gathered.runs, gathered.plan, complete, request.metrics)
+    rows, cols = _rows_and_cols(complete, request, gathered)
+    by = (*rows, *cols)
+    if not request.mix_protocols:
+        refuse_mixed_protocols(complete, by)
+    groups = group_runs(complete, by)
+    baselines = find_baselines(groups, by, baseline)
+    context = context_of(by, baseline.compared)
+    cells = [_cell(key, len(rows), runs, metric) for key, runs in groups.items() for metric in metrics]
+    cells = _compare(cells, {key: baselines.get(context(key)) for key in groups})
+    cells = mark_best(cells, context, metrics)
+    cells = _in_order(cells, metrics[0], cols, context if baselines else lambda key: ())
+    compared = baseline if any(cell.difference for cell in cells) else None
+    table = Table(rows, cols, metrics, compared, tuple(cells), conditions=conditions_of(complete, metrics))
+    if request.cost:
+        table = replace(table, costs=_costs(groups, {key: baselines.get(context(key)) for key in groups}))
+    if request.published:
+        table = replace(table, published=published_cells(rows, cols, table.col_keys, metrics, table.conditions))
+    if table.published:
+        table = replace(table, conditions={**table.conditions, **recipe_of(complete)})
+    notes = tuple(remarks(table, gathered, complete))
+    return replace(table, notes=notes, left_out=tuple(left_out(gathered)))
 
 
-def _complete_runs(gathered: Gathered) -> list[Run]:
-    runs = gathered.runs
-    complete = plain_runs(runs[runs["status"] == "complete"])
-    if complete:
-        return complete
-    if runs.empty and not gathered.malformed and not gathered.missing:
-        raise ValueError(
-            f"{gathered.directory} holds no run: nothing below it has a result.json or a .hydra/config.yaml."
-        )
-    head = f"{gathered.directory} has no complete run to tabulate: {counts_line(gathered)}"
-    raise ValueError("\n".join([head, *left_out(gathered)]))
+def selected_runs(gathered: Gathered, request: Request) -> tuple[Gathered, list[Run]]:
+    """The runs with every column that a request names, and the complete ones among them that it is about.
+
+    Raises:
+        ValueError: If a column does not exist, or no run is complete and selected.
+    """
+    columns = (*(request.rows or ()), *request.cols, *request.where, read_baseline(request.baseline).column)
+    gathered = with_columns(with_columns(gathered, columns), request.metrics or (), kind="metric")
+    return gathered, keep_where(complete_runs(gathered), request.where, gathered.runs.columns)
 
 
-def _sample(runs: Sequence[Run], metric: str) -> Sample:
-    return [(run["seed"], float(run[metric])) for run in runs if is_measured(run[metric])]
+def _rows_and_cols(
+    complete: Sequence[Run], request: Request, gathered: Gathered
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    known = gathered.runs.columns
+    cols = choose_by(complete, request.cols, known) if request.cols else ()
+    rows = choose_by(complete, request.rows, known)
+    if both := [column for column in rows if column in cols]:
+        if request.rows is not None:
+            raise ValueError(f"{both[0]} is in --rows and in --cols; give it once.")
+        rows = tuple(column for column in rows if column not in cols)
+    if not rows:
+        raise ValueError(f"all that varies is in --cols {','.join(cols)}; name what makes a row: --rows seed.")
+    return rows, cols
 
 
-def _row(key: Key, runs: Sequence[Run], samples: dict[Key, Sample], baseline: Key | None) -> Row:
-    sample = samples[key]
+def _cell(key: Key, width: int, runs: Sequence[Run], metric: Metric) -> Cell:
+    sample = [(run["seed"], float(run[metric.name])) for run in runs if is_measured(run[metric.name])]
     mean, sd = mean_and_sd([value for _, value in sample])
     settings = len({run["settings_hash"] for run in runs if run["settings_hash"] is not None})
-    difference = None
-    if baseline is not None and key != baseline and sample and samples[baseline]:
-        difference = compare(sample, samples[baseline])
-    return Row(key, len(sample), mean, sd, len(runs), settings, key == baseline, difference)
+    return Cell(key[:width], key[width:], metric.name, sample, mean, sd, len(runs), settings)
 
 
-def _in_order(rows: Sequence[Row], by: Sequence[str], metric: Metric, compared: bool) -> list[Row]:
-    """The baseline first, then by mean, best first; rows stay together with the baseline they have."""
+def _compare(cells: Sequence[Cell], baselines: Mapping[Key, Key | None]) -> list[Cell]:
+    """Add the differences to the baseline, their p-values corrected for the number of all of them in the table."""
+    samples = {(cell.key, cell.metric): cell.sample for cell in cells}
+    compared, pairs = [], []
+    for place, cell in enumerate(cells):
+        key = baselines[cell.key]
+        if key is not None and key != cell.key and cell.sample and samples[key, cell.metric]:
+            compared.append(place)
+            pairs.append((cell.sample, samples[key, cell.metric]))
+    differences = dict(zip(compared, corrected(compare_each(pairs)), strict=True))
+    return [
+        replace(cell, is_baseline=baselines[cell.key] == cell.key, difference=differences.get(place))
+        for place, cell in enumerate(cells)
+    ]
 
-    def place(row: Row) -> tuple[Any, ...]:
-        block = tuple(sortable(value) for value in context(row.key, by)) if compared else ()
-        score = 0.0 if row.mean is None else row.mean if metric.smaller_is_better else -row.mean
-        return block, not row.is_baseline, row.mean is None, score, [sortable(value) for value in row.key]
 
-    return sorted(rows, key=place)
+def _costs(groups: Mapping[Key, Sequence[Run]], baselines: Mapping[Key, Key | None]) -> dict[Key, Cost]:
+    found = {}
+    for key, runs in groups.items():
+        baseline = baselines[key]
+        found[key] = cost_of(runs, groups[baseline] if baseline is not None else None)
+    return found
+
+
+def _in_order(cells: Sequence[Cell], metric: Metric, cols: Sequence[str], context: Any) -> list[Cell]:
+    """Order the rows.
+
+    Without `cols`: the baseline first, then by the first metric, best first; rows stay together with the baseline
+    they have. With `cols`, where no single number orders a row: as the runs come, those of the baseline first.
+    """
+
+    def place(cell: Cell) -> tuple[Any, ...]:
+        block = tuple(sortable(value) for value in context(cell.key))
+        score = 0.0 if cell.mean is None else cell.mean if metric.smaller_is_better else -cell.mean
+        return block, not cell.is_baseline, cell.mean is None, score, [sortable(value) for value in cell.row]
+
+    if cols:
+        baselines = {cell.row for cell in cells if cell.is_baseline}
+        return sorted(cells, key=lambda cell: cell.row not in baselines)
+    first = sorted((cell for cell in cells if cell.metric == metric.name), key=place)
+    order = {cell.row: number for number, cell in enumerate(first)}
+    return sorted(cells, key=lambda cell: order[cell.row])

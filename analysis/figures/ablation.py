@@ -1,16 +1,17 @@
 """What each setting of an ablation reaches: means with intervals, and every single run."""
 
 from dataclasses import dataclass
-
-import numpy as np
+from statistics import fmean
 
 from analysis.figures.chart import Axis, Bars, Chart, Mark, Numbers, Panel, Points, Rule
-from analysis.figures.series import compared_runs, complete_runs, interval, label_of
+from analysis.figures.series import compared_runs, label_of
 from analysis.figures.style import BLACK, Style, numbered
 from analysis.figures.words import conditions, count, spread
 from analysis.gather import Gathered
-from analysis.groups import choose_by, context, find_baselines, group_runs
+from analysis.groups import choose_by, context_of, find_baselines, group_runs, read_baseline
+from analysis.inventory import complete_runs
 from analysis.metrics import Metric, choose_metric
+from analysis.paired import t_interval
 from analysis.results import is_measured
 
 _LONGEST = 30  # bars that a page can hold
@@ -59,7 +60,7 @@ def ablation_info(gathered: Gathered, metric: str | None = None, baseline: str |
     Args:
         gathered: The runs.
         metric: Column to average; None for the objective.
-        baseline: kd_mode to compare to; None for "none", if there is such a run.
+        baseline: kd_mode to compare to, or column=value; None for "none", if there is such a run.
     Raises:
         ValueError: If there are fewer than 2 settings, or more than a page can hold.
     """
@@ -72,17 +73,16 @@ def ablation_info(gathered: Gathered, metric: str | None = None, baseline: str |
     groups = group_runs(measured, by)
     if not 2 <= len(groups) <= _LONGEST:
         raise ValueError(f"an ablation compares 2 to {_LONGEST} settings; there are {len(groups)} outside of a search")
-    baselines = find_baselines(groups, by, baseline)
+    chosen_baseline = read_baseline(baseline)
+    baselines, context = find_baselines(groups, by, chosen_baseline), context_of(by, chosen_baseline.compared)
     samples = {key: [float(run[chosen.name]) for run in runs] for key, runs in groups.items()}
     bars = []
     for key, values in samples.items():
-        mean, low, high = (ends[0] for ends in interval(np.array(values)[:, None], "ci"))
-        against = baselines.get(context(key, by))
-        start = None if against is None or against == key else float(np.mean(samples[against]))
+        low, high = t_interval(values) if len(values) > 1 else (None, None)
+        against = baselines.get(context(key))
+        start = None if against is None or against == key else fmean(samples[against])
         runs = tuple(zip((run["seed"] for run in groups[key]), values, strict=True))
-        several = len(values) > 1
-        ends = {"low": low if several else None, "high": high if several else None}
-        bars.append(Bar(label_of(by, key), mean, **ends, runs=runs, baseline=start, is_baseline=against == key))
+        bars.append(Bar(label_of(by, key), fmean(values), low, high, runs, baseline=start, is_baseline=against == key))
     numbers = [len(bar.runs) for bar in bars]
     shown = "Square: mean, with its 95 % t interval" if max(numbers) > 1 else "Square: a single run"
     notes = [chosen.label, conditions(measured), f"{shown}; dots: its runs, {spread(numbers)} each"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.figures.chart import Axis, Band, Chart, Line, Mark, Numbers, Panel, Rule, Style
-from analysis.figures.series import BANDS, Series, choose_styles, interval
+from analysis.figures.series import BANDS, Series, choose_styles, mean_and_band
 from analysis.figures.style import GREY, PALE
 from analysis.figures.words import conditions, count, spread
 
@@ -76,7 +76,7 @@ def curve_of(label: str, rows: Sequence[np.ndarray], band: str) -> Curve | None:
     for row, values in zip(table, rows, strict=True):
         row[: len(values)] = values
     x = tuple(float(i) for i in range(1, table.shape[1] + 1))
-    return Curve(label, x, *interval(table, band), len(rows))
+    return Curve(label, x, *mean_and_band(table, band), len(rows))
 
 
 def assemble(

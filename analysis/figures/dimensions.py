@@ -18,7 +18,7 @@ class Dimension:
     high: float = math.nan
 
 
-def as_value(text: str) -> Value:
+def as_value(text: Value) -> Value:
     """An override's value: a number where it is one."""
     try:
         return float(text)

@@ -48,8 +48,7 @@ def importance_info(gathered: Gathered, metric: str | None = None) -> Importance
             parameters vary, or if all trials have the same objective.
     """
     search = find_search(gathered, metric)
-    names = [dimension.name for dimension in search.dimensions]
-    trials = [trial for trial in search.complete() if all(name in trial.params for name in names)]
+    trials = search.with_all_params()
     if len(trials) < FEWEST:
         raise ValueError(f"parameter importance needs {FEWEST} complete trials; there are {len(trials)}")
     varying = [d for d in search.dimensions if len({trial.params[d.name] for trial in trials}) > 1]
@@ -62,6 +61,7 @@ def importance_info(gathered: Gathered, metric: str | None = None) -> Importance
     notes = (
         f"{evaluator} of {search.metric.label}, {count(len(trials), 'trial')}{rough}",
         search.described()[0],
+        *search.left_out(),
     )
     ordered = sorted(shares.items(), key=lambda pair: (-pair[1], pair[0]))
     return Importance(search.metric, tuple(ordered), evaluator, notes)

@@ -15,7 +15,7 @@ from analysis.figures.learning import learning_info, terms_info
 from analysis.figures.parallel import parallel_info
 from analysis.figures.pareto import pareto_info
 from analysis.figures.saliency import Saliency, read_saliency, saliency_info
-from analysis.gather import Gathered, Malformed, gather
+from analysis.gather import Gathered, Skipped, gather
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Source:
     saliency: Saliency
 
     @property
-    def malformed(self) -> tuple[Malformed, ...]:
-        """Files that were skipped, of all kinds."""
-        return (*self.gathered.malformed, *self.curves.malformed, *self.saliency.malformed)
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Files that could not be used, of all kinds."""
+        return (*self.gathered.skipped, *self.curves.skipped, *self.saliency.skipped)
 
 
 def read_source(directory: str | os.PathLike[str]) -> Source:

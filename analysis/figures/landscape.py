@@ -7,14 +7,14 @@ from statistics import fmean
 import numpy as np
 
 from analysis.figures.chart import Axis, Chart, ColourScale, Numbers, Panel, Points, Surface
-from analysis.figures.series import complete_runs
 from analysis.figures.style import BLACK, GREY, Style
 from analysis.figures.trials import only_search
 from analysis.figures.words import conditions, count, short, spread
 from analysis.gather import Gathered
 from analysis.groups import DEFAULT_BY, Run, plain_runs
+from analysis.inventory import complete_runs
 from analysis.metrics import Metric, choose_metric
-from analysis.overrides import read_overrides
+from analysis.overrides import as_pairs, read_overrides
 from analysis.results import is_measured
 
 # lambda_intra, lambda_inter: the command in the README, and the defaults of train_kd.py (Tf-FD at 3427f98).
@@ -85,7 +85,7 @@ def landscape_info(gathered: Gathered, metric: str | None = None) -> Landscape:
     pruned = [run for run in plain_runs(gathered.runs) if run["status"] == "pruned" and _has_both(run)]
     crosses = dict.fromkeys((run["lambda_intra"], run["lambda_inter"]) for run in pruned)
     surface = _surface(points)
-    overrides = [read_overrides(run["path"]) for run in runs]
+    overrides = [as_pairs(read_overrides(run["path"])) for run in runs]
     # Published values are of the mean over stages; a sum over three of them asks for a third of the lambdas.
     same = all(of_run.get("kd_mode.reduction", "mean") == "mean" for of_run in overrides)
     published = PUBLISHED if same else ()

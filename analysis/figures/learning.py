@@ -6,8 +6,9 @@ import numpy as np
 
 from analysis.curves import Curves
 from analysis.figures.bands import CurvePanel, CurvePicture, assemble, curve_of, needs_log
-from analysis.figures.series import complete_runs, make_series
+from analysis.figures.series import make_series
 from analysis.gather import Gathered
+from analysis.inventory import complete_runs
 from analysis.metrics import Metric, choose_metric, describe_metric
 
 _LABELS = {
@@ -27,7 +28,7 @@ def learning_info(gathered: Gathered, curves: Curves, metric: str | None = None,
         gathered: The runs; complete ones are shown.
         curves: What `read_curves` makes of them.
         metric: The metric to show, which also ranks the trials of a search; None for the objective.
-        band: "sd" or "ci", as in `series.interval`.
+        band: "sd" or "ci", as in `series.mean_and_band`.
     Raises:
         ValueError: If no complete run has such a curve.
     """
@@ -43,7 +44,7 @@ def terms_info(gathered: Gathered, curves: Curves, metric: str | None = None, ba
         gathered: The runs; complete ones are shown.
         curves: What `read_curves` makes of them.
         metric: What ranks the trials of a search; None for the objective.
-        band: "sd" or "ci", as in `series.interval`.
+        band: "sd" or "ci", as in `series.mean_and_band`.
     Raises:
         ValueError: If no complete run has recorded either of them.
     """

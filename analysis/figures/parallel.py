@@ -60,9 +60,8 @@ def parallel_info(gathered: Gathered, metric: str | None = None) -> Parallel:
         ValueError: If there is no search, or several, or if fewer than 2 trials are complete.
     """
     search = find_search(gathered, metric)
-    names = [dimension.name for dimension in search.dimensions]
-    trials = [trial for trial in search.complete() if all(name in trial.params for name in names)]
-    if len(trials) < 2 or not names:
+    trials = search.with_all_params()
+    if len(trials) < 2 or not search.dimensions:
         raise ValueError(f"parallel coordinates need 2 complete trials of a search; there are {len(trials)}")
     sign = -1 if search.metric.smaller_is_better else 1
     trials.sort(key=lambda trial: sign * (trial.value or 0.0))
@@ -73,7 +72,7 @@ def parallel_info(gathered: Gathered, metric: str | None = None) -> Parallel:
         metric=search.metric,
         scales=(*scales, _scale(own, values)),
         values=values,
-        notes=(search.metric.label, *search.described()),
+        notes=(search.metric.label, *search.described(), *search.left_out()),
         hover=tuple(describe_trial(trial, search.metric) for trial in trials),
     )
 

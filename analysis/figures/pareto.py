@@ -3,16 +3,17 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
+from statistics import fmean
 
 from analysis.figures.chart import Axis, Chart, Label, Line, Mark, Panel, Points, Style
-from analysis.figures.series import Series, choose_styles, complete_runs, interval, make_series
+from analysis.figures.series import Series, choose_styles, make_series
 from analysis.figures.style import BLACK, GREY
 from analysis.figures.trials import objectives
 from analysis.figures.words import conditions, count, short, spread
 from analysis.gather import Gathered
+from analysis.inventory import complete_runs
 from analysis.metrics import Metric, choose_metric
+from analysis.paired import t_interval
 
 _NAMED = 8  # points of a front that have room for their names
 _TIMES = ("train_seconds", "images_per_second")
@@ -92,9 +93,9 @@ def pareto_info(gathered: Gathered, metric: str | None = None, cost: str | None 
 
 def _choice(one: Series, value: Metric, cost: Metric) -> Choice:
     values = one.values(value.name)
-    mean, low, high = (ends[0] for ends in interval(np.array(values)[:, None], "ci"))
-    price = float(np.mean(one.values(cost.name)))
-    return Choice(one.label, price, mean, low, high, len(values), one.trial, one.baseline)
+    low, high = t_interval(values) if len(values) > 1 else (math.nan, math.nan)
+    price = fmean(one.values(cost.name))
+    return Choice(one.label, price, fmean(values), low, high, len(values), one.trial, one.baseline)
 
 
 def _front(choices: Sequence[Choice], value: Metric, cost: Metric) -> tuple[int, ...]:

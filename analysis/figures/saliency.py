@@ -8,9 +8,10 @@ import numpy as np
 
 from analysis.curves import read_columns
 from analysis.figures.bands import CurvePanel, CurvePicture, assemble, curve_of
-from analysis.figures.series import complete_runs, make_series
-from analysis.gather import Gathered, Malformed
+from analysis.figures.series import make_series
+from analysis.gather import Gathered, Skipped
 from analysis.groups import plain_runs
+from analysis.inventory import complete_runs
 from analysis.metrics import choose_metric
 
 
@@ -20,16 +21,16 @@ class Saliency:
 
     Attributes:
         stages: By run directory: for each stage, shallow to deep, the saliency of its channels in descending order.
-        malformed: Files that were skipped, with the reason.
+        skipped: Files that could not be used, with the reason.
     """
 
     stages: Mapping[str, tuple[np.ndarray, ...]]
-    malformed: tuple[Malformed, ...]
+    skipped: tuple[Skipped, ...]
 
 
 def read_saliency(gathered: Gathered) -> Saliency:
     """Read the `saliency.csv` of every complete run that has one; runs of before it was recorded have none."""
-    stages, malformed = {}, []
+    stages, skipped = {}, []
     for run in plain_runs(gathered.runs):
         path = os.path.join(run["path"], "saliency.csv")
         if run["status"] != "complete":
@@ -39,10 +40,10 @@ def read_saliency(gathered: Gathered) -> Saliency:
         except FileNotFoundError:
             continue
         except OSError as error:
-            malformed.append(Malformed(path, f"cannot be read ({error.strerror})"))
+            skipped.append(Skipped(path, f"cannot be read ({error.strerror})"))
         except ValueError as error:
-            malformed.append(Malformed(path, str(error)))
-    return Saliency(stages, tuple(malformed))
+            skipped.append(Skipped(path, str(error)))
+    return Saliency(stages, tuple(skipped))
 
 
 def saliency_info(gathered: Gathered, saliency: Saliency, metric: str | None = None, band: str = "sd") -> CurvePicture:
@@ -52,7 +53,7 @@ def saliency_info(gathered: Gathered, saliency: Saliency, metric: str | None = N
         gathered: The runs; complete ones are shown.
         saliency: What `read_saliency` makes of them.
         metric: What ranks the trials of a search; None for the objective.
-        band: "sd" or "ci", as in `series.interval`.
+        band: "sd" or "ci", as in `series.mean_and_band`.
     Raises:
         ValueError: If no complete run has recorded it.
     """

@@ -1,5 +1,6 @@
 """What is told apart in a picture: the groups of an ablation, and the trials of a search."""
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +12,13 @@ from analysis.figures.style import BASELINE, GREY, MOST, numbered
 from analysis.figures.trials import group_trials, split_searches
 from analysis.figures.words import short
 from analysis.gather import Gathered
-from analysis.groups import Run, choose_by, group_runs, plain_runs
+from analysis.groups import Run, choose_by, group_runs
+from analysis.inventory import complete_runs
 from analysis.metrics import Metric
-from analysis.notes import counts_line
+from analysis.paired import t_interval
 from analysis.results import is_measured
+from analysis.statistics import mean_and_sd
 
-CONFIDENCE = 0.95
 BANDS = {"sd": "± 1 sample standard deviation", "ci": "95 % t interval of the mean"}
 
 
@@ -32,18 +34,6 @@ class Series:
     def values(self, name: str) -> list[float]:
         """What the runs measured."""
         return [float(run[name]) for run in self.runs if is_measured(run[name])]
-
-
-def complete_runs(gathered: Gathered) -> list[Run]:
-    """The complete runs.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    runs = [run for run in plain_runs(gathered.runs) if run["status"] == "complete"]
-    if not runs:
-        raise ValueError(f"no run is complete: {counts_line(gathered)}")
-    return runs
 
 
 def compared_runs(complete: Sequence[Run]) -> list[Run]:
@@ -118,7 +108,7 @@ def _cross(labels: Sequence[str]) -> Styles | None:
     return Styles(by_label, (*keys, *((other, Style(style.colour)) for other, style in others.items())))
 
 
-def interval(values: np.ndarray, band: str) -> tuple[Numbers, Numbers, Numbers]:
+def mean_and_band(values: np.ndarray, band: str) -> tuple[Numbers, Numbers, Numbers]:
     """Mean over runs, and the ends of a band around it, which are NaN where fewer than two runs measured.
 
     Args:
@@ -127,17 +117,16 @@ def interval(values: np.ndarray, band: str) -> tuple[Numbers, Numbers, Numbers]:
     Returns:
         Mean, low and high, one number a column.
     """
-    from scipy.special import stdtrit
+    mean, low, high = zip(*(_of_column(column[np.isfinite(column)].tolist(), band) for column in values.T), strict=True)
+    return mean, low, high
 
-    finite = np.isfinite(values)
-    n = finite.sum(axis=0)
-    safe = np.maximum(n, 1)
-    mean = np.where(n > 0, np.where(finite, values, 0).sum(axis=0) / safe, np.nan)
-    squares = np.where(finite, (values - mean) ** 2, 0).sum(axis=0)
-    half = np.where(n > 1, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan)
-    if band == "ci":
-        half = half * stdtrit(np.maximum(n - 1, 1), 0.5 + CONFIDENCE / 2) / np.sqrt(safe)
-    return tuple(mean.tolist()), tuple((mean - half).tolist()), tuple((mean + half).tolist())
+
+def _of_column(values: Sequence[float], band: str) -> tuple[float, float, float]:
+    mean, sd = mean_and_sd(values)
+    if mean is None or sd is None:
+        return math.nan if mean is None else mean, math.nan, math.nan
+    low, high = t_interval(values) if band == "ci" else (mean - sd, mean + sd)
+    return mean, low, high
 
 
 def _rank(series: Series, metric: Metric) -> float:

@@ -1,18 +1,17 @@
 """The trials of a search: their runs, parameters and values, as far as the sweep has come."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 from analysis.figures.dimensions import Dimension, Value, as_value, make_dimension
 from analysis.figures.words import conditions, count, spread
 from analysis.gather import STATUSES, Gathered
 from analysis.groups import Run, plain_runs
-from analysis.metrics import Metric, choose_metric, describe_metric
-from analysis.overrides import read_overrides
+from analysis.metrics import Metric, choose_metric, choose_metrics
+from analysis.overrides import as_pairs, read_overrides
+from analysis.plan import Sweep
 from analysis.results import is_measured
 
 STUDY = "search"  # the directory of a search's trials
@@ -25,7 +24,8 @@ class Trial:
 
     Attributes:
         number: From 0.
-        status: complete if all its runs are, otherwise that of the run that is furthest from it.
+        status: complete if all its runs are, otherwise that of the run that is furthest from it; missing if a seed
+            of it has not begun.
         params: What was searched.
         value: Mean of the objective over its runs; for a pruned trial, of the last epochs they reached. None if
             a run has not measured it.
@@ -53,13 +53,30 @@ class Search:
         """The trials that ended and measured the objective."""
         return tuple(trial for trial in self.trials if trial.status == "complete" and trial.value is not None)
 
+    def with_all_params(self) -> list[Trial]:
+        """The complete trials that have a value of every dimension; conditional ones are absent from some."""
+        names = {dimension.name for dimension in self.dimensions}
+        return [trial for trial in self.complete() if names <= trial.params.keys()]
+
+    def left_out(self) -> tuple[str, ...]:
+        """A note on the complete trials that lack a dimension, if there are any."""
+        number = len(self.complete()) - len(self.with_all_params())
+        verb, it = ("is", "it lacks") if number == 1 else ("are", "they lack")
+        note = f"{count(number, 'complete trial')} {verb} left out, as {it} a parameter that others have"
+        return (note,) if number else ()
+
     def described(self) -> tuple[str, ...]:
         """The search in two notes: what the values are, and what became of the trials."""
         complete = self.complete()
         numbers = [len(trial.runs) for trial in complete] or [1]
         averaged = f"mean of {spread(numbers)} runs" if max(numbers) > 1 else "single runs"
-        counts = {status: sum(trial.status == status for trial in self.trials) for status in STATUSES}
-        others = "".join(f", {number} {status}" for status, number in counts.items() if number and status != "complete")
+        counts = {status: sum(trial.status == status for trial in self.trials) for status in (*STATUSES, "missing")}
+        words = {"missing": "with seeds to come"}
+        others = "".join(
+            f", {number} {words.get(status, status)}"
+            for status, number in counts.items()
+            if number and status != "complete"
+        )
         runs = [run for trial in complete for run in trial.runs]
         return conditions(runs), f"{count(counts['complete'], 'complete trial')} ({averaged}){others}"
 
@@ -79,13 +96,13 @@ def find_search(gathered: Gathered, metric: str | None = None) -> Search:
         raise ValueError("no trial of the search is complete")
     chosen = choose_metric(gathered, _complete(own), metric)
     sweep = os.path.dirname(directory)
-    space = _read_plan(sweep).get("space")
-    overrides = {run["path"]: read_overrides(run["path"]) for run in own}
-    keys = list(space) if isinstance(space, dict) else _varying(overrides.values())
-    trials = _trials(directory, own, keys, overrides, chosen)
-    texts = space if isinstance(space, dict) else {}
+    plan = find_plan(gathered, sweep)
+    space = plan.space if plan else {}
+    overrides = {run["path"]: as_pairs(read_overrides(run["path"])) for run in own}
+    keys = list(space) or _varying(overrides.values())
+    trials = _trials(group_trials(directory, own), plan, keys, overrides, chosen)
     values = {key: [trial.params[key] for trial in trials if key in trial.params] for key in keys}
-    dimensions = tuple(make_dimension(key, str(texts.get(key, "")), values[key]) for key in keys)
+    dimensions = tuple(make_dimension(key, space.get(key, ""), values[key]) for key in keys)
     baseline = tuple(run for run in _complete(runs) if run["study"] == "baseline" and is_measured(run[chosen.name]))
     return Search(sweep, chosen, dimensions, trials, baseline)
 
@@ -128,26 +145,20 @@ def group_trials(directory: str, runs: Iterable[Run]) -> dict[int, list[Run]]:
 
 def objectives(gathered: Gathered) -> tuple[Metric, ...]:
     """The objectives of the one sweep below the directory, if it is one and has several; otherwise ()."""
-    plans = [_read_plan(sweep.path) for sweep in gathered.plan]
-    names, directions = (plans[0].get(key) for key in ("objectives", "directions")) if len(plans) == 1 else ((), ())
-    if not (isinstance(names, list) and isinstance(directions, list) and len(names) == len(directions) > 1):
+    if len(gathered.plan) != 1 or len(gathered.plan[0].directions) < 2:
         return ()
-    pairs = zip(names, directions, strict=True)
-    return tuple(replace(describe_metric(str(name)), smaller_is_better=way == "minimize") for name, way in pairs)
+    complete = _complete(plain_runs(gathered.runs))
+    return choose_metrics(gathered.runs, gathered.plan, complete, list(gathered.plan[0].directions))
 
 
 def _complete(runs: Iterable[Run]) -> list[Run]:
     return [run for run in runs if run["status"] == "complete"]
 
 
-def _read_plan(sweep: str) -> dict[str, Any]:
-    """`sweep.json` as it is; {} where it cannot be used, which gather reports."""
-    try:
-        with open(os.path.join(sweep, "sweep.json"), "rb") as file:
-            plan = json.load(file)
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return plan if isinstance(plan, dict) else {}
+def find_plan(gathered: Gathered, sweep: str) -> Sweep | None:
+    """The plan of the sweep in a directory; None where it wrote none, or above what was gathered."""
+    plans = (plan for plan in gathered.plan if os.path.abspath(plan.path) == os.path.abspath(sweep))
+    return next(plans, None)
 
 
 def _varying(overrides: Iterable[Mapping[str, str]]) -> list[str]:
@@ -160,25 +171,29 @@ def _varying(overrides: Iterable[Mapping[str, str]]) -> list[str]:
 
 
 def _trials(
-    directory: str, runs: Sequence[Run], keys: Sequence[str], overrides: Mapping[str, Mapping[str, str]], metric: Metric
+    grouped: Mapping[int, Sequence[Run]],
+    plan: Sweep | None,
+    keys: Sequence[str],
+    overrides: Mapping[str, Mapping[str, str]],
+    metric: Metric,
 ) -> tuple[Trial, ...]:
-    grouped = group_trials(directory, runs)
-    seeds = max(map(len, grouped.values()), default=1)
+    most = max(map(len, grouped.values()), default=1)
+    seeds = most if plan is None else max(most, len(plan.seeds or ()))
     trials = []
     for number, own in grouped.items():
-        of_run = overrides[own[0]["path"]]
-        params = {key: as_value(of_run[key]) if key in of_run else own[0].get(key) for key in keys}
-        known = {key: value for key, value in params.items() if value is not None}
+        # A run that recorded what it was started with lacks the dimensions whose condition did not hold.
+        of_run = overrides[own[0]["path"]] or own[0]
+        params = {key: as_value(of_run[key]) for key in keys if of_run.get(key) is not None}
         measured = [run[metric.name] for run in own if is_measured(run[metric.name])]
         value = fmean(measured) if len(measured) == len(own) else None
-        trials.append(Trial(number, _status(own, seeds), known, value, tuple(own)))
+        trials.append(Trial(number, _status(own, seeds), params, value, tuple(own)))
     return tuple(trials)
 
 
 def _status(runs: Sequence[Run], seeds: int) -> str:
     """A trial with fewer runs than another has seeds to come, unless it was given up."""
     statuses = {run["status"] for run in runs}
-    for status in ("failed", "pruned", "unfinished"):
+    for status in ("failed", "pruned", "stale", "running"):
         if status in statuses:
             return status
-    return "complete" if len(runs) == seeds else "unfinished"
+    return "complete" if len(runs) == seeds else "missing"

@@ -1,6 +1,8 @@
 """Fake run directories: the one place in these tests that knows what a run leaves on disk."""
 
 import json
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,7 +51,10 @@ WriteRun = Callable[..., Path]
 
 @pytest.fixture
 def write_run(tmp_path: Path) -> WriteRun:
-    """Write one run at a path below tmp_path; fields of its result as keywords, `ended=False` for none."""
+    """Write one run at a path below tmp_path; fields of its result as keywords, `ended=False` for none.
+
+    Without a result it has been silent for an hour.
+    """
 
     def write(path: str, ended: bool = True, overrides: tuple[str, ...] = (), **fields: Any) -> Path:
         run = tmp_path / path
@@ -63,6 +68,8 @@ def write_run(tmp_path: Path) -> WriteRun:
             settings = "-".join(str(result[key]) for key in ("model", "kd_mode", "lambda_intra", "lambda_inter"))
             hashes = {"settings_hash": settings, "config_hash": f"{settings}-{result['seed']}-{path}"}
             (run / "result.json").write_text(json.dumps(hashes | result))
+        for file in (run / "metrics.csv", run / ".hydra" / "config.yaml"):
+            os.utime(file, (time.time() - 3600,) * 2)
         return run
 
     return write

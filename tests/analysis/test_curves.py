@@ -24,7 +24,7 @@ def test_a_row_an_epoch_and_run(tmp_path: Path, write_run: Any) -> None:
     np.testing.assert_array_equal(frame["val_top1"], [61.0, 60.0, 50.5, np.nan])
     np.testing.assert_array_equal(frame["intra"], [np.nan, np.nan, np.nan, 0.25])
     assert curves.metrics() == ("val_top1", "intra")
-    assert curves.malformed == curves.waiting == ()
+    assert curves.skipped == curves.waiting == ()
 
 
 def test_curves_of_one_run_leave_out_what_was_not_measured(tmp_path: Path, write_run: Any) -> None:
@@ -46,7 +46,7 @@ def test_runs_that_still_grow(tmp_path: Path, write_run: Any) -> None:
     assert list(curves.frame["path"]) == [str(running)] * 2
     assert curves.frame["kd_mode"].isna().all()  # which only a result tells
     assert curves.waiting == (str(starting), str(failed))
-    assert curves.malformed == ()
+    assert curves.skipped == ()
 
 
 def test_no_curve_at_all_is_an_empty_frame(tmp_path: Path) -> None:
@@ -82,8 +82,8 @@ def test_malformed_files_are_reported_by_path(tmp_path: Path, write_run: Any, co
     path.write_bytes(content)
     curves = read_curves(gather(tmp_path))
     assert set(curves.frame["path"]) == {str(good)}
-    assert [bad.path for bad in curves.malformed] == [str(path)]
-    assert reason in curves.malformed[0].reason
+    assert [bad.path for bad in curves.skipped] == [str(path)]
+    assert reason in curves.skipped[0].reason
 
 
 def test_a_file_that_is_missing_or_cannot_be_read_is_reported(tmp_path: Path, write_run: Any) -> None:
@@ -91,7 +91,7 @@ def test_a_file_that_is_missing_or_cannot_be_read_is_reported(tmp_path: Path, wr
     path = write_run("0001") / "metrics.csv"
     path.unlink()
     path.mkdir()
-    reasons = [bad.reason for bad in read_curves(gather(tmp_path)).malformed]
+    reasons = [bad.reason for bad in read_curves(gather(tmp_path)).skipped]
     assert reasons == ["is not there, though the run is complete", "cannot be read (Is a directory)"]
 
 

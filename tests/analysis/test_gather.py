@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from analysis import scan as scanning
-from analysis.gather import Duplicate, gather
+from analysis.alive import unfinished_status
+from analysis.gather import Duplicate, Skipped, gather
 
 
 def _status(gathered: Any) -> dict[str, str]:
@@ -39,9 +40,41 @@ def test_statuses(tmp_path: Path, write_run: Any) -> None:
     write_run("0002", status="failed", error="ValueError: no\nmore")
     write_run("0003", ended=False)
     gathered = gather(tmp_path)
-    assert _status(gathered) == {"0000": "complete", "0001": "pruned", "0002": "failed", "0003": "unfinished"}
-    expected = {"complete": 1, "pruned": 1, "failed": 1, "unfinished": 1, "missing": 0, "malformed": 0}
+    assert _status(gathered) == {"0000": "complete", "0001": "pruned", "0002": "failed", "0003": "stale"}
+    expected = {"complete": 1, "pruned": 1, "failed": 1, "running": 0, "stale": 1, "missing": 0, "skipped": 0}
     assert gathered.counts() == expected | {"duplicate": 0}
+
+
+def test_a_run_that_gave_a_sign_of_life_is_running(tmp_path: Path, write_run: Any) -> None:
+    beating, training, begun = (write_run(name, ended=False) for name in ("0000", "0001", "0002"))
+    (beating / "heartbeat").touch()
+    os.utime(training / "metrics.csv")
+    (begun / "metrics.csv").unlink()
+    os.utime(begun / ".hydra" / "config.yaml")
+    dead = write_run("0003", ended=False)
+    (dead / "heartbeat").touch()
+    os.utime(dead / "metrics.csv")
+    os.utime(dead / "heartbeat", (1e9, 1e9))  # where there is a heartbeat, nothing else counts
+    assert _status(gather(tmp_path)) == {"0000": "running", "0001": "running", "0002": "running", "0003": "stale"}
+
+
+@pytest.mark.parametrize(("age", "status"), [(-5.0, "running"), (0.0, "running"), (119.0, "running"), (120.0, "stale")])
+def test_silence_of_two_minutes_is_stale(tmp_path: Path, age: float, status: str) -> None:
+    (tmp_path / "heartbeat").touch()
+    os.utime(tmp_path / "heartbeat", (1000.0, 1000.0))
+    assert unfinished_status(str(tmp_path), now=1000.0 + age) == status
+    assert unfinished_status(str(tmp_path / "gone")) == "stale"
+
+
+def test_traces_of_a_run_without_its_config_are_reported(tmp_path: Path, write_run: Any) -> None:
+    write_run("0000")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "metrics.csv").write_text("a,b\n")
+    gathered = gather(tmp_path)
+    assert len(gathered.runs) == 1
+    assert gathered.skipped == (
+        Skipped(str(tmp_path / "foreign"), "has metrics.csv, but no .hydra/config.yaml: not a run"),
+    )
 
 
 def test_a_config_above_runs_makes_no_run(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
@@ -57,7 +90,19 @@ def test_hidden_and_linked_directories_are_not_followed(tmp_path: Path, write_ru
     write_run(".trash/0001")
     (tmp_path / "latest").symlink_to(run)
     (tmp_path / "loop").symlink_to(tmp_path)
-    assert list(gather(tmp_path).runs["path"]) == [str(run)]
+    gathered = gather(tmp_path)
+    assert list(gathered.runs["path"]) == [str(run)]
+    assert gathered.skipped == ()
+
+
+def test_a_link_that_leads_elsewhere_is_reported(tmp_path: Path, write_run: Any) -> None:
+    write_run("here/0000")
+    write_run("elsewhere/0001")
+    (tmp_path / "here" / "more").symlink_to(tmp_path / "elsewhere")
+    gathered = gather(tmp_path / "here")
+    assert _status(gathered) == {"0000": "complete"}
+    reason = "is a link to a directory elsewhere, and links are not followed"
+    assert gathered.skipped == (Skipped(str(tmp_path / "here" / "more"), reason),)
 
 
 @pytest.mark.parametrize(
@@ -78,19 +123,19 @@ def test_hidden_and_linked_directories_are_not_followed(tmp_path: Path, write_ru
         (b'{"status": "complete", "model": {"a": 1}}', "which is not a string"),
     ],
 )
-def test_malformed_results_are_reported_by_path(tmp_path: Path, write_run: Any, content: bytes, reason: str) -> None:
+def test_broken_results_are_reported_by_path(tmp_path: Path, write_run: Any, content: bytes, reason: str) -> None:
     write_run("0000")
     path = write_run("0001", ended=False) / "result.json"
     path.write_bytes(content)
     gathered = gather(tmp_path)
     assert _status(gathered) == {"0000": "complete"}
-    assert [bad.path for bad in gathered.malformed] == [str(path)]
-    assert reason in gathered.malformed[0].reason
+    assert [bad.path for bad in gathered.skipped] == [str(path)]
+    assert reason in gathered.skipped[0].reason
 
 
 def test_a_result_that_cannot_be_read_is_reported(tmp_path: Path, write_run: Any) -> None:
     (write_run("0000", ended=False) / "result.json").mkdir()
-    assert [bad.reason for bad in gather(tmp_path).malformed] == ["cannot be read (Is a directory)"]
+    assert [bad.reason for bad in gather(tmp_path).skipped] == ["cannot be read (Is a directory)"]
 
 
 def test_a_directory_that_cannot_be_listed_is_reported(tmp_path: Path, monkeypatch: Any, write_run: Any) -> None:
@@ -105,7 +150,7 @@ def test_a_directory_that_cannot_be_listed_is_reported(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(scanning.os, "scandir", refuse)
     gathered = gather(tmp_path)
-    assert [bad.reason for bad in gathered.malformed] == ["cannot be listed (Permission denied)"]
+    assert [bad.reason for bad in gathered.skipped] == ["cannot be listed (Permission denied)"]
 
 
 def test_structure_inside_a_result_stays_groupable(tmp_path: Path, write_run: Any) -> None:
@@ -124,8 +169,8 @@ def test_runs_that_vanish_during_the_scan(tmp_path: Path, write_run: Any, monkey
         path.unlink()
     monkeypatch.setattr("analysis.gather.scan", lambda directory: found)
     gathered = gather(tmp_path)
-    assert _status(gathered) == {"0000": "complete", "0001": "unfinished"}
-    assert gathered.malformed == ()
+    assert _status(gathered) == {"0000": "complete", "0001": "stale"}
+    assert gathered.skipped == ()
 
 
 def test_directories_that_vanish_during_the_scan(tmp_path: Path, write_run: Any, monkeypatch: Any) -> None:
@@ -141,7 +186,7 @@ def test_directories_that_vanish_during_the_scan(tmp_path: Path, write_run: Any,
     monkeypatch.setattr(scanning.os, "scandir", vanish)
     gathered = gather(tmp_path)
     assert _status(gathered) == {"0000": "complete"}
-    assert gathered.malformed == ()
+    assert gathered.skipped == ()
 
 
 def test_the_newest_complete_run_of_a_configuration_counts(tmp_path: Path, write_run: Any) -> None:

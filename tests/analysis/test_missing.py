@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from analysis.gather import gather
+from analysis.missing import Unfinished
 
 CELLS = [{"kd_mode": kd_mode, "seed": seed} for kd_mode in ("none", "tfd") for seed in ("0", "1")]
 GRID = {"study": "terms", "kind": "grid", "n_trials": 4, "cells": CELLS}
@@ -19,7 +20,8 @@ def test_cells_without_a_run_are_named(tmp_path: Path, write_run: Any, write_swe
     (missing,) = gather(tmp_path).missing
     assert (missing.study, missing.count) == ("terms", 2)
     assert missing.cells == ({"kd_mode": "none", "seed": "1"}, {"kd_mode": "tfd", "seed": "0"})
-    assert missing.command == "python run.py -m ablation=terms"
+    assert missing.sweep.command == "python run.py -m ablation=terms"
+    assert missing.unfinished == (Unfinished(CELLS[3], "failed", str(tmp_path / "terms/0003")),)
 
 
 def test_a_search_lacks_its_remaining_trials(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
@@ -112,12 +114,51 @@ def test_cells_that_set_different_keys(tmp_path: Path, write_run: Any, write_swe
         ),
         ('{"studies": [{"study": "s", "kind": "walk"}]}', "without a kind (grid or search) or n_trials"),
         ('{"studies": [], "objective": 3}', "has objective = 3, which is not a string"),
+        ('{"studies": [], "seeds": "1,2"}', "has seeds = '1,2', which is not a list of int"),
+        ('{"studies": [], "objectives": [1]}', "has objectives = [1], which is not a list of str"),
+        ('{"studies": [], "space": [1]}', "has space = [1], which is not an object"),
     ],
 )
 def test_a_malformed_plan_is_reported(tmp_path: Path, write_run: Any, content: str, reason: str) -> None:
     write_run("terms/0000")
     (tmp_path / "sweep.json").write_text(content)
     gathered = gather(tmp_path)
-    assert [bad.path for bad in gathered.malformed] == [str(tmp_path / "sweep.json")]
-    assert reason in gathered.malformed[0].reason
+    assert [bad.path for bad in gathered.skipped] == [str(tmp_path / "sweep.json")]
+    assert reason in gathered.skipped[0].reason
     assert (gathered.plan, len(gathered.runs)) == ((), 1)
+
+
+def test_a_search_over_seeds_lacks_whole_trials_and_seeds(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
+    write_sweep({"study": "search", "kind": "search", "n_trials": 5}, seeds=[1, 2, 3])
+    for seed in (1, 2, 3):
+        write_run(f"search/0000/seed{seed}", seed=seed)
+    write_run("search/0001/seed1", seed=1)  # goes on with seeds 2 and 3
+    write_run("search/0002/seed1", seed=1, status="pruned")  # does not go on
+    (missing,) = gather(tmp_path).missing
+    assert missing.count == 2 + 2 * 3  # two seeds of trial 1; trials 3 and 4
+
+
+def test_of_several_runs_of_a_cell_the_complete_one_counts(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
+    write_sweep(GRID | {"cells": CELLS[:1], "n_trials": 1})
+    write_run("terms/0000", kd_mode="none", seed=0)
+    write_run("terms/0001", kd_mode="none", seed=0, status="failed")
+    assert gather(tmp_path).missing == ()
+
+
+def test_a_single_run_with_the_overrides_of_a_cell_fills_it(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
+    write_sweep(GRID | {"cells": CELLS[:2], "n_trials": 2}, fixed=["ablation=terms", "trainer.epochs=2"])
+    overrides = ("trainer.epochs=2", "name=demo", "kd_mode=none")
+    write_run("by-hand", kd_mode="none", seed=1, overrides=(*overrides, "seed=1"))
+    write_run("other", kd_mode="none", seed=0, overrides=("kd_mode=none", "seed=0", "trainer.epochs=9"))
+    (missing,) = gather(tmp_path).missing
+    assert missing.cells == (CELLS[0],)
+
+
+def test_a_broken_result_is_not_missing_but_has_to_be_made_again(
+    tmp_path: Path, write_run: Any, write_sweep: Any
+) -> None:
+    write_sweep(GRID | {"cells": CELLS[:1], "n_trials": 1})
+    run = write_run("terms/0000", ended=False, overrides=("kd_mode=none", "seed=0"))
+    (run / "result.json").write_text("{")
+    (missing,) = gather(tmp_path).missing
+    assert (missing.count, missing.unfinished) == (0, (Unfinished(CELLS[0], "broken", str(run)),))

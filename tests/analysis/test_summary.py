@@ -1,4 +1,4 @@
-"""What a table says: its columns, rows, differences, order and notes."""
+"""What a table says: its columns, cells, differences, order and notes."""
 
 from pathlib import Path
 from typing import Any
@@ -6,12 +6,16 @@ from typing import Any
 import pytest
 
 from analysis.gather import gather
-from analysis.metrics import describe_metric
-from analysis.summary import Table, summarise
+from analysis.summary import summarise
+from analysis.table import Cell, Table
 
 
-def _has_note(table: Table, *words: str) -> bool:
+def _note(table: Table, *words: str) -> bool:
     return any(all(word in note for word in words) for note in table.notes)
+
+
+def _value(cell: Cell) -> float | None:
+    return None if cell.difference is None else cell.difference.value
 
 
 def test_rows_of_an_ablation(tmp_path: Path, write_runs: Any) -> None:
@@ -20,14 +24,16 @@ def test_rows_of_an_ablation(tmp_path: Path, write_runs: Any) -> None:
     write_runs("none", [60.0, 61.0, 62.0])
     table = summarise(gather(tmp_path))
     assert table.by == ("kd_mode",)  # the lambdas follow from it
-    assert table.baseline == "none"
-    none, tfd, intra = table.rows
-    assert [row.key for row in table.rows] == [("none",), ("tfd",), ("intra",)]
+    assert str(table.baseline) == "none"
+    none, tfd, intra = table.cells
+    assert [cell.row for cell in table.cells] == [("none",), ("tfd",), ("intra",)]
     assert (none.mean, none.sd, none.n, none.is_baseline, none.difference) == (61.0, 1.0, 3, True, None)
     assert (tfd.mean, tfd.sd, tfd.n) == (63.0, 2.0, 3)
     assert tfd.difference is not None and tfd.difference.value == 2.0
     assert tfd.difference.low == pytest.approx(2.0 - 2.484138, abs=1e-6)
+    assert (tfd.difference.p, tfd.difference.p_holm) == (0.25, 0.5)
     assert intra.difference is not None and intra.difference.value == 0.0
+    assert intra.difference.p_holm == 1.0
 
 
 def test_default_columns_are_the_settings_that_vary(tmp_path: Path, write_runs: Any) -> None:
@@ -35,7 +41,10 @@ def test_default_columns_are_the_settings_that_vary(tmp_path: Path, write_runs: 
     write_runs("tfd", [61.0], epochs=2, lambda_intra=1e-4)
     write_runs("tfd", [62.0], epochs=2, lambda_intra=2e-4)
     write_runs("none", [63.0], epochs=4, train_size=500)
-    assert summarise(gather(tmp_path)).by == ("train_size", "epochs", "kd_mode", "lambda_intra")
+    table = summarise(gather(tmp_path))
+    assert table.by == ("train_size", "epochs", "kd_mode", "lambda_intra")
+    across = summarise(gather(tmp_path), cols=["epochs"])
+    assert (across.rows, across.cols) == (("train_size", "kd_mode", "lambda_intra"), ("epochs",))
 
 
 def test_each_model_has_its_own_baseline(tmp_path: Path, write_runs: Any) -> None:
@@ -44,29 +53,70 @@ def test_each_model_has_its_own_baseline(tmp_path: Path, write_runs: Any) -> Non
         write_runs("tfd", [level + 2, level + 3], model=model)
     write_runs("tfd", [70.0], model="wrn_16_2")
     table = summarise(gather(tmp_path))
-    assert [row.key for row in table.rows] == [
-        ("resnet20", "none"),
-        ("resnet20", "tfd"),
-        ("vgg8", "none"),
-        ("vgg8", "tfd"),
-        ("wrn_16_2", "tfd"),
+    assert [(*cell.row, _value(cell)) for cell in table.cells] == [
+        ("resnet20", "none", None),
+        ("resnet20", "tfd", 2.0),
+        ("vgg8", "none", None),
+        ("vgg8", "tfd", 2.0),
+        ("wrn_16_2", "tfd", None),
     ]
-    assert [row.difference.value if row.difference else None for row in table.rows] == [
-        None,
-        2.0,
-        None,
-        2.0,
-        None,
+    assert _note(table, "no measured baseline matches", "model=wrn_16_2 kd_mode=tfd")
+
+
+def test_rows_and_columns(tmp_path: Path, write_runs: Any) -> None:
+    for model, level in (("vgg8", 50.0), ("resnet20", 60.0)):
+        write_runs("tfd", [level + 2, level + 3], model=model)
+        write_runs("none", [level, level + 1], model=model)
+    write_runs("st", [55.0], model="vgg8")
+    table = summarise(gather(tmp_path), rows=["kd_mode"], cols=["model"])
+    assert table.row_keys == (("none",), ("tfd",), ("st",))
+    assert table.col_keys == (("resnet20",), ("vgg8",))
+    cell = table[("tfd",), ("vgg8",), "val_top1"]
+    assert cell is not None and (cell.mean, _value(cell), cell.key) == (52.5, 2.0, ("tfd", "vgg8"))
+    assert table[("st",), ("resnet20",), "val_top1"] is None
+    assert _note(table, "1 cells without a complete run; --missing lists them")
+    assert [cell.row for cell in table.cells if cell.is_best and cell.col == ("resnet20",)] == [("none",), ("tfd",)]
+
+
+def test_rows_and_columns_may_not_overlap(tmp_path: Path, write_runs: Any) -> None:
+    write_runs("none", [60.0])
+    with pytest.raises(ValueError, match="kd_mode is in --rows and in --cols; give it once"):
+        summarise(gather(tmp_path), rows=["kd_mode"], cols=["kd_mode"])
+    with pytest.raises(ValueError, match="all that varies is in --cols kd_mode; name what makes a row"):
+        summarise(gather(tmp_path), cols=["kd_mode"])
+
+
+def test_several_metrics_and_one_family_of_comparisons(tmp_path: Path, write_runs: Any) -> None:
+    write_runs("none", [60.0, 61.0], val_loss=1.5)
+    write_runs("tfd", [62.0, 63.0], val_loss=1.25)
+    table = summarise(gather(tmp_path), metrics=["val_top1", "val_loss"])
+    assert [(*cell.row, cell.metric, _value(cell)) for cell in table.cells] == [
+        ("none", "val_top1", None),
+        ("none", "val_loss", None),
+        ("tfd", "val_top1", 2.0),
+        ("tfd", "val_loss", -0.25),
     ]
-    assert _has_note(table, "no measured baseline matches", "model=wrn_16_2 kd_mode=tfd")
+    assert [cell.difference.p_holm for cell in table.cells if cell.difference] == [1.0, 1.0]  # 2 x 0.5
+    assert _note(table, "corrected (Holm) for 2 comparisons")
 
 
 def test_another_baseline(tmp_path: Path, write_runs: Any) -> None:
     write_runs("none", [60.0, 60.0])
     write_runs("st", [61.0, 61.0])
     table = summarise(gather(tmp_path), baseline="st")
-    assert [row.key for row in table.rows] == [("st",), ("none",)]
-    assert table.rows[1].difference is not None and table.rows[1].difference.value == -1.0
+    assert [(cell.row, _value(cell)) for cell in table.cells] == [(("st",), None), (("none",), -1.0)]
+
+
+def test_a_baseline_of_another_column(tmp_path: Path, write_runs: Any) -> None:
+    write_runs("none", [60.0, 60.0], epochs=2)
+    write_runs("none", [61.0, 62.0], epochs=4)
+    table = summarise(gather(tmp_path), baseline="epochs=2")
+    assert [(cell.row, _value(cell)) for cell in table.cells] == [((2, "none"), None), ((4, "none"), 1.5)]
+    assert str(table.baseline) == "epochs=2"
+    with pytest.raises(ValueError, match="no complete run has epochs=9 as a baseline; there are: 2, 4"):
+        summarise(gather(tmp_path), baseline="epochs=9")
+    with pytest.raises(ValueError, match="unknown column 'epochz'; the nearest: epoch, epochs"):
+        summarise(gather(tmp_path), baseline="epochz=2")
 
 
 def test_without_a_baseline_there_are_no_differences(tmp_path: Path, write_runs: Any) -> None:
@@ -74,8 +124,8 @@ def test_without_a_baseline_there_are_no_differences(tmp_path: Path, write_runs:
     write_runs("tfd", [61.0, 61.0])
     table = summarise(gather(tmp_path))
     assert table.baseline is None
-    assert [(row.key, row.difference) for row in table.rows] == [(("tfd",), None), (("intra",), None)]
-    assert _has_note(table, "no differences", "kd_mode=none")
+    assert [(cell.row, cell.difference) for cell in table.cells] == [(("tfd",), None), (("intra",), None)]
+    assert _note(table, "no differences", "kd_mode=none")
     with pytest.raises(ValueError, match="no complete run has kd_mode=none as a baseline; there are: intra, tfd"):
         summarise(gather(tmp_path), baseline="none")
 
@@ -83,11 +133,11 @@ def test_without_a_baseline_there_are_no_differences(tmp_path: Path, write_runs:
 def test_a_baseline_needs_its_column(tmp_path: Path, write_runs: Any) -> None:
     write_runs("none", [60.0])
     write_runs("tfd", [61.0])
-    table = summarise(gather(tmp_path), by=["seed"])
-    assert [(row.key, row.mean, row.n) for row in table.rows] == [((0,), 60.5, 2)]
-    assert _has_note(table, "no differences: kd_mode is not one of the columns")
-    with pytest.raises(ValueError, match="a baseline needs the column kd_mode: --by seed,kd_mode"):
-        summarise(gather(tmp_path), by=["seed"], baseline="none")
+    table = summarise(gather(tmp_path), rows=["seed"])
+    assert [(cell.row, cell.mean, cell.n) for cell in table.cells] == [((0,), 60.5, 2)]
+    assert _note(table, "no differences: kd_mode is not one of the columns")
+    with pytest.raises(ValueError, match="a baseline needs the column kd_mode: --rows seed,kd_mode"):
+        summarise(gather(tmp_path), rows=["seed"], baseline="none")
 
 
 def test_a_baseline_that_is_several_rows(tmp_path: Path, write_runs: Any) -> None:
@@ -97,125 +147,122 @@ def test_a_baseline_that_is_several_rows(tmp_path: Path, write_runs: Any) -> Non
         summarise(gather(tmp_path), baseline="tfd")
 
 
-def test_the_sweeps_objective_is_the_default_metric(tmp_path: Path, write_runs: Any, write_sweep: Any) -> None:
-    write_runs("none", [60.0])
-    assert summarise(gather(tmp_path)).metric.name == "val_top1"
-    write_sweep(objective="val_loss", direction="minimize")
-    assert summarise(gather(tmp_path)).metric.name == "val_loss"
-
-
-def test_test_top1_is_the_default_where_nothing_was_held_out(tmp_path: Path, write_runs: Any) -> None:
-    write_runs("none", [70.0], metric="test_top1", protocol="final", val_top1=None)
-    assert summarise(gather(tmp_path)).metric.name == "test_top1"
-
-
-def test_smaller_losses_come_first(tmp_path: Path, write_runs: Any, write_sweep: Any) -> None:
-    write_runs("a", [1.5], metric="val_loss")
-    write_runs("b", [0.5], metric="val_loss")
-    assert [row.key for row in summarise(gather(tmp_path), metric="val_loss").rows] == [("b",), ("a",)]
-    assert [row.key for row in summarise(gather(tmp_path), metric="train_seconds").rows] == [("a",), ("b",)]
-    write_sweep(objective="val_loss", direction="maximize")  # odd, but the sweep says so
-    assert [row.key for row in summarise(gather(tmp_path)).rows] == [("a",), ("b",)]
-
-
-@pytest.mark.parametrize(
-    ("name", "label"),
-    [
-        ("val_top1", "val top-1, last epoch (%)"),
-        ("best_val_top1", "val top-1, best val epoch (%)"),
-        ("test_top1", "test top-1, last epoch (%)"),
-        ("best_test_top1", "test top-1, best test epoch (%)"),
-        ("threads", "threads"),
-    ],
-)
-def test_labels_state_split_and_epoch(name: str, label: str) -> None:
-    assert describe_metric(name).label == label
+def test_a_selection_of_runs(tmp_path: Path, write_runs: Any) -> None:
+    write_runs("none", [60.0, 61.0], model="vgg8")
+    write_runs("none", [70.0], lambda_intra=8e-4)
+    table = summarise(gather(tmp_path), where={"model": "vgg8,vgg11", "seed": "1"})
+    assert [(cell.n, cell.mean) for cell in table.cells] == [(1, 61.0)]
+    assert _note(table, "a selection: 2 other complete runs are not in this table")
+    assert summarise(gather(tmp_path), where={"lambda_intra": "8e-04"}).cells[0].mean == 70.0
+    with pytest.raises(ValueError, match="--where model=vgg leaves no complete run; model is one of: resnet20, vgg8"):
+        summarise(gather(tmp_path), where={"model": "vgg"})
 
 
 def test_unknown_names_suggest_the_nearest(tmp_path: Path, write_runs: Any) -> None:
     write_runs("none", [60.0])
     with pytest.raises(ValueError, match="unknown metric 'val_top'; the nearest: val_top"):
-        summarise(gather(tmp_path), metric="val_top")
+        summarise(gather(tmp_path), metrics=["val_top"])
     with pytest.raises(ValueError, match="unknown metric 'zzzz'; there are: .*val_top1"):
-        summarise(gather(tmp_path), metric="zzzz")
+        summarise(gather(tmp_path), metrics=["zzzz"])
     with pytest.raises(ValueError, match="unknown column 'kdmode'; the nearest: kd_mode"):
-        summarise(gather(tmp_path), by=["kdmode"])
-    with pytest.raises(ValueError, match="--by names no column"):
-        summarise(gather(tmp_path), by=[])
-    with pytest.raises(ValueError, match="model is not a metric: its values are not numbers"):
-        summarise(gather(tmp_path), metric="model")
-
-
-@pytest.mark.parametrize(
-    ("metric", "fields", "why"),
-    [
-        (
-            "test_top1",
-            {},
-            "all 2 complete runs: protocol=validation doesn't read the test set; use --metric val_top1",
-        ),
-        ("val_top1", {"protocol": "final"}, "protocol=final holds nothing out; use --metric test_top1"),
-        ("best_test_top1", {"protocol": "final"}, "only protocol=paper reads the test set at every epoch"),
-        ("peak_memory_mb", {}, "measured were val_top5, val_loss"),
-    ],
-)
-def test_a_metric_that_no_run_measured(
-    tmp_path: Path, write_runs: Any, metric: str, fields: dict[str, Any], why: str
-) -> None:
-    write_runs("none", [None, None], **fields)
-    with pytest.raises(ValueError, match=f"{metric} is null in .*{why}"):
-        summarise(gather(tmp_path), metric=metric)
+        summarise(gather(tmp_path), rows=["kdmode"])
+    with pytest.raises(ValueError, match="unknown column 'modell'; the nearest: model"):
+        summarise(gather(tmp_path), cols=["modell"])
+    with pytest.raises(ValueError, match="--rows names no column"):
+        summarise(gather(tmp_path), rows=[])
 
 
 def test_runs_that_lack_the_metric_are_counted(tmp_path: Path, write_runs: Any) -> None:
     write_runs("none", [60.0, None, float("nan"), float("inf")])
     write_runs("tfd", [None])
     table = summarise(gather(tmp_path))
-    assert [(row.n, row.runs, row.mean) for row in table.rows] == [(1, 4, 60.0), (0, 1, None)]
-    assert table.rows[1].difference is None
-    assert _has_note(table, "kd_mode=none (1 of 4)")
-    assert _has_note(table, "kd_mode=tfd (0 of 1)")
+    assert [(cell.n, cell.runs, cell.mean) for cell in table.cells] == [(1, 4, 60.0), (0, 1, None)]
+    assert table.cells[1].difference is None
+    assert _note(table, "kd_mode=none (1 of 4)", "kd_mode=tfd (0 of 1)")
 
 
-def test_protocols_are_never_mixed(tmp_path: Path, write_runs: Any) -> None:
+def test_protocols_are_never_mixed_unless_asked_for(tmp_path: Path, write_runs: Any) -> None:
     write_runs("none", [60.0, 61.0], protocol="validation")
     write_runs("none", [70.0, 71.0], metric="test_top1", protocol="final")
-    table = summarise(gather(tmp_path), metric="test_top1")
-    assert [(row.key, row.mean) for row in table.rows] == [
+    table = summarise(gather(tmp_path), metrics=["test_top1"])
+    assert [(cell.row, cell.mean) for cell in table.cells] == [
         (("final", "none"), 70.5),
         (("validation", "none"), None),
     ]
-    with pytest.raises(ValueError, match=r"several protocols \(final, validation\).*--by kd_mode,protocol"):
-        summarise(gather(tmp_path), by=["kd_mode"])
+    with pytest.raises(ValueError, match=r"several protocols \(final, validation\).*--rows kd_mode,protocol"):
+        summarise(gather(tmp_path), rows=["kd_mode"])
+    mixed = summarise(gather(tmp_path), rows=["kd_mode"], metrics=["train_seconds"], mix_protocols=True)
+    assert (mixed.cells[0].n, mixed.conditions["protocol"]) == (4, ("final", "validation"))
+    assert _note(mixed, "caution: runs of several protocols are mixed")
+    final = summarise(gather(tmp_path), rows=["kd_mode"], metrics=["test_top1"], where={"protocol": "final"})
+    assert final.cells[0].mean == 70.5
 
 
 def test_a_group_of_several_settings_is_named(tmp_path: Path, write_run: Any) -> None:
     write_run("0", seed=0, settings_hash="lr 0.1")
     write_run("1", seed=1, settings_hash="lr 0.2")
     table = summarise(gather(tmp_path))
-    assert table.rows[0].settings == 2
-    assert _has_note(table, "differ in more than the seed", "kd_mode=none (2 settings)")
+    assert table.cells[0].settings == 2
+    assert _note(table, "differ in more than the seed", "kd_mode=none (2 settings)")
 
 
 def test_the_best_of_a_search_is_not_taken_at_its_word(tmp_path: Path, write_runs: Any, write_sweep: Any) -> None:
-    write_sweep({"study": "lambdas", "kind": "search", "n_trials": 3})
+    write_sweep({"study": "search", "kind": "search", "n_trials": 3})
     write_runs("none", [60.0, 60.2])
     for number in range(3):
-        write_runs("tfd", [61.0 + number], lambda_inter=1e-4 * (number + 1))
+        write_runs("tfd", [61.0 + number], lambda_inter=1e-4 * (number + 1), study="search")
     table = summarise(gather(tmp_path))
-    assert [row.mean for row in table.rows] == [60.1, 63.0, 62.0, 61.0]
-    assert _has_note(table, "the best of 3 single-run trials is chosen by its score")
-    assert _has_note(table, "a single run on one side allows no CI")
-    assert not _has_note(summarise(gather(tmp_path), by=["kd_mode"]), "chosen by its score")
+    assert [cell.mean for cell in table.cells] == [60.1, 63.0, 62.0, 61.0]
+    assert _note(table, "the best of 3 trials of a search is chosen by its score")
+    assert _note(table, "a single run on one side allows no interval and no p-value")
+    assert not _note(summarise(gather(tmp_path), rows=["kd_mode"]), "chosen by its score")
 
 
-def test_conditions(tmp_path: Path, write_runs: Any, write_run: Any) -> None:
-    write_runs("none", [60.0, 61.0])
-    write_run("other", seed=10, device="cuda", git_commit=None, epochs=4)
-    assert summarise(gather(tmp_path)).notes[1] == (
-        "dataset digits; model resnet20; protocol validation; epochs 2, 4; seeds 0, 1, 10; "
-        "devices cpu, cuda; torch 2.9.0; commit 0123456789"
-    )
+def test_trials_of_several_seeds_are_picked_all_the_same(tmp_path: Path, write_runs: Any, write_sweep: Any) -> None:
+    write_sweep({"study": "search", "kind": "search", "n_trials": 2}, seeds=[0, 1])
+    write_runs("none", [60.0, 60.2])
+    for number in range(2):
+        write_runs("tfd", [61.0 + number, 62.0], lambda_inter=1e-4 * (number + 1), study="search")
+    assert _note(summarise(gather(tmp_path)), "the best of 2 trials of a search is chosen by its score")
+
+
+def test_too_few_seeds_are_a_warning(tmp_path: Path, write_runs: Any) -> None:
+    write_runs("none", [60.0] * 5)
+    write_runs("tfd", [61.0] * 5)
+    table = summarise(gather(tmp_path))
+    assert _note(table, "warning: too few seeds. With 5 pairs no p below 0.0625 is possible", "6 shared seeds would do")
+    assert _note(table, "the interval leaves out zero, but p does not", "kd_mode=tfd (uncorrected p 0.0625)")
+    assert _note(table, "bold:", "here that is everything")
+
+
+def test_the_warning_counts_comparisons(tmp_path: Path, write_runs: Any) -> None:
+    for number, kd_mode in enumerate(("none", "intra", "inter", "tfd")):
+        write_runs(kd_mode, [60.0 + number + seed / 8 for seed in range(6)])
+    table = summarise(gather(tmp_path))
+    expected = "With 6 pairs and 3 comparisons no p below 0.0938 is possible, so nothing can be told apart; 7 shared"
+    assert _note(table, expected)
+    for kd_mode, level in (("none", 60.0), ("tfd", 63.0)):
+        write_runs(kd_mode, [level, level + 1], first_seed=6, name="more")
+    # tfd has 8 pairs now, 3 * 2 / 256; the two others follow with 2 * 2 / 64.
+    problem = "In 2 of 3 comparisons (6 pairs) no p below 0.05 is possible"
+    assert _note(summarise(gather(tmp_path)), problem)
+
+
+def test_seeds_that_the_baseline_lacks_are_named(tmp_path: Path, write_runs: Any) -> None:
+    write_runs("none", [60.0, 60.0])
+    write_runs("tfd", [61.0, 61.0, 99.0])
+    table = summarise(gather(tmp_path))
+    assert [_value(cell) for cell in table.cells if cell.difference] == [1.0]
+    assert _note(table, "seeds that the baseline lacks do not count in the difference: kd_mode=tfd (2 of 3 runs)")
+
+
+def test_conditions_that_differ_are_a_caution(tmp_path: Path, write_run: Any) -> None:
+    write_run("0", seed=0, device="cpu (one)", git_commit="a" * 40 + "+", split={"val_sha256": "a"})
+    write_run("1", seed=1, device="cpu (two)", git_commit="b" * 40, split={"val_sha256": "b"})
+    table = summarise(gather(tmp_path))
+    assert _note(table, "caution: the runs differ in held-out pictures, devices, commits")
+    assert _note(table, "caution: a commit with + is not what ran")
+    assert not _note(summarise(gather(tmp_path), rows=["kd_mode", "device"]), "differ in devices")
 
 
 def test_what_is_not_in_the_table_is_counted_and_named(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
@@ -225,17 +272,19 @@ def test_what_is_not_in_the_table_is_counted_and_named(tmp_path: Path, write_run
     write_run("terms/0001", seed=1, status="failed", error="\nValueError: loss is NaN\nat step 3")
     write_run("terms/0002", seed=2, status="failed", error="Traceback (most recent call last):\n  x\nKeyError: 3")
     write_run("terms/0003", ended=False, overrides=("kd_mode=none", "seed=3"))
+    (write_run("terms/0005", ended=False, overrides=("kd_mode=tfd",)) / "heartbeat").touch()
     write_run("elsewhere", seed=0, config_hash="same", finished="2026-11-23T10:00:00")
     (write_run("odd", ended=False) / "result.json").write_text("[]")
     root = str(tmp_path)
-    notes = summarise(gather(tmp_path)).notes
-    assert notes[0] == "1 complete, 0 pruned, 2 failed, 1 unfinished, 1 missing, 1 malformed, 1 duplicate"
-    assert notes[2:] == (
+    table = summarise(gather(tmp_path))
+    assert table.notes[0] == "1 complete, 0 pruned, 2 failed, 1 running, 1 stale, 1 missing, 1 skipped, 1 duplicate"
+    assert table.left_out == (
         f"failed: {root}/terms/0001: ValueError: loss is NaN",
         f"failed: {root}/terms/0002: KeyError: 3",
-        f"unfinished (running, or killed): {root}/terms/0003",
+        f"running: {root}/terms/0005",
+        f"stale (no result and no sign of life; killed?): {root}/terms/0003",
         "missing: 1 of study terms: kd_mode=none seed=4 (to run them: python run.py -m ablation=terms)",
-        f"malformed, skipped: {root}/odd/result.json is not a JSON object",
+        f"skipped: {root}/odd/result.json is not a JSON object",
         f"duplicate, not counted: {root}/elsewhere (complete) repeats {root}/terms/0000",
     )
 
@@ -244,10 +293,10 @@ def test_long_lists_are_cut_and_counted(tmp_path: Path, write_run: Any) -> None:
     write_run("ok")
     for number in range(25):
         write_run(f"{number:04d}", status="failed", error=None)
-    notes = summarise(gather(tmp_path)).notes
-    assert notes[2] == f"failed: {tmp_path}/0000: no error recorded"
-    assert notes[-1] == "failed: and 5 more"
-    assert len(notes) == 2 + 20 + 1
+    left_out = summarise(gather(tmp_path)).left_out
+    assert left_out[0] == f"failed: {tmp_path}/0000: no error recorded"
+    assert left_out[-1] == "failed: and 5 more"
+    assert len(left_out) == 20 + 1
 
 
 def test_no_run_at_all(tmp_path: Path) -> None:
@@ -261,7 +310,7 @@ def test_no_complete_run_still_counts(tmp_path: Path, write_run: Any) -> None:
     with pytest.raises(ValueError) as caught:
         summarise(gather(tmp_path))
     assert str(caught.value) == (
-        f"{tmp_path} has no complete run to tabulate: "
-        "0 complete, 1 pruned, 1 failed, 0 unfinished, 0 missing\n"
+        f"{tmp_path} has no complete run: "
+        "0 complete, 1 pruned, 1 failed, 0 running, 0 stale, 0 missing\n"
         f"failed: {tmp_path}/0000: ValueError: no"
     )

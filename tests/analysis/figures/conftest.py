@@ -55,7 +55,7 @@ def write_terms(write_run: Any) -> Callable[..., None]:
 
 @pytest.fixture
 def search(tmp_path: Path, write_trial: WriteTrial, write_run: Any, write_sweep: Any) -> Path:
-    """A search of 12 trials with two seeds each, one pruned and one unfinished, and a baseline of 3 runs."""
+    """A search of 12 trials with two seeds each, one pruned and one stale, and a baseline of 3 runs."""
     for number in range(12):
         intra, inter = 10.0 ** (-4.5 + number % 4), 10.0 ** (-4.5 + number // 4)
         value = 60 + 5 * math.exp(-((math.log10(intra) + 3) ** 2)) + math.sin(number)

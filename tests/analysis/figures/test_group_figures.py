@@ -12,7 +12,7 @@ from analysis.figures.ablation import ablation_info
 from analysis.figures.chart import Band, Line, Rule
 from analysis.figures.learning import learning_info, terms_info
 from analysis.figures.saliency import read_saliency, saliency_info
-from analysis.figures.series import choose_styles, interval, make_series
+from analysis.figures.series import choose_styles, make_series, mean_and_band
 from analysis.figures.style import BASELINE, GREY, MOST
 from analysis.gather import gather
 from analysis.metrics import describe_metric
@@ -21,10 +21,10 @@ from tests.analysis.figures.support import write_csv, write_saliency
 
 def test_interval_of_two_and_three_runs() -> None:
     values = np.array([[1.0, 5.0, np.nan], [3.0, np.nan, np.nan], [5.0, np.nan, np.nan]])
-    mean, low, high = interval(values, "sd")
+    mean, low, high = mean_and_band(values, "sd")
     assert mean == pytest.approx((3.0, 5.0, np.nan), nan_ok=True)
     assert low == pytest.approx((1.0, np.nan, np.nan), nan_ok=True)  # sample sd 2
-    _, low, high = interval(values[:, :1], "ci")
+    _, low, high = mean_and_band(values[:, :1], "ci")
     assert (high[0] - low[0]) / 2 == pytest.approx(4.302653 * 2 / math.sqrt(3), abs=1e-5)
 
 
@@ -147,8 +147,8 @@ def test_malformed_saliency(tmp_path: Path, write_run: Any, header: str, rows: l
     write_csv(run / "saliency.csv", header, rows)
     saliency = read_saliency(gather(tmp_path))
     assert saliency.stages == {}
-    assert [bad.path for bad in saliency.malformed] == [str(run / "saliency.csv")]
-    assert reason in saliency.malformed[0].reason
+    assert [bad.path for bad in saliency.skipped] == [str(run / "saliency.csv")]
+    assert reason in saliency.skipped[0].reason
     with pytest.raises(ValueError, match="no complete run has a saliency.csv"):
         saliency_info(gather(tmp_path), saliency)
 

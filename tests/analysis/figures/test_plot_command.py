@@ -21,7 +21,7 @@ def test_files_are_named_and_the_rest_is_explained(search: Path, capsys: Any) ->
     assert out.splitlines() == [str(path)]
     assert path.read_bytes().startswith(b"%PDF")
     assert err.splitlines() == [
-        f"malformed, skipped: {search / 'search/0003/seed0/metrics.csv'} ends in the middle of a line",
+        f"skipped: {search / 'search/0003/seed0/metrics.csv'} ends in the middle of a line",
         "not drawn: ablation: an ablation compares 2 to 30 settings; there are 1 outside of a search",
     ]
 
@@ -58,7 +58,7 @@ def test_mistakes_end_with_status_2(
 
 def test_a_directory_without_runs(tmp_path: Path, capsys: Any) -> None:
     assert main(["plot", str(tmp_path)]) == 2
-    assert "no run is complete" in capsys.readouterr().err
+    assert "holds no run: nothing below it has a result.json" in capsys.readouterr().err
 
 
 def test_help_and_tables_import_no_drawing_library(tmp_path: Path, write_terms: Any) -> None:

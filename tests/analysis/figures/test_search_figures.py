@@ -116,7 +116,7 @@ def test_history_of_the_best_so_far(search: Path) -> None:
     assert list(info.best) == sorted(info.best)
     assert info.pruned == ((12, 40.5),)
     assert info.baseline == (pytest.approx(60.333333), pytest.approx(1.527525), 3)
-    assert info.notes[-1] == "12 complete trials (mean of 2 runs), 1 pruned, 1 unfinished"
+    assert info.notes[-1] == "12 complete trials (mean of 2 runs), 1 pruned, 1 stale"
 
 
 def test_trials_read_their_overrides(search: Path) -> None:
@@ -130,7 +130,7 @@ def test_trials_read_their_overrides(search: Path) -> None:
     assert (found.dimensions[0].low, found.dimensions[0].high) == (1e-5, 1e-1)
     assert found.trials[1].params["trainer.lr"] == 0.12
     assert found.trials[1].params["trainer.name"] == "<b>"
-    assert [trial.status for trial in found.trials[-2:]] == ["pruned", "unfinished"]
+    assert [trial.status for trial in found.trials[-2:]] == ["pruned", "stale"]
 
 
 def test_a_sweep_without_a_recorded_space(search: Path) -> None:
@@ -162,10 +162,36 @@ def test_dimensions(text: str, values: list[Any], scale: str, low: float, high: 
     assert (dimension.scale, [dimension.low, dimension.high]) == (scale, pytest.approx([low, high], nan_ok=True))
 
 
-def test_a_trial_with_fewer_runs_than_others_is_unfinished(tmp_path: Path, write_trial: Any) -> None:
+def test_a_trial_with_fewer_runs_than_others_has_seeds_to_come(tmp_path: Path, write_trial: Any) -> None:
     write_trial(0, [60.0, 61.0])
     write_trial(1, [62.0])
-    assert [trial.status for trial in find_search(gather(tmp_path)).trials] == ["complete", "unfinished"]
+    assert [trial.status for trial in find_search(gather(tmp_path)).trials] == ["complete", "missing"]
+
+
+def test_the_plan_says_how_many_seeds_a_trial_has(tmp_path: Path, write_trial: Any, write_sweep: Any) -> None:
+    study = {"study": "search", "kind": "search", "n_trials": 2}
+    write_sweep(study, path="demo", seeds=[0, 1, 2])
+    write_trial(0, [60.0, 61.0, 62.0])
+    write_trial(1, [62.0, 63.0])
+    found = find_search(gather(tmp_path))
+    assert [(trial.status, trial.value) for trial in found.trials] == [("complete", 61.0), ("missing", 62.5)]
+    assert found.described()[1] == "1 complete trial (mean of 3 runs), 1 with seeds to come"
+
+
+def test_a_dimension_whose_condition_did_not_hold_is_absent(
+    tmp_path: Path, write_run: Any, write_trial: Any, write_sweep: Any
+) -> None:
+    space = {"kd_mode": "intra,tfd", "lambda_intra": "tag(log, interval(1e-4, 1))", "lambda_inter": "interval(0, 1)"}
+    write_sweep({"study": "search", "kind": "search", "n_trials": 3}, path="demo", space=space)
+    for number in range(2):
+        write_trial(number, [60.0 + number], lambda_intra=1e-3, lambda_inter=0.5, params={"kd_mode": "tfd"})
+    fields = {"study": "search", "trial": 2, "kd_mode": "intra", "lambda_intra": 1e-2, "lambda_inter": 0.0}
+    write_run("demo/search/0002", overrides=("kd_mode=intra", "lambda_intra=0.01"), **fields)
+    gathered = gather(tmp_path)
+    assert find_search(gathered).trials[2].params == {"kd_mode": "intra", "lambda_intra": 0.01}
+    info = parallel_info(gathered)
+    assert len(info.values) == 2
+    assert info.notes[-1] == "1 complete trial is left out, as it lacks a parameter that others have"
 
 
 def test_pictures_of_one_search_refuse_none_and_several(tmp_path: Path, write_trial: Any, write_run: Any) -> None:

@@ -1,0 +1,99 @@
+"""Under which conditions the numbers of a table came about: what its caption has to state."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from analysis.groups import Run, as_text, sortable
+from analysis.metrics import Metric
+
+Conditions = Mapping[str, tuple[Any, ...]]
+
+_STATED = (  # column, singular, plural
+    ("dataset", "dataset", "datasets"),
+    ("train_size", "train size", "train sizes"),
+    ("model", "model", "models"),
+    ("protocol", "protocol", "protocols"),
+    ("split", "split", "splits"),
+    ("epoch", "epoch rule", "epoch rules"),
+    ("epochs", "epochs", "epochs"),
+    ("seed", "seed", "seeds"),
+    ("device", "device", "devices"),
+    ("threads", "threads", "threads"),
+    ("versions.python", "Python", "Python versions"),
+    ("versions.torch", "torch", "torch versions"),
+    ("versions.torchvision", "torchvision", "torchvision versions"),
+    ("versions.numpy", "numpy", "numpy versions"),
+    ("git_commit", "commit", "commits"),
+)
+# Numbers that were made under different ones of these may differ for this reason alone.
+_SHOULD_AGREE = {
+    "epochs": "epochs",
+    "train_size": "train sizes",
+    "split.val_sha256": "held-out pictures",
+    "device": "devices",
+    "threads": "threads",
+    "versions.torch": "torch versions",
+    "git_commit": "commits",
+}
+_MOST = 10  # values that a caption lists; seeds apart
+
+
+def conditions_of(runs: Sequence[Run], metrics: Iterable[Metric] = ()) -> dict[str, tuple[Any, ...]]:
+    """The values that the runs have, by column; all `versions` too, and the split and epoch rule of the metrics."""
+    columns = dict.fromkeys((*(column for column, _, _ in _STATED), *_SHOULD_AGREE))
+    columns.update(dict.fromkeys(column for run in runs[:1] for column in run if column.startswith("versions.")))
+    found = {column: {run[column] for run in runs if run.get(column) is not None} for column in columns}
+    metrics = tuple(metrics)
+    found["split"] = {metric.split for metric in metrics if metric.split}
+    found["epoch"] = {metric.epoch for metric in metrics if metric.epoch}
+    return {column: tuple(sorted(values, key=sortable)) for column, values in found.items() if values}
+
+
+def conditions_text(conditions: Conditions) -> str:
+    """The conditions in words: "dataset digits; protocol validation; seeds 0 to 4; ..."."""
+    parts = []
+    for column, singular, plural in _STATED:
+        if values := conditions.get(column):
+            name = singular if len(values) == 1 else plural
+            parts.append(f"{name} {_ranges(values) if column == 'seed' else list_values(values)}")
+    return "; ".join(parts) or "conditions not recorded"
+
+
+def condition_notes(conditions: Conditions, by: Sequence[str]) -> Iterator[str]:
+    """Cautions about conditions that may explain differences in the numbers.
+
+    Args:
+        conditions: Of the runs.
+        by: The columns that tell cells apart; in these the runs may differ.
+    """
+    apart = {*by, *(("split.val_sha256",) if {"dataset", "protocol"} & {*by} else ())}
+    varying = [
+        name for column, name in _SHOULD_AGREE.items() if column not in apart and len(conditions.get(column, ())) > 1
+    ]
+    if varying:
+        yield f"caution: the runs differ in {', '.join(varying)}"
+    if any(str(commit).endswith(("+", "dirty")) for commit in conditions.get("git_commit", ())):
+        yield "caution: a commit with + is not what ran; files differed from it"
+
+
+def list_values(values: Sequence[Any]) -> str:
+    """Values as people read them; many are counted."""
+    texts = [_short_commit(as_text(value)) for value in values]
+    return ", ".join(texts) if len(texts) <= _MOST else f"({len(texts)} different)"
+
+
+def _short_commit(commit: str) -> str:
+    return re.sub(r"\b([0-9a-f]{10})[0-9a-f]{30}\b", r"\1", commit)  # keeps a suffix such as +
+
+
+def _ranges(seeds: Sequence[int]) -> str:
+    """Sorted seeds, three and more in a row as a range: 0, 1, 5 to 9."""
+    rows: list[list[int]] = []
+    for seed in seeds:
+        if rows and seed == rows[-1][-1] + 1:
+            rows[-1].append(seed)
+        else:
+            rows.append([seed])
+    parts = [f"{row[0]} to {row[-1]}" if len(row) > 2 else ", ".join(map(str, row)) for row in rows]
+    return ", ".join(parts) if len(parts) <= _MOST else f"({len(seeds)} different)"

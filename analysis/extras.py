@@ -1,0 +1,132 @@
+"""Columns that `result.json` does not hold: keys of a run's config, and the last row of its `metrics.csv`."""
+
+import csv
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from analysis.columns import check_name
+from analysis.gather import Gathered, Skipped
+from analysis.groups import sortable
+
+_TAIL = 4096  # bytes that hold the last row of any metrics.csv
+
+
+def with_columns(gathered: Gathered, names: Iterable[str], kind: str = "column") -> Gathered:
+    """Add the columns that are asked for and not there: `trainer.lr` from configs, `train_loss` from metrics.
+
+    Only the complete runs get values. A file that cannot be read is listed as skipped, and the value is null.
+
+    Args:
+        gathered: The runs.
+        names: What is needed.
+        kind: What the names should be, for a message: "column" or "metric", which is a column of numbers.
+    Raises:
+        ValueError: If a name is neither a column, nor a key of a config, nor a column of `metrics.csv`; the message
+            suggests the nearest ones.
+    """
+    wanted = [name for name in dict.fromkeys(names) if name not in gathered.runs.columns]
+    if not wanted:
+        return gathered
+    complete = gathered.runs[gathered.runs["status"] == "complete"]
+    samples = complete.drop_duplicates("kd_mode")["path"]
+    in_config = {key for path in samples for key in _try(read_config, path)[0]}
+    in_metrics = {key for path in samples for key in _try(read_last_row, path)[0]}
+    for name in wanted:
+        known = gathered.runs.select_dtypes("number") if kind == "metric" else gathered.runs
+        check_name(kind, name, [*known.columns, *sorted(in_metrics), *sorted(in_config)])
+    for read, names_there in ((read_config, in_config), (read_last_row, in_metrics - in_config)):
+        if here := [name for name in wanted if name in names_there]:
+            gathered = _with_values(gathered, here, list(complete["path"]), read)
+    return gathered
+
+
+def recipe_of(runs: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
+    """The batch sizes and learning rates of runs, from the config of one run of each setting."""
+    one_each = {run["settings_hash"] or run["path"]: run["path"] for run in runs}
+    configs = [_try(read_config, path)[0] for path in one_each.values()]
+    found = {key: {config[key] for config in configs if key in config} for key in ("trainer.batch_size", "trainer.lr")}
+    return {key: tuple(sorted(values, key=sortable)) for key, values in found.items() if values}
+
+
+def _with_values(
+    gathered: Gathered, names: Sequence[str], paths: Sequence[str], read: Callable[[str], dict[str, Any]]
+) -> Gathered:
+    values: dict[str, dict[str, Any]] = {}
+    skipped = []
+    for path in paths:
+        values[path], problem = _try(read, path)
+        skipped += problem
+    runs = gathered.runs.copy()
+    for name in names:
+        column = [values.get(path, {}).get(name) for path in runs["path"]]
+        numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in _given(column))
+        # Whole numbers stay whole, as the epochs of a config; pandas would make floats of them next to a null.
+        whole = numeric and all(isinstance(value, int) for value in _given(column))
+        runs[name] = pd.Series(column, dtype="Int64" if whole else "float64" if numeric else "object")
+    return replace(gathered, runs=runs, skipped=(*gathered.skipped, *skipped))
+
+
+def _given(column: Iterable[Any]) -> Iterable[Any]:
+    return (value for value in column if value is not None)
+
+
+def _try(read: Callable[[str], dict[str, Any]], path: str) -> tuple[dict[str, Any], list[Skipped]]:
+    try:
+        return read(path), []
+    except OSError as error:
+        return {}, [Skipped(error.filename or path, f"cannot be read ({error.strerror})")]
+    except ValueError as error:
+        return {}, [Skipped(path, str(error))]
+
+
+def read_config(run: str) -> dict[str, Any]:
+    """Read a run's config, flat: `trainer.lr`. Lists are text; interpolations stay as they are written.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is not YAML, or not a mapping.
+    """
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    with open(os.path.join(run, ".hydra", "config.yaml"), encoding="utf-8") as file:
+        try:
+            config = yaml.load(file, loader)
+        except yaml.YAMLError as error:
+            raise ValueError(f"has a config that is not YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(config, dict):
+        raise ValueError("has a config that is not a mapping")
+    return dict(_flat(config, ""))
+
+
+def _flat(config: Mapping[Any, Any], prefix: str) -> Iterable[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value) if isinstance(value, list) else value
+
+
+def read_last_row(run: str) -> dict[str, float]:
+    """Read the last row of a run's `metrics.csv`, without what is empty there.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it has no row, or a row that does not fit its header.
+    """
+    with open(os.path.join(run, "metrics.csv"), "rb") as file:
+        header = next(csv.reader([file.readline().decode()]), [])
+        start = file.tell()
+        file.seek(max(start, file.seek(0, os.SEEK_END) - _TAIL))
+        tail = file.read().decode(errors="replace")
+    row = next(csv.reader(tail.splitlines()[-1:]), [])
+    if not tail.endswith("\n") or len(row) != len(header):
+        raise ValueError("has a metrics.csv that is empty or cut off")
+    try:
+        return {name: float(value) for name, value in zip(header, row, strict=True) if value}
+    except ValueError as error:
+        raise ValueError(f"has a metrics.csv with a value that is no number ({error})") from error

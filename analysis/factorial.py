@@ -1,0 +1,170 @@
+"""The ablation of the two terms as what it is, 2 x 2: what each is worth, and whether they depend on each other."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from analysis.columns import check_name
+from analysis.conditions import Conditions, conditions_of
+from analysis.extras import with_columns
+from analysis.gather import Gathered
+from analysis.groups import DEFAULT_BY, METHOD, Run, as_text, group_runs, keep_where, refuse_mixed_protocols
+from analysis.metrics import Metric, choose_metrics
+from analysis.results import is_measured
+from analysis.statistics import Difference, by_seed, corrected, difference_of, mean_and_sd
+from analysis.summary import complete_runs
+
+# Whether intra, and whether inter, is in the loss.
+NEITHER, INTRA, INTER, BOTH = (False, False), (True, False), (False, True), (True, True)
+TITLES = {NEITHER: "neither", INTRA: "intra alone", INTER: "inter alone", BOTH: "both"}
+CONTEXT = tuple(column for column in DEFAULT_BY if column not in METHOD)
+
+Terms = tuple[bool, bool]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A contrast of the four cells, taken seed by seed.
+
+    Attributes:
+        name: "intra", "inter" or "interaction".
+        difference: Its mean, interval and p-values (Holm: of the three).
+    """
+
+    name: str
+    difference: Difference
+
+
+@dataclass(frozen=True)
+class Factorial:
+    """A 2 x 2 ablation.
+
+    Attributes:
+        context: What all four cells have in common and the other ablations of the directory have not.
+        metric: What is measured.
+        kd_modes: Of each cell.
+        seeds: Those that all four cells have; everything here is computed from these alone.
+        means: Mean and sample standard deviation over these seeds, by cell.
+        effects: intra, inter, interaction; () with a single seed.
+        other_seeds: Those that at least one cell lacks.
+        conditions: Of the runs.
+        lambdas: Values of each term where they are not one.
+    """
+
+    context: Mapping[str, str]
+    metric: Metric
+    kd_modes: Mapping[Terms, str]
+    seeds: tuple[int, ...]
+    means: Mapping[Terms, tuple[float | None, float | None]]
+    effects: tuple[Effect, ...]
+    other_seeds: tuple[int, ...] = ()
+    conditions: Conditions = field(default_factory=dict)
+    lambdas: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+def analyse(
+    gathered: Gathered,
+    metrics: Sequence[str] | None = None,
+    modes: Sequence[str] | None = None,
+    where: Mapping[str, str] | None = None,
+) -> list[Factorial]:
+    """Find the 2 x 2 ablations below a directory, one for each model, data set, protocol, length and metric.
+
+    Which terms a run has is read from its lambdas.
+
+    Args:
+        gathered: The runs.
+        metrics: Columns to judge by; None for the sweep's objectives.
+        modes: kd_modes to take, where several have the same terms.
+        where: Only runs whose columns have these values.
+    Raises:
+        ValueError: If a cell has no run, or runs of several settings, or no seed has all four cells.
+    """
+    where = where or {}
+    gathered = with_columns(with_columns(gathered, where), metrics or (), kind="metric")
+    complete = keep_where(complete_runs(gathered), where, gathered.runs.columns)
+    if modes:
+        for mode in modes:
+            check_name("kd_mode", mode, dict.fromkeys(str(run["kd_mode"]) for run in complete))
+        complete = [run for run in complete if run["kd_mode"] in modes]
+    chosen = choose_metrics(gathered.runs, gathered.plan, complete, metrics)
+    by = tuple(column for column in CONTEXT if len({run[column] for run in complete}) > 1)
+    refuse_mixed_protocols(complete, by)
+    return [
+        _factorial(runs, dict(zip(by, map(as_text, key), strict=True)), metric)
+        for key, runs in group_runs(complete, by).items()
+        for metric in chosen
+    ]
+
+
+def _factorial(runs: Sequence[Run], context: Mapping[str, str], metric: Metric) -> Factorial:
+    cells: dict[Terms, list[Run]] = {terms: [] for terms in TITLES}
+    for run in runs:
+        if run["lambda_intra"] is not None and run["lambda_inter"] is not None and is_measured(run[metric.name]):
+            cells[run["lambda_intra"] > 0, run["lambda_inter"] > 0].append(run)
+    where = f" ({' '.join(f'{key}={value}' for key, value in context.items())})" if context else ""
+    for terms, found in cells.items():
+        _require_one_setting(f"{TITLES[terms]}{where}", found, metric)
+    values = {terms: by_seed([(run["seed"], run[metric.name]) for run in found]) for terms, found in cells.items()}
+    shared = sorted(set.intersection(*(set(of_cell) for of_cell in values.values())))
+    if not shared:
+        seeds = "; ".join(f"{TITLES[terms]}: {_list(of_cell)}" for terms, of_cell in values.items())
+        raise ValueError(f"no seed has all four cells of the 2 x 2{where}; seeds of {seeds}.")
+    used = [run for found in cells.values() for run in found if run["seed"] in shared]
+    return Factorial(
+        context=context,
+        metric=metric,
+        kd_modes={terms: str(found[0]["kd_mode"]) for terms, found in cells.items()},
+        seeds=tuple(shared),
+        means={terms: mean_and_sd([of_cell[seed] for seed in shared]) for terms, of_cell in values.items()},
+        effects=_effects(values, shared),
+        other_seeds=tuple(sorted({seed for of_cell in values.values() for seed in of_cell} - set(shared))),
+        conditions=conditions_of(used, [metric]),
+        lambdas=_lambdas(cells),
+    )
+
+
+def _require_one_setting(cell: str, runs: Sequence[Run], metric: Metric) -> None:
+    if not runs:
+        raise ValueError(
+            f"a 2 x 2 ablation needs runs with neither term, each alone, and both; no complete run has {cell} and a "
+            f"value for {metric.name}. python run.py -m ablation=terms makes them all."
+        )
+    kd_modes = dict.fromkeys(str(run["kd_mode"]) for run in runs)
+    if len(kd_modes) > 1:
+        raise ValueError(f"{cell}: several kd_modes ({', '.join(kd_modes)}); choose: --modes none,intra,inter,tfd.")
+    if len({run["settings_hash"] for run in runs}) > 1:
+        lambdas = dict.fromkeys(f"{as_text(run['lambda_intra'])} and {as_text(run['lambda_inter'])}" for run in runs)
+        raise ValueError(
+            f"{cell}: runs of several settings (lambdas {'; '.join(lambdas)}); choose one, as with "
+            f"--where lambda_intra=0,8e-4."
+        )
+
+
+def _effects(values: Mapping[Terms, Mapping[int, float]], seeds: Sequence[int]) -> tuple[Effect, ...]:
+    """Contrasts of the cells n (neither), a (intra), e (inter) and b (both), seed by seed.
+
+    intra = ((a - n) + (b - e)) / 2, inter = ((e - n) + (b - a)) / 2, interaction = (b - e) - (a - n).
+    """
+    if len(seeds) < 2:
+        return ()
+    n, a, e, b = ([values[terms][seed] for seed in seeds] for terms in (NEITHER, INTRA, INTER, BOTH))
+    contrasts = {
+        "intra": [(a - n + b - e) / 2 for n, a, e, b in zip(n, a, e, b, strict=True)],
+        "inter": [(e - n + b - a) / 2 for n, a, e, b in zip(n, a, e, b, strict=True)],
+        "interaction": [b - e - a + n for n, a, e, b in zip(n, a, e, b, strict=True)],
+    }
+    differences = corrected([difference_of(contrast) for contrast in contrasts.values()])
+    return tuple(Effect(name, difference) for name, difference in zip(contrasts, differences, strict=True))
+
+
+def _lambdas(cells: Mapping[Terms, Sequence[Run]]) -> dict[str, tuple[float, ...]]:
+    found = {}
+    for name in ("lambda_intra", "lambda_inter"):
+        values = {run[name] for runs in cells.values() for run in runs if run[name] > 0}
+        if len(values) > 1:
+            found[name] = tuple(sorted(values))
+    return found
+
+
+def _list(seeds: Mapping[int, float]) -> str:
+    return ", ".join(map(str, sorted(seeds))) or "none"

@@ -1,0 +1,100 @@
+"""Lays a 2 x 2 ablation out: the four cells, and below them the effects with what they support."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from analysis.conclusion import conclude
+from analysis.conditions import condition_notes, conditions_text
+from analysis.factorial import BOTH, INTER, INTRA, NEITHER, TITLES, Factorial, Terms
+from analysis.groups import as_text
+from analysis.layout import capital, difference_text, fixed, p_text
+from analysis.notes import comparison_notes
+from analysis.sheets.sheet import Column, Sheet, Text
+
+
+def lay_out_factorial(factorial: Factorial, counts: str) -> list[Sheet]:
+    """Two sheets: the four cells, and the effects with what the data support.
+
+    Args:
+        factorial: The ablation.
+        counts: How many runs there are of which status.
+    """
+    return [_cells(factorial), _effects(factorial, counts)]
+
+
+def _cells(factorial: Factorial) -> Sheet:
+    columns = (Column("", head=True), Column("without inter"), Column("with inter"))
+    rows = (
+        (Text("without intra"), _mean(factorial, NEITHER), _mean(factorial, INTER)),
+        (Text("with intra"), _mean(factorial, INTRA), _mean(factorial, BOTH)),
+    )
+    what = f"{_context(factorial)}{factorial.metric.label}"
+    spread = f"mean ± sample sd, n = {len(factorial.seeds)} in each cell"
+    caption = f"{capital(what)}: {spread}. {capital(conditions_text(factorial.conditions))}."
+    return Sheet(caption, columns, rows)
+
+
+def _context(factorial: Factorial) -> str:
+    return "".join(f"{key} {value}, " for key, value in factorial.context.items())
+
+
+def _mean(factorial: Factorial, terms: Terms) -> Text:
+    mean, sd = factorial.means[terms]
+    spread = "" if sd is None else f" ± {fixed(sd, factorial.metric)}"
+    return Text(fixed(mean, factorial.metric) + spread, number=True)
+
+
+def _effects(factorial: Factorial, counts: str) -> Sheet:
+    columns = (Column("effect", head=True), Column("estimate [95 % CI]"), Column("p (Holm)"), Column("by"))
+    rows = tuple(
+        (
+            Text(effect.name),
+            Text(difference_text(effect.difference, factorial.metric), number=True),
+            Text(p_text(effect.difference.p_holm or 0.0), number=True),
+            Text(str(effect.difference)),
+        )
+        for effect in factorial.effects
+    )
+    caption = (
+        "Effects, seed by seed: a main effect is what a term changes, averaged over the other one in and out; the "
+        "interaction is what intra changes beside inter minus what it changes alone."
+    )
+    notes = (conclude(factorial), counts, *_notes(factorial))
+    return Sheet(caption, columns, rows, notes=notes)
+
+
+def _notes(factorial: Factorial) -> Iterator[str]:
+    yield from comparison_notes([effect.difference for effect in factorial.effects])
+    if factorial.other_seeds:
+        seeds = ", ".join(map(str, factorial.other_seeds))
+        yield f"not used, as not all four cells have a complete run of it: seed {seeds}"
+    for name, values in factorial.lambdas.items():
+        yield f"caution: {name} is not the same in both cells that have it ({', '.join(map(as_text, values))})"
+    yield from condition_notes(factorial.conditions, tuple(factorial.context))
+
+
+def factorial_records(factorial: Factorial) -> Iterator[dict[str, Any]]:
+    """One flat record a cell and an effect."""
+    base = {**factorial.context, "metric": factorial.metric.name}
+    names = ("mean", "sd", "n", "ci_low", "ci_high", "p", "p_holm", "compared_by")
+    for terms, (mean, sd) in factorial.means.items():
+        of_cell = {"mean": mean, "sd": sd, "n": len(factorial.seeds)}
+        yield base | {"what": TITLES[terms]} | dict.fromkeys(names) | of_cell
+    for effect in factorial.effects:
+        d = effect.difference
+        values = (d.value, None, d.pairs, d.low, d.high, d.p, d.p_holm, str(d))
+        yield base | {"what": effect.name} | dict(zip(names, values, strict=True))
+
+
+def factorial_content(factorial: Factorial, notes: Sequence[str]) -> Mapping[str, Any]:
+    """Everything about an ablation, for JSON."""
+    return {
+        "context": factorial.context,
+        "metric": factorial.metric.name,
+        "conclusion": conclude(factorial),
+        "kd_modes": {TITLES[terms]: mode for terms, mode in factorial.kd_modes.items()},
+        "seeds": factorial.seeds,
+        "conditions": factorial.conditions,
+        "records": list(factorial_records(factorial)),
+        "notes": [*notes, *_notes(factorial)],
+    }

@@ -1,0 +1,171 @@
+"""The cells that lack complete runs, of a sweep's plan and of a table, with the commands that fill them."""
+
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from analysis.gather import Gathered
+from analysis.groups import METHOD, Key, Run, as_text, same_value
+from analysis.inventory import complete_runs, counts_line
+from analysis.missing import Missing
+from analysis.overrides import as_pairs, cell_overrides, read_overrides, single_command, single_overrides
+from analysis.plan import Cell
+from analysis.sheets.sheet import Column, Sheet, Text
+from analysis.summary import selected_runs, summarise
+from analysis.table import Request, Table
+
+# What a column is called on the command line, where it has another name there.
+_KEYS = {"train_size": "dataset.train_size", "epochs": "trainer.epochs"}
+_SETTABLE = (*METHOD, "model", "dataset", "protocol", "seed", *_KEYS)
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """A cell without a complete run.
+
+    Attributes:
+        cell: Its settings, as on a command line; for a search, how many runs of it are missing.
+        state: missing, failed, stale, broken (a result that cannot be read) or running.
+        command: What fills it; None where nothing needs to be done or it is not known.
+    """
+
+    cell: str
+    state: str
+    command: str | None
+
+
+def lacking_cells(gathered: Gathered, request: Request) -> list[Lacking]:
+    """List the cells of all plans, and then those of the table that no plan has.
+
+    In a table, each cell should have the seeds of those that it is compared with, and each context the same methods.
+
+    Args:
+        gathered: The runs and plans.
+        request: The table.
+    Raises:
+        ValueError: If there is neither a plan nor a complete run, or the table cannot be made.
+    """
+    planned = [cell for missing in gathered.missing for cell in (*missing.cells, *(u.cell for u in missing.unfinished))]
+    found = [lacking for missing in gathered.missing for lacking in _of_plan(missing)]
+    if (gathered.runs["status"] == "complete").any():
+        gathered, complete = selected_runs(gathered, request)
+        table = summarise(gathered, request)
+        searches = {study.name for sweep in gathered.plan for study in sweep.studies if study.kind == "search"}
+        found += _of_table(table, [run for run in complete if run["study"] not in searches], planned)
+    elif not found:
+        complete_runs(gathered)  # says what there is instead
+    return found
+
+
+def _of_plan(missing: Missing) -> Iterator[Lacking]:
+    command = missing.sweep.command
+    if not missing.cells and missing.count > 0:
+        yield Lacking(f"{missing.count} runs of study {missing.study}", "missing", command)
+    for cell in missing.cells:
+        overrides = cell_overrides(missing.sweep, cell)
+        yield Lacking(_text(cell), "missing", single_command(overrides) if overrides else command)
+    for unfinished in missing.unfinished:
+        again = None if unfinished.status == "running" else command
+        if unfinished.status == "broken" and command:
+            again = f"rm {shlex.quote(os.path.join(unfinished.path, 'result.json'))} && {command}"
+        yield Lacking(f"{_text(unfinished.cell)} ({unfinished.path})", unfinished.status, again)
+
+
+def _text(cell: Mapping[str, str]) -> str:
+    return " ".join(f"{key}={value}" for key, value in cell.items())
+
+
+def _of_table(table: Table, runs: Sequence[Run], planned: Sequence[Cell]) -> Iterator[Lacking]:
+    if "seed" in table.by or not runs:
+        return
+    seeds: dict[Key, set[int]] = {}
+    for run in runs:
+        seeds.setdefault(tuple(run[column] for column in table.by), set()).add(run["seed"])
+    contexts = [place for place, column in enumerate(table.by) if column not in METHOD]
+    of_context: dict[Key, set[int]] = {}
+    for key, there in seeds.items():
+        of_context.setdefault(tuple(key[place] for place in contexts), set()).update(there)
+    everywhere = set().union(*seeds.values())
+    commands = _Commands(table.by, runs)
+    for key in _grid(table, list(seeds)):
+        wanted = of_context.get(tuple(key[place] for place in contexts), everywhere)
+        for seed in sorted(wanted - seeds.get(key, set()) - {None}):
+            settings = dict(zip(table.by, key, strict=True)) | {"seed": seed}
+            if not any(_is_planned(settings, cell) for cell in planned):
+                text = " ".join(f"{column}={as_text(value)}" for column, value in settings.items())
+                yield Lacking(text, "missing", commands.for_cell(settings))
+
+
+def _grid(table: Table, keys: Sequence[Key]) -> list[Key]:
+    """Every method in every context, and with `cols` every row in every column."""
+    found = dict.fromkeys(keys)
+    is_method = [column in METHOD for column in table.by]
+    methods = dict.fromkeys(tuple(v for v, m in zip(key, is_method, strict=True) if m) for key in keys)
+    contexts = dict.fromkeys(tuple(v for v, m in zip(key, is_method, strict=True) if not m) for key in keys)
+    for method, context in product(methods, contexts):
+        of_method, of_context = iter(method), iter(context)
+        found[tuple(next(of_method if m else of_context) for m in is_method)] = None
+    width = len(table.rows)
+    rows, cols = dict.fromkeys(key[:width] for key in keys), dict.fromkeys(key[width:] for key in keys)
+    found.update(dict.fromkeys((*row, *col) for row, col in product(rows, cols)))
+    return list(found)
+
+
+def _is_planned(settings: Mapping[str, Any], cell: Cell) -> bool:
+    """Whether a cell of a plan is this one, as far as the two speak of the same keys."""
+    typed = {_KEYS.get(column, column): value for column, value in settings.items()}
+    shared = typed.keys() & cell.keys()
+    return "seed" in shared and all(same_value(typed[key]) == same_value(cell[key]) for key in shared)
+
+
+class _Commands:
+    """Writes the command of a cell from what the runs beside it were started with.
+
+    What all runs have in common holds for the cell too; and what the runs with one of its settings have in common, as
+    the path that goes with a data set.
+    """
+
+    def __init__(self, by: Sequence[str], runs: Sequence[Run]) -> None:
+        self._overrides = [(run, set(read_overrides(run["path"]))) for run in runs]
+        self._order = list(dict.fromkeys(word for run in runs for word in read_overrides(run["path"])))
+        self._shared = set.intersection(*(words for _, words in self._overrides))
+        self._varying = [column for column in by if len({run[column] for run in runs}) > 1]
+        names = {run["name"] for run in runs}
+        self._name = names.pop() if len(names) == 1 else None
+
+    def for_cell(self, settings: Mapping[str, Any]) -> str | None:
+        """The command of one cell; None if one of its columns cannot be set."""
+        words = set(self._shared)
+        cell: dict[str, str] = {}
+        for column in (*self._varying, "seed"):
+            if column not in _SETTABLE and "." not in column:
+                return None
+            key, value = _KEYS.get(column, column), settings[column]
+            go_with_it = self._common(column, value, key) if column != "seed" else set()
+            words |= go_with_it
+            # The mode itself turns a term off: its lambda need not be 0.
+            if key not in as_pairs(go_with_it) and not (column.startswith("lambda_") and not value):
+                cell[key] = "null" if value is None else as_text(value)
+        kept = [word for word in self._order if word in words]
+        return single_command(single_overrides(kept, cell, self._name))
+
+    def _common(self, column: str, value: Any, key: str) -> set[str]:
+        sets = [words for run, words in self._overrides if run[column] == value]
+        common = set.intersection(*sets) if sets else set()
+        return {word for word in common if word.lstrip("+").startswith((f"{key}=", f"{key}."))}
+
+
+def lay_out_lacking(lacking: Iterable[Lacking], gathered: Gathered) -> Sheet:
+    """A row a cell; below, the commands that go on with whole sweeps."""
+    columns = tuple(Column(title, head=True) for title in ("cell", "state", "command"))
+    rows = tuple((Text(cell.cell), Text(cell.state), Text(cell.command or "")) for cell in lacking)
+    sweeps = dict.fromkeys(missing.sweep.command for missing in gathered.missing if missing.sweep.command)
+    notes = [f"all that a sweep lacks: {command}" for command in sweeps]
+    if gathered.counts()["running"]:
+        notes.append("runs are at work: what is missing may be about to start")
+    what = "Cells" if rows else "No cell"
+    caption = f"{what} without a complete run below {gathered.directory}: {counts_line(gathered)}."
+    return Sheet(caption, columns, rows, notes=tuple(notes))

@@ -1,0 +1,127 @@
+"""Published numbers beside the measured ones, with a caution wherever protocols differ."""
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from analysis.conditions import Conditions, list_values
+from analysis.groups import Key
+from analysis.metrics import Metric
+
+
+@dataclass(frozen=True)
+class Published:
+    """One number of `published.csv`: top-1 accuracy in percent.
+
+    Attributes:
+        split: The split that it was measured on.
+        epoch: The epoch rule, as in `Metric.epoch`.
+        epochs: Length of the training.
+        batch_size: Of the training.
+        lr: Learning rate that it began with.
+        protocol: How it came about, as far as it is known.
+        source: Where it is published.
+    """
+
+    dataset: str
+    model: str
+    kd_mode: str
+    teacher: str
+    top1: float
+    split: str
+    epoch: str
+    epochs: int
+    batch_size: int
+    lr: float
+    protocol: str
+    source: str
+
+
+@dataclass(frozen=True)
+class PublishedCell:
+    """A published number in a table: it stands in the row `row` (after the measured ones), and under these titles."""
+
+    row: Key
+    col: Key
+    metric: str
+    published: Published
+
+
+@cache
+def read_published() -> tuple[Published, ...]:
+    """All published numbers, in the order of the file."""
+    text = files("analysis").joinpath("published.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(text.splitlines())
+    numbers: dict[str, Callable[[str], float]] = {"top1": float, "epochs": int, "batch_size": int, "lr": float}
+    return tuple(
+        Published(**{name: numbers.get(name, str)(text) for name, text in row.items()})  # type: ignore[arg-type]
+        for row in rows
+    )
+
+
+def published_cells(
+    rows: Sequence[str],
+    cols: Sequence[str],
+    col_keys: Iterable[Key],
+    metrics: Sequence[Metric],
+    conditions: Conditions,
+) -> tuple[PublishedCell, ...]:
+    """The published numbers for the data sets and models of a table.
+
+    Where a table has a column for the split and the epoch rule of a number, it stands there; else under the first
+    top-1 accuracy, and `cautions` says so. There are none where it is not clear to which rows they belong.
+
+    Args:
+        rows: Columns that make a row.
+        cols: Columns that make a column.
+        col_keys: Values of `cols` that are shown.
+        metrics: Shown.
+        conditions: Of the measured runs.
+    """
+    by = (*rows, *cols)
+    accuracies = [metric for metric in metrics if metric.name.endswith("top1") and metric.split in ("val", "test")]
+    ambiguous = any(len(conditions.get(column, ())) != 1 and column not in by for column in ("dataset", "model"))
+    if not accuracies or ambiguous or "kd_mode" not in by:
+        return ()
+    found = []
+    for number in read_published():
+        if any(getattr(number, column) not in conditions.get(column, ()) for column in ("dataset", "model")):
+            continue
+        same = (metric for metric in accuracies if (metric.split, metric.epoch) == (number.split, number.epoch))
+        metric = next(same, accuracies[0])
+        row = tuple(_value(number, column) for column in rows)
+        for col in col_keys:
+            if all(_value(number, column) in (None, value) for column, value in zip(cols, col, strict=True)):
+                found.append(PublishedCell(row, col, metric.name, number))
+    return tuple(found)
+
+
+def _value(number: Published, column: str) -> str | None:
+    return str(getattr(number, column)) if column in ("dataset", "model", "kd_mode") else None
+
+
+def cautions(cells: Iterable[PublishedCell], metrics: Iterable[Metric], conditions: Conditions) -> Iterator[str]:
+    """A line for each source and way in which its numbers were made, with what differs from the measured ones."""
+    by_name = {metric.name: metric for metric in metrics}
+    shown: dict[tuple[str, ...], list[str]] = {}
+    for cell in cells:
+        number = cell.published
+        line = (number.source, number.protocol, _differences(number, by_name[cell.metric], conditions))
+        shown.setdefault(line, []).append(number.kd_mode)
+    for (source, protocol, differences), kd_modes in shown.items():
+        line_start = f"published, {source} ({', '.join(dict.fromkeys(kd_modes))}): {protocol}"
+        yield f"{line_start}; caution, the protocols differ: {differences}" if differences else line_start
+
+
+def _differences(number: Published, metric: Metric, conditions: Conditions) -> str:
+    here = (
+        ("split", number.split, metric.split),
+        ("epoch rule", f"{number.epoch} epoch", f"{metric.epoch} epoch"),
+        ("epochs", str(number.epochs), list_values(conditions.get("epochs", ()))),
+        ("batch size", str(number.batch_size), list_values(conditions.get("trainer.batch_size", ("not known",)))),
+        ("learning rate", str(number.lr), list_values(conditions.get("trainer.lr", ("not known",)))),
+        ("train size", "all", list_values(conditions.get("train_size", ("all",)))),
+    )
+    return ", ".join(f"{what} {there} (here {ours})" for what, there, ours in here if there != ours)

@@ -1,0 +1,89 @@
+"""LaTeX as a whole, what could break it, and that a real LaTeX compiles it."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from analysis.layout import lay_out
+from analysis.sheets.latex import escape_latex, render_latex
+from analysis.sheets.sheet import Column, Sheet, Text
+from tests.analysis.tables import across, down
+
+DOCUMENT = r"""\documentclass{article}
+\usepackage{booktabs}
+\begin{document}
+%s
+\end{document}
+"""
+ODD = "[a|b]\n{50%}_\\~^#$&*<>\"`--é≤漢 O'Neil ± − … Ðð×÷ \x07 50 % [x] https://a.b/c_d?e=f#g"
+
+
+def test_latex() -> None:
+    assert render_latex(lay_out(down())) == (
+        "\\begin{table}[t]\n"
+        "\\centering\n"
+        "\\caption{Val top-1, last epoch (\\%): mean $\\pm$ sample sd over runs. Dataset digits; seeds 0 to 2.}\n"
+        "\\begin{tabular}{llrrrrr}\n"
+        "\\toprule\n"
+        "kd\\_mode & lambda\\_inter & val top-1, last epoch (\\%) & n & difference to none {[}95 \\% CI] & p & "
+        "compared by \\\\\n"
+        "\\midrule\n"
+        "none & 0 & $61.00 \\pm 1.00$ & $3$ &  &  &  \\\\\n"
+        "tfd\\_plus & 0.0005 & $\\mathbf{63.00 \\pm 2.00}$ & $3$ & $+2.00\\;[-0.48, +4.48]$ & $0.250$ & "
+        "3 paired seeds, t \\\\\n"
+        "tfd & 0.001 & $61.00$ & $1$ & $+0.00$ & - & means \\\\\n"
+        "at & - & - & $0$ &  &  &  \\\\\n"
+        "\\bottomrule\n"
+        "\\end{tabular}\n"
+        "\n"
+        "\\medskip\n"
+        "\\begin{minipage}{\\linewidth}\\footnotesize\n"
+        "7 complete, 0 pruned, 1 failed.\\par\n"
+        "\\end{minipage}\n"
+        "\\end{table}\n"
+        "% failed: results/x/terms/0003: 100 % wrong\n"
+    )
+
+
+def test_titles_above_span_their_columns() -> None:
+    lines = render_latex(lay_out(across(), show=["mean"])).splitlines()
+    start = lines.index(r"\toprule")
+    best = r"test top-1, best test epoch (\%)"
+    assert lines[start + 1 : start + 5] == [
+        r" & \multicolumn{6}{c}{resnet20} & \multicolumn{6}{c}{vgg8} \\",
+        r"\cmidrule(lr){2-7} \cmidrule(lr){8-13}",
+        rf" & \multicolumn{{1}}{{c}}{{test top-1, last epoch (\%)}} & \multicolumn{{1}}{{c}}{{{best}}} & "
+        r"\multicolumn{4}{c}{cost} & \multicolumn{1}{c}{test top-1, last epoch (\%)} & "
+        rf"\multicolumn{{1}}{{c}}{{{best}}} & \multicolumn{{4}}{{c}}{{cost}} \\",
+        r"\cmidrule(lr){2-2} \cmidrule(lr){3-3} \cmidrule(lr){4-7} \cmidrule(lr){8-8} \cmidrule(lr){9-9} "
+        r"\cmidrule(lr){10-13}",
+    ]
+    assert lines[start + 6] == lines[start + 9] == r"\midrule"  # the second one before the published row
+
+
+def test_text_means_itself() -> None:
+    assert escape_latex("[a|b]\n{50%}_\\~^#$&*") == (
+        r"{[}a$|$b] \{50\%\}\_\textbackslash{}\textasciitilde{}\textasciicircum{}\#\$\&{*}"
+    )
+    assert escape_latex("--mix é 漢 ≤") == "-{}-mix é {[}U+6F22{]} {[}U+2264{]}"
+
+
+@pytest.mark.latex
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_a_real_latex_compiles_it(tmp_path: Path) -> None:
+    columns = (Column("", ("", ""), True), Column("x", (ODD, "a")), Column(ODD, (ODD, "a")))
+    rows = (
+        (Text(ODD), Text("1.00 ± 0.50", True, True), Text(ODD, bold=True)),
+        (Text("*"), Text("<0.001", True), Text()),
+    )
+    odd = Sheet(ODD, columns, rows, breaks=(1,), notes=(ODD, "--missing lists them"), left_out=(ODD, "% 漢 \\end{"))
+    empty = Sheet("Nothing.", columns, ())
+    tables = "\n".join(render_latex(sheet) for sheet in (lay_out(down()), lay_out(across()), odd, empty))
+    (tmp_path / "paper.tex").write_text(DOCUMENT % tables, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=60)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert (tmp_path / "paper.pdf").stat().st_size > 1000
+    assert "Missing character" not in (tmp_path / "paper.log").read_text(errors="replace")

@@ -1,0 +1,239 @@
+"""The 2 x 2 of the terms against effects by hand, and what is said about it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy.stats import permutation_test, ttest_1samp
+
+from analysis.conclusion import conclude
+from analysis.factorial import BOTH, INTER, INTRA, NEITHER, Factorial, analyse
+from analysis.factorial_layout import factorial_content, factorial_records, lay_out_factorial
+from analysis.gather import gather
+from analysis.output import as_json
+
+LAMBDAS = {"none": (0.0, 0.0), "intra": (8e-4, 0.0), "inter": (0.0, 5e-4), "tfd": (8e-4, 5e-4)}
+
+
+@pytest.fixture
+def write_cells(write_runs: Any) -> Any:
+    """Write runs of the four modes, with values by kd_mode and seeds 0, 1, ..."""
+
+    def write(values: dict[str, list[float]], **fields: Any) -> None:
+        for kd_mode, of_mode in values.items():
+            intra, inter = LAMBDAS[kd_mode]
+            write_runs(kd_mode, of_mode, lambda_intra=intra, lambda_inter=inter, **fields)
+
+    return write
+
+
+def _only(directory: Path, **options: Any) -> Factorial:
+    (found,) = analyse(gather(directory), **options)
+    return found
+
+
+def _effects(factorial: Factorial) -> dict[str, float]:
+    return {effect.name: effect.difference.value for effect in factorial.effects}
+
+
+def test_effects_by_hand(tmp_path: Path, write_cells: Any) -> None:
+    # Seed 0: intra is worth 2 alone and 4 beside inter; inter 1 alone and 3 beside intra. Seed 1: 0, 2; 2, 4.
+    write_cells({"none": [60.0, 70.0], "intra": [62.0, 70.0], "inter": [61.0, 72.0], "tfd": [65.0, 74.0]})
+    factorial = _only(tmp_path)
+    assert _effects(factorial) == {"intra": (3 + 1) / 2, "inter": (2 + 3) / 2, "interaction": (2 + 2) / 2}
+    assert {terms: mean for terms, (mean, _) in factorial.means.items()} == {
+        NEITHER: 65.0,
+        INTRA: 66.0,
+        INTER: 66.5,
+        BOTH: 69.5,
+    }
+    assert factorial.seeds == (0, 1)
+    assert factorial.kd_modes[BOTH] == "tfd"
+    intra = factorial.effects[0].difference
+    interval = ttest_1samp([3.0, 1.0], 0).confidence_interval(0.95)
+    assert (intra.low, intra.high) == pytest.approx((interval.low, interval.high))
+    assert (intra.p, intra.p_holm) == (0.5, 1.0)
+
+
+EIGHT = {
+    "none": [60.0, 60.5, 61.0, 60.25, 60.75, 61.5, 60.0, 61.25],
+    "intra": [61.0, 61.75, 61.75, 61.5, 61.5, 62.75, 61.0, 62.5],
+    "inter": [60.5, 60.25, 61.0, 60.5, 60.5, 61.75, 60.25, 61.0],
+    "tfd": [61.25, 61.75, 62.0, 61.5, 61.75, 62.75, 61.5, 62.25],
+}
+
+
+def test_effects_agree_with_scipy(tmp_path: Path, write_cells: Any) -> None:
+    write_cells(EIGHT)
+    factorial = _only(tmp_path)
+    n, a, e, b = (EIGHT[kd_mode] for kd_mode in LAMBDAS)
+    contrasts = {
+        "intra": [(b[s] + a[s] - e[s] - n[s]) / 2 for s in range(8)],
+        "inter": [(b[s] + e[s] - a[s] - n[s]) / 2 for s in range(8)],
+        "interaction": [b[s] - e[s] - a[s] + n[s] for s in range(8)],
+    }
+    for effect in factorial.effects:
+        contrast = contrasts[effect.name]
+        test = permutation_test((contrast,), lambda x: x.mean(), permutation_type="samples", n_resamples=9999)
+        assert effect.difference.value == pytest.approx(sum(contrast) / 8)
+        assert effect.difference.p == pytest.approx(test.pvalue)
+    # By hand: intra adds up to 8.5 alone and to 9 beside inter over the 8 seeds, inter to 0.5 and to 1.
+    assert _effects(factorial) == {"intra": 17.5 / 16, "inter": 1.5 / 16, "interaction": 0.5 / 8}
+    assert factorial.effects[0].difference.p_holm == 3 * 2 / 2**8
+
+
+def test_what_eight_seeds_support(tmp_path: Path, write_cells: Any) -> None:
+    write_cells(EIGHT)
+    assert conclude(_only(tmp_path)) == (
+        "The data of 8 seeds support that intra helps (+1.09 [+0.94, +1.25], p 0.023). Left open: "
+        "inter +0.09 [-0.08, +0.29]; the interaction +0.06 [-0.25, +0.33]. A main effect is the average over the other "
+        "term, in and out; an interaction is not excluded."
+    )
+
+
+def test_harm_and_interaction_are_said(tmp_path: Path, write_cells: Any) -> None:
+    none = EIGHT["none"]
+    write_cells(
+        {
+            "none": none,
+            "intra": [value - 1 - seed / 64 for seed, value in enumerate(none)],
+            "inter": [value - 2 - seed / 64 for seed, value in enumerate(none)],
+            "tfd": [value - 5 - seed / 16 for seed, value in enumerate(none)],
+        }
+    )
+    sentence = conclude(_only(tmp_path))
+    assert "support that intra harms (" in sentence
+    assert "that inter harms (" in sentence
+    assert "that the terms together are worth less than the sum of both alone (-2.11 [" in sentence
+    assert sentence.endswith("intra is worth -1.05 alone and -3.16 beside inter.")
+
+
+def test_losses_are_better_when_smaller(tmp_path: Path, write_cells: Any, write_sweep: Any) -> None:
+    write_cells({kd_mode: [value / 100 for value in values] for kd_mode, values in EIGHT.items()}, metric="val_loss")
+    assert "support that intra harms (+0.0109 [" in conclude(_only(tmp_path, metrics=["val_loss"]))
+
+
+def test_five_seeds_support_nothing(tmp_path: Path, write_cells: Any) -> None:
+    write_cells({kd_mode: values[:5] for kd_mode, values in EIGHT.items()})
+    sentence = conclude(_only(tmp_path))
+    assert sentence.startswith(
+        "With 5 seeds no effect can be told from none (p < 0.05), however large; 7 seeds allow it."
+    )
+    assert "Left open: intra +1.05 [" in sentence
+
+
+def test_no_effect(tmp_path: Path, write_cells: Any) -> None:
+    noise = [0.0, 1.0, -1.0, 2.0, -2.0, 1.0, -1.0, 0.0]
+    write_cells({kd_mode: [60 + x * sign for x in noise] for kd_mode, sign in zip(LAMBDAS, (1, -1, 2, 0), strict=True)})
+    assert conclude(_only(tmp_path)).startswith("The data of 8 seeds support no effect of either term, and no inter")
+
+
+def test_one_seed_has_no_effects(tmp_path: Path, write_cells: Any) -> None:
+    write_cells({kd_mode: values[:1] for kd_mode, values in EIGHT.items()})
+    factorial = _only(tmp_path)
+    assert factorial.effects == ()
+    assert conclude(factorial).startswith("One seed has all four cells")
+    assert [len(sheet.rows) for sheet in lay_out_factorial(factorial, "4 complete")] == [2, 0]
+
+
+def test_only_seeds_with_all_four_cells_count(tmp_path: Path, write_cells: Any) -> None:
+    write_cells(EIGHT | {"tfd": EIGHT["tfd"][:6]})
+    factorial = _only(tmp_path)
+    assert (factorial.seeds, factorial.other_seeds) == ((0, 1, 2, 3, 4, 5), (6, 7))
+    mean, _ = factorial.means[NEITHER]
+    assert mean == pytest.approx(sum(EIGHT["none"][:6]) / 6)
+    notes = lay_out_factorial(factorial, "")[1].notes
+    assert "not used, as not all four cells have a complete run of it: seed 6, 7" in notes
+
+
+def test_each_model_and_metric_is_an_ablation_of_its_own(tmp_path: Path, write_cells: Any) -> None:
+    for model in ("resnet20", "vgg8"):
+        write_cells(EIGHT, model=model)
+    found = analyse(gather(tmp_path), metrics=["val_top1", "val_loss"])
+    assert [(factorial.context, factorial.metric.name) for factorial in found] == [
+        ({"model": "resnet20"}, "val_top1"),
+        ({"model": "resnet20"}, "val_loss"),
+        ({"model": "vgg8"}, "val_top1"),
+        ({"model": "vgg8"}, "val_loss"),
+    ]
+    assert len(analyse(gather(tmp_path), where={"model": "vgg8"})) == 1
+
+
+def test_what_is_no_2_x_2_is_refused(tmp_path: Path, write_cells: Any, write_runs: Any) -> None:
+    write_cells({"none": [60.0], "tfd": [61.0]})
+    with pytest.raises(ValueError, match="needs runs with neither term, each alone, and both; no .* intra alone"):
+        analyse(gather(tmp_path))
+    write_cells({"intra": [60.0]}, first_seed=1)
+    write_cells({"inter": [60.0]})
+    with pytest.raises(
+        ValueError, match="no seed has all four cells of the 2 x 2; seeds of neither: 0; intra alone: 1;"
+    ):
+        analyse(gather(tmp_path))
+    write_runs("st", [65.0])
+    with pytest.raises(ValueError, match=r"neither: several kd_modes \(none, st\); choose: --modes none,intra"):
+        analyse(gather(tmp_path))
+    with pytest.raises(ValueError, match="unknown kd_mode 'nonee'; the nearest: none"):
+        analyse(gather(tmp_path), modes=["nonee"])
+    write_cells({"intra": [62.0]})
+    assert _effects(_only(tmp_path, modes=list(LAMBDAS))) == {}
+    write_runs("intra", [60.0], lambda_intra=4e-4, lambda_inter=0.0)
+    with pytest.raises(
+        ValueError, match=r"intra alone: runs of several settings \(lambdas 0.0004 and 0; 0.0008 and 0\)"
+    ):
+        analyse(gather(tmp_path), modes=list(LAMBDAS))
+
+
+def test_protocols_are_not_mixed(tmp_path: Path, write_cells: Any) -> None:
+    write_cells(EIGHT)
+    write_cells(EIGHT, protocol="final")
+    assert [factorial.context for factorial in analyse(gather(tmp_path))] == [
+        {"protocol": "final"},
+        {"protocol": "validation"},
+    ]
+
+
+def test_lambdas_that_differ_between_cells_are_a_caution(tmp_path: Path, write_cells: Any, write_runs: Any) -> None:
+    write_cells({kd_mode: values for kd_mode, values in EIGHT.items() if kd_mode != "tfd"})
+    write_runs("tfd", EIGHT["tfd"], lambda_intra=4e-4, lambda_inter=5e-4)
+    factorial = _only(tmp_path)
+    assert factorial.lambdas == {"lambda_intra": (4e-4, 8e-4)}
+    expected = "caution: lambda_intra is not the same in both cells that have it (0.0004, 0.0008)"
+    assert expected in lay_out_factorial(factorial, "")[1].notes
+
+
+def test_sheets(tmp_path: Path, write_cells: Any) -> None:
+    write_cells(EIGHT)
+    factorial = _only(tmp_path)
+    cells, effects = lay_out_factorial(factorial, "32 complete")
+    assert [[text.text for text in row] for row in cells.rows] == [
+        ["without intra", "60.66 ± 0.57", "60.72 ± 0.51"],
+        ["with intra", "61.72 ± 0.63", "61.84 ± 0.48"],
+    ]
+    assert cells.caption.startswith("Val top-1, last epoch (%): mean ± sample sd, n = 8 in each cell. Dataset digits; ")
+    assert [[text.text for text in row] for row in effects.rows] == [
+        ["intra", "+1.09 [+0.94, +1.25]", "0.023", "8 paired seeds, exact"],
+        ["inter", "+0.09 [-0.08, +0.29]", "0.688", "8 paired seeds, exact"],
+        ["interaction", "+0.06 [-0.25, +0.33]", "0.766", "8 paired seeds, exact"],
+    ]
+    assert effects.notes[:2] == (conclude(factorial), "32 complete")
+
+
+def test_for_programs(tmp_path: Path, write_cells: Any) -> None:
+    write_cells(EIGHT)
+    factorial = _only(tmp_path)
+    records = list(factorial_records(factorial))
+    assert [record["what"] for record in records] == [
+        "neither",
+        "intra alone",
+        "inter alone",
+        "both",
+        "intra",
+        "inter",
+        "interaction",
+    ]
+    assert len({tuple(record) for record in records}) == 1
+    assert (records[0]["mean"], records[0]["n"], records[0]["p"]) == (60.65625, 8, None)
+    assert (records[4]["mean"], records[4]["p"], records[4]["p_holm"]) == (1.09375, 2 / 256, 6 / 256)
+    content = factorial_content(factorial, ["32 complete"])
+    assert content["conclusion"] == conclude(factorial)
+    assert '"neither": "none"' in as_json(content)

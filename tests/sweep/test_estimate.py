@@ -47,7 +47,7 @@ def test_a_search_with_its_baseline(tmp_path: Path, measured: list[str]) -> None
     # 3 baseline runs of 2 s and 10 of 6 s, 5 epochs each.
     assert hours * 3600 == pytest.approx(5 * (3 * 2 + 10 * 6))
     assert lines == [
-        "lambdas: a dry run; nothing is trained or written",
+        "lambdas: a dry run; no result is written",
         "baseline: 3 trials x 1 seed x 5 epochs",
         "search: 10 trials x 1 seed x 5 epochs",
         "  with none: 250.0 ms a step, 2.0 s an epoch",

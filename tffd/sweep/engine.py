@@ -56,10 +56,10 @@ class Engine:
             estimate(plan, self._compose, executor.slots, executor.threads)
             return 0
         directory = Path(plan.config.results_dir) / plan.config.name
-        if sweep.storage not in (None, "journal"):
-            open_storage(sweep.storage, directory)  # a wrong address is refused before anything is made
+        if sweep.storage in (None, "journal"):
+            directory.mkdir(parents=True, exist_ok=True)
+        storage = open_storage(sweep.storage, directory)  # a wrong address is refused before anything is made
         directory.mkdir(parents=True, exist_ok=True)
-        storage = open_storage(sweep.storage, directory)
         studies = [ResumableStudy(study, plan.config, storage) for study in plan.studies]
         write_json(directory / "sweep.json", self._description(plan))
         with (

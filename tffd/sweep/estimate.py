@@ -1,4 +1,4 @@
-"""What a sweep would cost, from a few real steps of each of its distinct networks; nothing is trained or written."""
+"""What a sweep would cost, from a few real steps of each of its distinct networks; no result is written."""
 
 import json
 import time
@@ -69,7 +69,7 @@ def estimate(plan: SweepPlan, compose: Compose, slots: int, threads: int, consol
         Device-hours in all: hours that runs keep a device busy, however many there are.
     """
     console = console or Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
-    console.print(f"{plan.config.name}: a dry run; nothing is trained or written")
+    console.print(f"{plan.config.name}: a dry run; no result is written")
     measured: dict[str, RunCost] = {}
     total = runs_in_all = 0.0
     for study in plan.studies:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from analysis.commands import best, plot
+from analysis.commands import best, plot, status
 from analysis.commands.arguments import condition, names
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m analysis", description="Tabulate and draw what runs left behind.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_table, _add_ablation, _add_runs, plot.add, best.add):
+    for add in (_add_table, _add_ablation, _add_runs, plot.add, best.add, status.add):
         add(commands)
     return parser
 

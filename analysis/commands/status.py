@@ -4,6 +4,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from analysis.commands.arguments import DIRECTORY
+
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 def add(commands: "Commands") -> None:
     """Add the command to the command line."""
     status = commands.add_parser("status", help="what is done, at work and for how long still, failed, and to do")
-    status.add_argument("directory", help="directory with runs at any depth, such as results/<name>")
+    status.add_argument("directory", help=DIRECTORY)
     status.add_argument("--format", choices=("md", "json"), default="md", help="default: %(default)s")
     status.set_defaults(command=_status)
 

@@ -56,7 +56,7 @@ def conditions_text(conditions: Conditions) -> str:
     for column, singular, plural in _STATED:
         if values := conditions.get(column):
             name = singular if len(values) == 1 else plural
-            parts.append(f"{name} {_ranges(values) if column == 'seed' else list_values(values)}")
+            parts.append(f"{name} {ranges(values) if column == 'seed' else list_values(values)}")
     return "; ".join(parts) or "conditions not recorded"
 
 
@@ -87,8 +87,8 @@ def _short_commit(commit: str) -> str:
     return re.sub(r"\b([0-9a-f]{10})[0-9a-f]{30}\b", r"\1", commit)  # keeps a suffix such as +
 
 
-def _ranges(seeds: Sequence[int]) -> str:
-    """Sorted seeds, three and more in a row as a range: 0, 1, 5 to 9."""
+def ranges(seeds: Sequence[int]) -> str:
+    """Sorted whole numbers, three and more in a row as a range: 0, 1, 5 to 9."""
     rows: list[list[int]] = []
     for seed in seeds:
         if rows and seed == rows[-1][-1] + 1:

@@ -42,7 +42,7 @@ def left_out(gathered: Gathered) -> Iterator[str]:
     runs = gathered.runs
     failed = runs[runs["status"] == "failed"]
     errors = zip(failed["path"], failed["error"], strict=True)
-    yield from listed("failed: ", (f"{path}: {_first_line(error)}" for path, error in errors))
+    yield from listed("failed: ", (f"{path}: {first_line(error)}" for path, error in errors))
     yield from listed("running: ", runs.loc[runs["status"] == "running", "path"])
     yield from listed("stale (no result and no sign of life; killed?): ", runs.loc[runs["status"] == "stale", "path"])
     for missing in gathered.missing:
@@ -54,14 +54,19 @@ def left_out(gathered: Gathered) -> Iterator[str]:
 
 
 def _missing_line(missing: "Missing") -> str:
-    line = f"missing: {missing.count} of study {missing.study}"
-    if missing.cells:
-        cells = [" ".join(f"{key}={value}" for key, value in cell.items()) for cell in missing.cells]
-        more = f"; and {len(cells) - MOST} more" if len(cells) > MOST else ""
-        among = "among " if len(cells) > missing.count else ""  # some run there does not tell its cell
-        line += f": {among}{'; '.join(cells[:MOST])}{more}"
+    line = f"missing: {missing.count} of study {missing.study}{listed_cells(missing)}"
     line += f" (to run them: {missing.sweep.command})" if missing.sweep.command else ""
     return " ".join(line.split())
+
+
+def listed_cells(missing: "Missing") -> str:
+    """The cells of a grid that have no run, after a colon; "" for a search."""
+    if not missing.cells:
+        return ""
+    cells = [" ".join(f"{key}={value}" for key, value in cell.items()) for cell in missing.cells]
+    more = f"; and {len(cells) - MOST} more" if len(cells) > MOST else ""
+    among = "among " if len(cells) > missing.count else ""  # some run there does not tell its cell
+    return f": {among}{'; '.join(cells[:MOST])}{more}"
 
 
 def listed(lead: str, items: Iterable[str]) -> Iterator[str]:
@@ -73,6 +78,7 @@ def listed(lead: str, items: Iterable[str]) -> Iterator[str]:
         yield f"{lead}and {len(items) - MOST} more"
 
 
-def _first_line(error: str | None) -> str:
+def first_line(error: str | None) -> str:
+    """The line of a recorded error that says what it was: of a traceback the last one."""
     lines = ((error or "").strip() or "no error recorded").splitlines()
     return lines[-1] if lines[0].startswith("Traceback") else lines[0]

@@ -19,7 +19,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).parents[1]
 EPOCHS = (12, 14, 16, 18, 20, 22, 24, 26, 28, 32, 36, 40, 48, 60, 72, 96)  # of trials of unequal length
-SMALL = ("model=resnet20", "device=cpu", "threads=1", "trainer.checkpoint_every=0")
+PLAIN = ("device=cpu", "threads=1", "trainer.checkpoint_every=0")
 
 
 def sweep(directory: Path, *arguments: str) -> float:
@@ -69,10 +69,10 @@ def _unequal(variant: str, workers: int, number: int) -> list[str]:
     lengths = random.Random(number).sample(EPOCHS, len(EPOCHS))
     varied = f"trainer.epochs={','.join(map(str, lengths))}"
     if variant == "ours":
-        return [*SMALL, varied, f"sweep.n_jobs={workers}"]
+        return [*PLAIN, varied, f"sweep.n_jobs={workers}"]
     stock = ["hydra/sweeper=optuna", "hydra/sweeper/sampler=grid", f"hydra.sweeper.n_trials={len(EPOCHS)}"]
     stock += [f"hydra.sweeper.n_jobs={workers}", "hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}"]
-    return [*SMALL, *stock, f"+hydra.sweeper.sampler.seed={number}", "hydra.sweeper.direction=maximize", varied]
+    return [*PLAIN, *stock, f"+hydra.sweeper.sampler.seed={number}", "hydra.sweeper.direction=maximize", varied]
 
 
 def overhead(rounds: int) -> None:
@@ -82,7 +82,7 @@ def overhead(rounds: int) -> None:
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as folder:
             seeds = ",".join(map(str, range(trials)))
-            sweep(Path(folder), *SMALL, "trainer.epochs=2", f"seed={seeds}", "sweep.n_jobs=1")
+            sweep(Path(folder), *PLAIN, "model=resnet8", "trainer.epochs=2", f"seed={seeds}", "sweep.n_jobs=1")
             trained = sum(record["train_seconds"] for record in records(Path(folder)))
             costs.append((makespan(Path(folder)) - trained) / trials)
     print(f"a trial costs {spread(costs)} s besides its training")
@@ -101,9 +101,11 @@ def reports(rounds: int) -> None:
                 told = ["sweep/pruner=median", "sweep.pruner.n_startup_trials=1000", f"sweep.storage={storage}"]
                 search = ["sweep=lambdas", "sweep.baseline=null", "sweep.n_trials=8", "sweep/sampler=random"]
                 unique = f"name=bench-{os.getpid()}-{number}-{name}"
-                sweep(Path(folder), *SMALL, *search, "trainer.epochs=40", unique, *(told if storage else []))
+                network = ["model=resnet8", "trainer.epochs=40"]
+                sweep(Path(folder), *PLAIN, *network, *search, unique, *(told if storage else []))
                 seconds = sum(record["train_seconds"] for record in records(Path(folder)))
                 figures[name].append((seconds, 8 * 40 / makespan(Path(folder))))
+                print(f"round {number}, {name}: {seconds:.1f} s", file=sys.stderr, flush=True)
     for name, measured in figures.items():
         ratios = [seconds / alone for (seconds, _), (alone, _) in zip(measured, figures["none"], strict=True)]
         rates = [rate for _, rate in measured]

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -98,8 +99,9 @@ def test_the_packages_that_are_declared_are_those_that_are_imported() -> None:
     import tomllib
 
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    declared = project["dependencies"] + project["optional-dependencies"]["dev"]
-    wanted = {spec.split(">")[0].split("=")[0].lower() for spec in declared}
+    declared = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    declared += project["optional-dependencies"]["cluster"]
+    wanted = {re.split(r"[\[>=]", spec)[0].lower() for spec in declared} - {"tffd"}
     assert wanted <= names, wanted - names
     assert importlib.util.find_spec("tffd") is not None
 

@@ -1,4 +1,4 @@
-"""Command line of the analysis: `python -m analysis table results/<name>`, `python -m analysis plot results/<name>`."""
+"""Command line of the analysis: `python -m analysis table results/<name>`, and other commands."""
 
 import argparse
 import io

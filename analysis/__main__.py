@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from analysis.figures import FORMATS as PICTURE_FORMATS
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m analysis", description="Tabulate and draw what runs left behind.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_table, _add_ablation, _add_runs, _add_plot):
+    for add in (_add_table, _add_ablation, _add_runs, _add_plot, _add_report):
         add(commands)
     return parser
 
@@ -179,6 +180,26 @@ def _plot(options: argparse.Namespace) -> None:
         raise ValueError(f"nothing can be drawn of {options.directory}.")
     for path in write_files(infos, options.format, options.out or os.path.join(options.directory, "figures")):
         print(path)
+
+
+def _add_report(commands: "Commands") -> None:
+    report = commands.add_parser("report", help="one HTML page with everything; works without a network")
+    report.add_argument("directory", help=_DIRECTORY)
+    report.add_argument("--out", metavar="FILE", help="default: DIRECTORY/report.html")
+    report.add_argument("--watch", action="store_true", help="write it again and again while runs are at work")
+    report.set_defaults(command=_report)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from analysis.report.write import watch_report, write_report
+
+    if not options.watch:
+        print(write_report(options.directory, options.out))
+        return
+    try:
+        watch_report(options.directory, options.out, tell=partial(print, flush=True))
+    except KeyboardInterrupt:
+        print("stopped; the page stays as it is")
 
 
 def _add_selection(command: argparse.ArgumentParser) -> None:

@@ -42,7 +42,7 @@ def left_out(gathered: Gathered) -> Iterator[str]:
     runs = gathered.runs
     failed = runs[runs["status"] == "failed"]
     errors = zip(failed["path"], failed["error"], strict=True)
-    yield from listed("failed: ", (f"{path}: {_first_line(error)}" for path, error in errors))
+    yield from listed("failed: ", (f"{path}: {first_line(error)}" for path, error in errors))
     yield from listed("running: ", runs.loc[runs["status"] == "running", "path"])
     yield from listed("stale (no result and no sign of life; killed?): ", runs.loc[runs["status"] == "stale", "path"])
     for missing in gathered.missing:
@@ -73,6 +73,7 @@ def listed(lead: str, items: Iterable[str]) -> Iterator[str]:
         yield f"{lead}and {len(items) - MOST} more"
 
 
-def _first_line(error: str | None) -> str:
+def first_line(error: str | None) -> str:
+    """What went wrong, without the way there."""
     lines = ((error or "").strip() or "no error recorded").splitlines()
     return lines[-1] if lines[0].startswith("Traceback") else lines[0]

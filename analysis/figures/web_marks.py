@@ -43,7 +43,7 @@ def traces_of(mark: Any, scale: ColourScale | None) -> list[Any]:
 
 @traces_of.register
 def _(mark: Line, scale: ColourScale | None) -> list[Any]:
-    colour = mark.style.colour if mark.value is None or not scale else _colour_of(mark.value, scale)
+    colour = mark.style.colour if mark.value is None or not scale else colour_of(mark.value, scale)
     line = {"color": colour, "dash": mark.style.dash, "width": mark.width * 1.4, "shape": "hv" if mark.steps else None}
     lead = f"{mark.hover or mark.name}: "
     return [
@@ -162,7 +162,8 @@ def _(mark: Label, scale: ColourScale | None) -> list[Any]:
     ]
 
 
-def _colour_of(value: float, scale: ColourScale) -> str:
+def colour_of(value: float, scale: ColourScale) -> str:
+    """The colour of a value."""
     place = (value - scale.low) / (scale.high - scale.low or 1)
     colour: str = sample_colorscale(COLOURS.capitalize(), [1 - place if scale.smaller_is_better else place])[0]
     return colour

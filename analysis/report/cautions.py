@@ -69,8 +69,8 @@ def _few_trials(gathered: Gathered) -> Iterator[str]:
             enough = AT_RANDOM + A_PARAMETER * parameters
             if parameters and trials < enough:
                 yield (
-                    f"search{name} on few trials: {trials} for {count(parameters, 'parameter')}; with fewer than {enough} "
-                    f"({AT_RANDOM} at random, {A_PARAMETER} more a parameter) the best may be the luckiest"
+                    f"search{name} on few trials: {trials} for {count(parameters, 'parameter')}; with fewer than "
+                    f"{enough} ({AT_RANDOM} at random, {A_PARAMETER} more a parameter) the best may be the luckiest"
                 )
             if trials > 1 and not sweep.seeds:
                 yield f"the trials of the search{name} are single runs: a difference between two may be that of seeds"

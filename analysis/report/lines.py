@@ -6,10 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 from analysis.figures.chart import Chart, ColourScale, Line, Panel
+from analysis.figures.style import BLACK
 from analysis.figures.web import draw_chart
 from analysis.figures.web_marks import colour_of, escape
 
 _POINTS = 60  # of a line that lies behind others
+
+# Holds the place of what becomes data: in a panel without a trace plotly would draw no rules.
+_NOTHING = Line((math.nan,), (math.nan,), BLACK)
 
 Trace = dict[str, Any]
 
@@ -32,7 +36,8 @@ def draw_with_lines(chart: Chart) -> dict[str, Any]:
         if chart.scale:
             traces += [_alone(line, chart.scale) | axes for line in valued]
         gone = {id(line) for line in (*behind, *valued)}
-        panels.append(replace(panel, marks=tuple(mark for mark in panel.marks if id(mark) not in gone)))
+        kept = tuple(mark for mark in panel.marks if id(mark) not in gone)
+        panels.append(replace(panel, marks=(*([_NOTHING] if gone else []), *kept)))
     figure: dict[str, Any] = draw_chart(replace(chart, panels=tuple(panels))).to_plotly_json()
     return figure | {"data": [*traces, *figure["data"]]}
 
@@ -66,8 +71,8 @@ def _together(lines: Sequence[Line]) -> Trace:
 
 
 def _alone(line: Line, scale: ColourScale) -> Trace:
-    colour = colour_of(line.value or 0.0, scale)
+    style = {"color": colour_of(line.value or 0.0, scale), "width": line.width * 1.4}
     return {
-        "type": "scatter", "mode": "lines", "x": line.x, "y": line.y, "line": {"color": colour, "width": line.width * 1.4},
+        "type": "scatter", "mode": "lines", "x": line.x, "y": line.y, "line": style,
         "hoverinfo": "text", "hovertext": escape(line.hover), "showlegend": False,
     }  # fmt: skip

@@ -24,7 +24,8 @@ def section(identity: str, title: str, *parts: str) -> str:
     content = "\n".join(filter(None, parts))
     if not content:
         return ""
-    return f'<section id="{identity}" aria-labelledby="h-{identity}">\n<h2 id="h-{identity}">{escaped(title)}</h2>\n{content}\n</section>'
+    heading = f'<h2 id="h-{identity}">{escaped(title)}</h2>'
+    return f'<section id="{identity}" aria-labelledby="h-{identity}">\n{heading}\n{content}\n</section>'
 
 
 def bullets(texts: Iterable[str], kind: str = "") -> str:
@@ -64,6 +65,7 @@ def picture(one: Picture) -> str:
     data = json.dumps([one.figure, one.flat], separators=(",", ":"), allow_nan=False)
     data = data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     height = int(one.figure["layout"]["height"])
+    hint = f'<p class="hint" hidden>{escaped(one.hint)}</p>' if one.hint else ""
     wide = " wide" if one.wide else ""
     return (
         f'<figure class="picture{wide}" id="{identity}" aria-labelledby="h-{identity}">\n'
@@ -72,7 +74,7 @@ def picture(one: Picture) -> str:
         f'style="min-height:{height}px"></div>\n'
         f'<script type="application/json">{data}</script>\n'
         f"<figcaption>{escaped('. '.join(one.notes))}.</figcaption>\n"
-        f"{folded('In words', bullets(one.words))}\n</figure>"
+        f"{hint}\n{folded('In words', bullets(one.words))}\n</figure>"
     )
 
 

@@ -16,7 +16,7 @@ _MARGIN = {"l": 60, "r": 20, "b": 50}
 _TOP = 30
 _TOP_OF_SCALES = 70  # names of parameters stand above
 _IN_WORDS = 100  # points of a panel
-_BRUSH = "Drag along an axis to choose trials, drag its name to move it"
+_BRUSH = "Drag along an axis to choose trials, drag its name to move it."
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Picture:
         panels: How many it has, side by side where there is room.
         figure: `data` and `layout` as plotly's script takes them.
         flat: The same for paper, and for browsers without WebGL; None if `figure` needs none.
+        hint: What can be done with `figure`, and not with `flat`.
         words: What can be pointed at, for those who do not see it.
     """
 
@@ -39,6 +40,7 @@ class Picture:
     panels: int
     figure: Mapping[str, Any]
     flat: Mapping[str, Any] | None
+    hint: str
     words: tuple[str, ...]
 
     @property
@@ -52,9 +54,9 @@ def make_picture(kind: str, info: Info) -> Picture:
     chart = info.chart()
     drawn, words = _bare(draw_with_lines(chart), _TOP), tuple(_words(chart))
     if not isinstance(info, Parallel):
-        return Picture(kind, chart.title, chart.notes, len(chart.panels), drawn, None, words)
+        return Picture(kind, chart.title, chart.notes, len(chart.panels), drawn, None, "", words)
     brushed = _bare(draw_parallel(info).to_plotly_json(), _TOP_OF_SCALES)
-    return Picture(kind, chart.title, (*chart.notes, _BRUSH), 1, brushed, drawn, words)
+    return Picture(kind, chart.title, chart.notes, 1, brushed, drawn, _BRUSH, words)
 
 
 def _bare(figure: Mapping[str, Any], top: int) -> dict[str, Any]:

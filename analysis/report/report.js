@@ -12,7 +12,7 @@
   const NARROW = 480;
   const ACROSS = 3; // panels
   const PAPER_WIDTH = 680;
-  const PAPER_HEIGHT = 400; // two pictures a page
+  const PAPER_HEIGHT = 350; // two pictures a page
   const webgl = Boolean(document.createElement("canvas").getContext("webgl"));
   const plots = [...document.querySelectorAll(".plot")];
   const drawn = new Set();
@@ -43,11 +43,12 @@
     const { t, b } = layout.margin;
     const height = (layout.height - t - b) * 0.85;
     const gap = 70 / (height * panels);
+    const share = (1 - gap * (panels - 1)) / panels;
     for (let i = 0; i < panels; i++) {
       const number = i ? i + 1 : "";
-      const top = 1 - i / panels;
+      const top = 1 - i * (share + gap);
       layout[`xaxis${number}`].domain = [0, 1];
-      layout[`yaxis${number}`].domain = [top - 1 / panels + gap, top];
+      layout[`yaxis${number}`].domain = [top - share, top];
       const title = (layout.annotations || [])[i];
       if (title) Object.assign(title, { x: 0.5, y: top });
     }
@@ -101,6 +102,8 @@
     figure.layout.template = template(night ? NIGHT : PAPER);
     if (paper) figure.layout.width = width;
     drawn.add(plot);
+    const hint = plot.parentElement.querySelector(".hint");
+    if (hint) hint.hidden = figure === flat;
     plot.style.minHeight = `${figure.layout.height}px`;
     const config = {
       displaylogo: false, responsive: !paper, displayModeBar: paper ? false : "hover",

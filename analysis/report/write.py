@@ -32,7 +32,8 @@ def write_report(directory: str, out: str | None = None, note: str = "") -> str:
     """
     out = out or os.path.join(os.path.normpath(directory), NAME)
     report = report_content(read_source(directory))
-    pictures = sorted((make_picture(*pair) for pair in report.infos.items()), key=lambda one: one.wide)  # leaves no gaps
+    pictures = [make_picture(kind, info) for kind, info in report.infos.items()]
+    pictures.sort(key=lambda one: one.wide)  # those that stand side by side first, without gaps between them
     page = render_page(report, pictures, os.path.dirname(out) or ".", datetime.now(UTC), note)
     # Hidden, so that no one takes it for a page, and in the same directory, so that it can be renamed.
     draft = os.path.join(os.path.dirname(out), f".{os.path.basename(out)}.{os.getpid()}")
@@ -41,7 +42,8 @@ def write_report(directory: str, out: str | None = None, note: str = "") -> str:
             file.write(page)
         os.replace(draft, out)
     except OSError as error:
-        raise ValueError(f"{error.filename or out} cannot be written ({error.strerror}); choose another --out") from error
+        where = error.filename or out
+        raise ValueError(f"{where} cannot be written ({error.strerror}); choose another --out") from error
     finally:
         if os.path.exists(draft):
             os.unlink(draft)

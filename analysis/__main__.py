@@ -6,11 +6,10 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from analysis.figures import FORMATS as PICTURE_FORMATS
-from analysis.figures import KINDS
+from analysis.commands import best, plot, report
+from analysis.commands.arguments import condition, names
 
 if TYPE_CHECKING:
     from analysis.gather import Gathered
@@ -45,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m analysis", description="Tabulate and draw what runs left behind.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_table, _add_ablation, _add_runs, _add_plot, _add_report):
+    for add in (_add_table, _add_ablation, _add_runs, plot.add, best.add, report.add):
         add(commands)
     return parser
 
@@ -57,10 +56,10 @@ def _add_table(commands: "Commands") -> None:
     table = commands.add_parser("table", help="mean, spread, n and the difference to the baseline")
     _add_selection(table)
     rows_help = "what makes a row: fields of result.json or keys of the config; default: kd_mode and what varies"
-    table.add_argument("--rows", "--by", type=_names, metavar="COL,COL", help=rows_help)
-    table.add_argument("--cols", type=_names, default=[], metavar="COL,COL", help="what makes a column: model,dataset")
+    table.add_argument("--rows", "--by", type=names, metavar="COL,COL", help=rows_help)
+    table.add_argument("--cols", type=names, default=[], metavar="COL,COL", help="what makes a column: model,dataset")
     table.add_argument("--baseline", metavar="NAME", help="kd_mode to compare to, or COL=VALUE; default: none")
-    table.add_argument("--show", type=_names, metavar="PART,PART", help="of mean,n,difference,p,pairs; default: all")
+    table.add_argument("--show", type=names, metavar="PART,PART", help="of mean,n,difference,p,pairs; default: all")
     table.add_argument("--cost", action="store_true", help="add hours, epochs, memory and time against the baseline")
     table.add_argument("--no-published", dest="published", action="store_false", help="leave out published numbers")
     table.add_argument("--mix-protocols", action="store_true", help="let runs of several protocols share a cell")
@@ -108,7 +107,7 @@ def _list_missing(gathered: "Gathered", options: argparse.Namespace) -> None:
 def _add_ablation(commands: "Commands") -> None:
     ablation = commands.add_parser("ablation", help="the 2 x 2 of intra and inter: effects, and what the data support")
     _add_selection(ablation)
-    ablation.add_argument("--modes", type=_names, metavar="A,B,C,D", help="kd_modes, if several have the same terms")
+    ablation.add_argument("--modes", type=names, metavar="A,B,C,D", help="kd_modes, if several have the same terms")
     ablation.set_defaults(command=_ablation)
 
 
@@ -149,80 +148,14 @@ def _runs(options: argparse.Namespace) -> None:
     print(counts_line(gathered), *left_out(gathered), sep="\n", file=sys.stderr)
 
 
-def _add_plot(commands: "Commands") -> None:
-    plot = commands.add_parser("plot", help="pictures for print (png, pdf) or for a browser (html)")
-    plot.add_argument("directory", help=_DIRECTORY)
-    plot.add_argument("--kind", type=_names, metavar="KIND,KIND", help=f"all (default), or: {', '.join(KINDS)}")
-    plot.add_argument("--metric", metavar="COL", help="default: the sweep's objective, or val_top1")
-    plot.add_argument("--format", choices=PICTURE_FORMATS, default="png", help="default: %(default)s")
-    plot.add_argument("--out", metavar="DIR", help="where to write the files, default: DIRECTORY/figures")
-    plot.set_defaults(command=_plot)
-
-
-def _plot(options: argparse.Namespace) -> None:
-    # Imported here: pandas would make --help slow, and so would matplotlib and plotly.
-    from analysis.columns import check_name
-    from analysis.figures.files import write_files
-    from analysis.figures.kinds import make_infos, read_source
-    from analysis.inventory import complete_runs
-
-    for kind in options.kind or ():
-        check_name("kind", kind, ("all", *KINDS))
-    kinds = KINDS if "all" in (options.kind or ["all"]) else tuple(dict.fromkeys(options.kind))
-    source = read_source(options.directory)
-    infos, reasons = make_infos(source, kinds, options.metric)
-    complete_runs(source.gathered)  # or else one message for all kinds
-    for bad in source.skipped:
-        print(f"skipped: {bad.path} {bad.reason}", file=sys.stderr)
-    for kind, reason in reasons.items():
-        print(f"not drawn: {kind}: {reason}", file=sys.stderr)
-    if not infos:
-        raise ValueError(f"nothing can be drawn of {options.directory}.")
-    for path in write_files(infos, options.format, options.out or os.path.join(options.directory, "figures")):
-        print(path)
-
-
-def _add_report(commands: "Commands") -> None:
-    report = commands.add_parser("report", help="one HTML page with everything; works without a network")
-    report.add_argument("directory", help=_DIRECTORY)
-    report.add_argument("--out", metavar="FILE", help="default: DIRECTORY/report.html")
-    report.add_argument("--watch", action="store_true", help="write it again and again while runs are at work")
-    report.set_defaults(command=_report)
-
-
-def _report(options: argparse.Namespace) -> None:
-    from analysis.report.write import watch_report, write_report
-
-    if not options.watch:
-        print(write_report(options.directory, options.out))
-        return
-    try:
-        watch_report(options.directory, options.out, tell=partial(print, flush=True))
-    except KeyboardInterrupt:
-        print("stopped; the page stays as it is")
-
-
 def _add_selection(command: argparse.ArgumentParser) -> None:
     """What every command has that shows numbers of runs."""
     command.add_argument("directory", help=_DIRECTORY)
+    command.add_argument("--metric", type=names, metavar="COL,COL", help="default: the sweep's objectives, or val_top1")
     command.add_argument(
-        "--metric", type=_names, metavar="COL,COL", help="default: the sweep's objectives, or val_top1"
-    )
-    command.add_argument(
-        "--where", type=_condition, action="append", default=[], metavar="COL=VALUE", help="only these runs; repeatable"
+        "--where", type=condition, action="append", default=[], metavar="COL=VALUE", help="only these runs; repeatable"
     )
     command.add_argument("--format", choices=FORMATS, default="md", help="default: %(default)s")
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _condition(text: str) -> tuple[str, str]:
-    column, equals, value = text.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is not COL=VALUE, such as model=resnet20")
-    return column.strip(), value.strip()
 
 
 def _write(

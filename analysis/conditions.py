@@ -59,7 +59,7 @@ def stated(conditions: Conditions) -> Iterator[tuple[str, str]]:
     """The conditions that a caption states, each with its values in words."""
     for column, singular, plural in _STATED:
         if values := conditions.get(column):
-            yield singular if len(values) == 1 else plural, _ranges(values) if column == "seed" else list_values(values)
+            yield singular if len(values) == 1 else plural, ranges(values) if column == "seed" else list_values(values)
 
 
 def condition_notes(conditions: Conditions, by: Sequence[str]) -> Iterator[str]:
@@ -89,8 +89,8 @@ def _short_commit(commit: str) -> str:
     return re.sub(r"\b([0-9a-f]{10})[0-9a-f]{30}\b", r"\1", commit)  # keeps a suffix such as +
 
 
-def _ranges(seeds: Sequence[int]) -> str:
-    """Sorted seeds, three and more in a row as a range: 0, 1, 5 to 9."""
+def ranges(seeds: Sequence[int]) -> str:
+    """Sorted whole numbers, three and more in a row as a range: 0, 1, 5 to 9."""
     rows: list[list[int]] = []
     for seed in seeds:
         if rows and seed == rows[-1][-1] + 1:

@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from analysis.plan import Cell, Sweep
 
@@ -29,8 +29,12 @@ def as_pairs(overrides: Iterable[str]) -> dict[str, str]:
 def single_overrides(fixed: Iterable[str], cell: Mapping[str, str], name: str | None) -> tuple[str, ...]:
     """What starts one cell of a sweep as a run of its own, in the sweep's directory."""
     cell = {"name": name, **cell} if name else dict(cell)
-    kept = [word for word in fixed if not _sweep_only(_key(word)) and _key(word) not in cell]
-    return (*kept, *(f"{key}={value}" for key, value in cell.items()))
+    return (*kept_overrides(fixed, cell), *(f"{key}={value}" for key, value in cell.items()))
+
+
+def kept_overrides(fixed: Iterable[str], replaced: Container[str]) -> list[str]:
+    """What holds for every run of a sweep, without what makes the sweep and without the keys that are replaced."""
+    return [word for word in fixed if not _sweep_only(key_of(word)) and key_of(word) not in replaced]
 
 
 def single_command(overrides: Iterable[str]) -> str:
@@ -38,12 +42,23 @@ def single_command(overrides: Iterable[str]) -> str:
     return shlex.join(["python", "run.py", *overrides])
 
 
+def grid_command(overrides: Iterable[str], launcher: Iterable[str] = ()) -> str:
+    """The command of a grid, quoted for the shell.
+
+    Args:
+        overrides: Some with several values.
+        launcher: Hydra's own, that say where the runs are sent.
+    """
+    return shlex.join(["python", "run.py", "-m", *launcher, *overrides])
+
+
 def cell_overrides(sweep: Sweep, cell: Cell) -> tuple[str, ...] | None:
     """The overrides of a single run that fills a planned cell; None if the plan does not say what else holds."""
     return None if sweep.fixed is None else single_overrides(sweep.fixed, cell, sweep.name)
 
 
-def _key(word: str) -> str:
+def key_of(word: str) -> str:
+    """The key that an override sets, adds (`+key=value`) or removes (`~key`)."""
     return word.partition("=")[0].lstrip("+~")
 
 

@@ -9,12 +9,14 @@ from analysis.figures.dimensions import Dimension, Value, as_value, make_dimensi
 from analysis.figures.words import conditions, count, spread
 from analysis.gather import STATUSES, Gathered
 from analysis.groups import Run, plain_runs
-from analysis.metrics import Metric, choose_metric, choose_metrics
+from analysis.inventory import counts_line
+from analysis.metrics import Metric, choose_metrics
 from analysis.overrides import as_pairs, read_overrides
 from analysis.plan import Sweep
 from analysis.results import is_measured
 
 STUDY = "search"  # the directory of a search's trials
+BASELINE = "baseline"  # and of the runs beside it
 _BESIDE = ("seed", "name", "results_dir", "device", "threads")  # may change from one command to the next
 
 
@@ -41,9 +43,10 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """A search, its trials by number, and the runs of the baseline beside it."""
+    """A search, its plan if it has one, its trials by number, and the runs of the baseline beside it."""
 
     directory: str
+    plan: Sweep | None
     metric: Metric
     dimensions: tuple[Dimension, ...]
     trials: tuple[Trial, ...]
@@ -93,18 +96,19 @@ def find_search(gathered: Gathered, metric: str | None = None) -> Search:
         raise ValueError("there is no search: no run lies in a directory search/, where sweep=lambdas puts its trials")
     directory, own = found
     if not _complete(own):
-        raise ValueError("no trial of the search is complete")
-    chosen = choose_metric(gathered, _complete(own), metric)
+        raise ValueError(f"no trial of the search is complete: {counts_line(gathered)}")
     sweep = os.path.dirname(directory)
     plan = find_plan(gathered, sweep)
+    plans = (plan,) if plan else gathered.plan
+    chosen = choose_metrics(gathered.runs, plans, _complete(own), [metric] if metric else None)[0]
     space = plan.space if plan else {}
     overrides = {run["path"]: as_pairs(read_overrides(run["path"])) for run in own}
     keys = list(space) or _varying(overrides.values())
     trials = _trials(group_trials(directory, own), plan, keys, overrides, chosen)
     values = {key: [trial.params[key] for trial in trials if key in trial.params] for key in keys}
     dimensions = tuple(make_dimension(key, space.get(key, ""), values[key]) for key in keys)
-    baseline = tuple(run for run in _complete(runs) if run["study"] == "baseline" and is_measured(run[chosen.name]))
-    return Search(sweep, chosen, dimensions, trials, baseline)
+    baseline = tuple(run for run in _complete(runs) if run["study"] == BASELINE and is_measured(run[chosen.name]))
+    return Search(sweep, plan, chosen, dimensions, trials, baseline)
 
 
 def only_search(runs: Iterable[Run]) -> tuple[str, list[Run]] | None:

@@ -17,6 +17,7 @@ from analysis.report.cautions import cautions
 from analysis.report.facts import Fact, run_facts, sweep_facts
 from analysis.report.failures import Failure, failures
 from analysis.report.runs import RunTable, run_table
+from analysis.report.winner import Winner, find_winner
 from analysis.results import is_measured
 from analysis.sheets.sheet import Sheet
 from analysis.summary import summarise
@@ -34,6 +35,7 @@ class Report:
         counts: Number of runs by status, and of what is missing, skipped and duplicate.
         facts: What was run and with what: under the name of each sweep, and last of the runs.
         cautions: To be read before any number.
+        winner: The best configuration; None if there is none.
         table: Settings with their means; None if there is none.
         cost: What each setting took; None likewise.
         no_table: Why there is none, "" if there is one.
@@ -49,6 +51,7 @@ class Report:
     counts: Mapping[str, int]
     facts: tuple[tuple[str, tuple[Fact, ...]], ...]
     cautions: tuple[str, ...]
+    winner: Winner | None
     table: Sheet | None
     cost: Sheet | None
     no_table: str
@@ -82,6 +85,7 @@ def report_content(source: Source) -> Report:
         counts=gathered.counts(),
         facts=(*((sweep.name or sweep.path, sweep_facts(sweep)) for sweep in gathered.plan), ("", run_facts(runs))),
         cautions=cautions(gathered, complete, table, notes),
+        winner=find_winner(gathered, complete, table),
         table=replace(lay_out(replace(table, costs={})), left_out=()) if table else None,
         cost=_cost(table) if table else None,
         no_table=no_table,

@@ -61,6 +61,7 @@ def _sections(report: Report, pictures: Sequence[Picture], base: str) -> Iterabl
     missing = html_table(report.lacking) if report.lacking else ""
     parts = {
         "cautions": ("Read this first", bullets(report.cautions, "cautions")),
+        "best": ("Best configuration", *_winner(report)),
         "what": ("What was run", "\n".join(_facts(report))),
         "table": ("Results", *_tables(report)),
         "ablation": ("The two terms, 2 × 2", "\n".join(html_table(sheet) for sheet in report.ablations)),
@@ -80,6 +81,17 @@ def _counts(report: Report) -> str:
         if number or status == "complete"
     )
     return f'<ul class="counts" aria-label="Runs by status">{"".join(items)}</ul>'
+
+
+def _winner(report: Report) -> Iterable[str]:
+    if (winner := report.winner) is None:
+        return
+    if winner.sheet:
+        yield html_table(winner.sheet)
+    yield bullets(winner.remarks)
+    for lead, commands in winner.commands:
+        lines = "".join(f'<p><code class="command">{escaped(command)}</code></p>' for command in commands)
+        yield f"<p>{escaped(lead)}:</p>\n{lines}"
 
 
 def _tables(report: Report) -> Iterable[str]:

@@ -1,0 +1,192 @@
+"""The winner of a search: how sure its value is, what stands beside it, and how to find out whether it holds."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from analysis.figures.trials import BASELINE, STUDY, Search, Trial, find_search
+from analysis.gather import Gathered
+from analysis.groups import Run, plain_runs
+from analysis.inventory import counts_line
+from analysis.metrics import Metric, choose_metrics
+from analysis.overrides import as_pairs, key_of, read_overrides
+from analysis.paired import t_interval
+from analysis.results import is_measured
+from analysis.retrain import Retraining, plan_retraining
+from analysis.statistics import Difference, Sample, compare, mean_and_sd
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One metric of the runs of one setting.
+
+    Attributes:
+        sample: Seed and value of every run.
+        mean: Of the values.
+        sd: Their sample standard deviation; None for a single run.
+        low: Lower end of the 95 % t interval of the mean; None for a single run.
+        high: Upper end.
+    """
+
+    sample: Sample
+    mean: float
+    sd: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def n(self) -> int:
+        """Number of runs."""
+        return len(self.sample)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A trial, or a setting of the baseline.
+
+    Attributes:
+        trial: Its number; None for the baseline.
+        directory: The trial's, which holds a directory a seed if it has several; of a baseline that of its runs.
+        settings: What the search chose, or what makes the baseline, as on the command line.
+        measured: By metric.
+        difference: Of the first metric, to the first baseline; None if there is none, and for a baseline.
+    """
+
+    trial: int | None
+    directory: str
+    settings: Mapping[str, str]
+    measured: Mapping[str, Measured]
+    difference: Difference | None = None
+
+
+@dataclass(frozen=True)
+class Best:
+    """What a search found so far.
+
+    Attributes:
+        sweep: Its directory.
+        metrics: The objectives.
+        front: The best trial; of several objectives the trials that no other one beats in all, the best in the first
+            objective first.
+        baselines: The settings of the baseline.
+        complete: Number of complete trials that measured the objectives, out of which the best was picked.
+        statuses: Number of trials by status.
+        planned: Number of trials that the search will have; None if it did not write that.
+        runs: Of the first trial of the front.
+        retraining: How that one is trained again.
+    """
+
+    sweep: str
+    metrics: tuple[Metric, ...]
+    front: tuple[Entry, ...]
+    baselines: tuple[Entry, ...]
+    complete: int
+    statuses: Mapping[str, int]
+    planned: int | None
+    runs: tuple[Run, ...]
+    retraining: Retraining
+
+
+def find_best(gathered: Gathered, seeds: int = 5) -> Best:
+    """Pick the best complete trial of the one search below the gathered directory, which may be at work.
+
+    Args:
+        gathered: The runs.
+        seeds: On how many fresh seeds it is to be trained again.
+    Raises:
+        ValueError: If there is no search, or several, if no trial is complete, or if `seeds` is below 1.
+    """
+    search = find_search(gathered)
+    metrics = _objectives(gathered, search)
+    judged = [trial for trial in search.complete() if all(_measured(trial.runs, metric) for metric in metrics)]
+    if not judged:
+        raise ValueError(f"no trial of the search is complete on all its seeds: {counts_line(gathered)}")
+    front = _front(judged, metrics)
+    baselines = _baselines(gathered, search, metrics)
+    keys = [dimension.name for dimension in search.dimensions]
+    statuses: dict[str, int] = {}
+    for trial in search.trials:
+        statuses[trial.status] = statuses.get(trial.status, 0) + 1
+    planned = [study.n_trials for study in search.plan.studies if study.name == STUDY] if search.plan else []
+    return Best(
+        sweep=os.path.dirname(os.path.dirname(_directory(front[0]))),
+        metrics=metrics,
+        front=tuple(_entry(trial, keys, metrics, baselines) for trial in front),
+        baselines=tuple(baselines),
+        complete=len(judged),
+        statuses=statuses,
+        planned=planned[0] if planned else None,
+        runs=front[0].runs,
+        retraining=plan_retraining(gathered, search.plan, front[0].runs[0], keys, seeds),
+    )
+
+
+def _objectives(gathered: Gathered, search: Search) -> tuple[Metric, ...]:
+    if search.plan is None or len(search.plan.directions) < 2:
+        return (search.metric,)
+    runs = [run for trial in search.complete() for run in trial.runs]
+    return choose_metrics(gathered.runs, (search.plan,), runs, list(search.plan.directions)) if runs else ()
+
+
+def _front(trials: Sequence[Trial], metrics: Sequence[Metric]) -> list[Trial]:
+    """The trials that no other one equals or beats in all metrics, the best in the first one first."""
+    losses: dict[int, tuple[float, ...]] = {}
+    for trial in trials:
+        values = (_measured(trial.runs, metric) for metric in metrics)
+        signed = zip(values, metrics, strict=True)
+        losses[trial.number] = tuple(one.mean * (1 if m.smaller_is_better else -1) for one, m in signed if one)
+    ordered = sorted(trials, key=lambda trial: (losses[trial.number], trial.number))
+    front: list[Trial] = []
+    for trial in ordered:  # whoever beats a trial stands before it
+        own = losses[trial.number]
+        beaten = (all(a <= b for a, b in zip(losses[other.number], own, strict=True)) for other in front)
+        if not any(beaten):
+            front.append(trial)
+    return front
+
+
+def _entry(trial: Trial, keys: Sequence[str], metrics: Sequence[Metric], baselines: Sequence[Entry]) -> Entry:
+    set_here = as_pairs(read_overrides(trial.runs[0]["path"]))
+    settings = {key: set_here.get(key, str(trial.params[key])) for key in keys if key in trial.params}
+    measured = _all_measured(trial.runs, metrics)
+    beside = baselines[0].measured.get(metrics[0].name) if baselines else None
+    difference = compare(measured[metrics[0].name].sample, beside.sample) if beside else None
+    return Entry(trial.number, _directory(trial), settings, measured, difference)
+
+
+def _directory(trial: Trial) -> str:
+    path: str = trial.runs[0]["path"]
+    parent = os.path.dirname(path)
+    return path if os.path.basename(os.path.abspath(parent)) == STUDY else parent
+
+
+def _baselines(gathered: Gathered, search: Search, metrics: Sequence[Metric]) -> list[Entry]:
+    """The runs beside the search by setting, the one with the most runs first."""
+    directory = os.path.join(search.directory, BASELINE)
+    groups: dict[tuple[str, ...], list[Run]] = {}
+    for run in plain_runs(gathered.runs):
+        if run["status"] == "complete" and os.path.dirname(os.path.abspath(run["path"])) == directory:
+            fixed = set() if search.plan is None else set(search.plan.fixed or ())
+            words = [word for word in read_overrides(run["path"]) if word not in fixed and key_of(word) != "seed"]
+            own = tuple(word for word in words if not key_of(word).startswith("sweep"))
+            groups.setdefault(own or (f"kd_mode={run['kd_mode']}",), []).append(run)
+    found = []
+    for setting, runs in groups.items():
+        if measured := _all_measured(runs, metrics):
+            found.append(Entry(None, os.path.dirname(runs[0]["path"]), as_pairs(setting), measured))
+    return sorted(found, key=lambda entry: -max(one.n for one in entry.measured.values()))
+
+
+def _all_measured(runs: Sequence[Run], metrics: Sequence[Metric]) -> dict[str, Measured]:
+    found = ((metric.name, _measured(runs, metric)) for metric in metrics)
+    return {name: measured for name, measured in found if measured}
+
+
+def _measured(runs: Sequence[Run], metric: Metric) -> Measured | None:
+    sample = [(run["seed"], float(run[metric.name])) for run in runs if is_measured(run[metric.name])]
+    values = [value for _, value in sample]
+    mean, sd = mean_and_sd(values)
+    if mean is None:
+        return None
+    low, high = t_interval(values) if sd is not None else (None, None)
+    return Measured(sample, mean, sd, low, high)

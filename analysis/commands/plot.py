@@ -1,0 +1,45 @@
+"""`python -m analysis plot results/<name>`: pictures."""
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from analysis.commands.arguments import names
+from analysis.figures import FORMATS, KINDS
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add(commands: "Commands") -> None:
+    """Add the command to the command line."""
+    plot = commands.add_parser("plot", help="pictures for print (png, pdf) or for a browser (html)")
+    plot.add_argument("directory", help="directory with runs at any depth, such as results/<name>")
+    plot.add_argument("--kind", type=names, metavar="KIND,KIND", help=f"all (default), or: {', '.join(KINDS)}")
+    plot.add_argument("--metric", metavar="COL", help="default: the sweep's objective, or val_top1")
+    plot.add_argument("--format", choices=FORMATS, default="png", help="default: %(default)s")
+    plot.add_argument("--out", metavar="DIR", help="where to write the files, default: DIRECTORY/figures")
+    plot.set_defaults(command=_plot)
+
+
+def _plot(options: argparse.Namespace) -> None:
+    from analysis.columns import check_name
+    from analysis.figures.files import write_files
+    from analysis.figures.kinds import make_infos, read_source
+    from analysis.inventory import complete_runs
+
+    for kind in options.kind or ():
+        check_name("kind", kind, ("all", *KINDS))
+    kinds = KINDS if "all" in (options.kind or ["all"]) else tuple(dict.fromkeys(options.kind))
+    source = read_source(options.directory)
+    infos, reasons = make_infos(source, kinds, options.metric)
+    complete_runs(source.gathered)  # or else one message for all kinds
+    for bad in source.skipped:
+        print(f"skipped: {bad.path} {bad.reason}", file=sys.stderr)
+    for kind, reason in reasons.items():
+        print(f"not drawn: {kind}: {reason}", file=sys.stderr)
+    if not infos:
+        raise ValueError(f"nothing can be drawn of {options.directory}.")
+    for path in write_files(infos, options.format, options.out or os.path.join(options.directory, "figures")):
+        print(path)

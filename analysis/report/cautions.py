@@ -34,7 +34,7 @@ def _unfinished(gathered: Gathered) -> Iterator[str]:
     if lost := [f"{counts[status]} {status}" for status in ("failed", "stale") if counts[status]]:
         yield f"some runs were lost ({', '.join(lost)}): the numbers are those of the runs that survived"
     if counts["skipped"]:
-        yield f"{counts['skipped']} files or directories could not be used; they are listed below"
+        yield f"{count(counts['skipped'], 'path')} could not be used, as is explained below"
 
 
 def _protocols(complete: Sequence[Run]) -> Iterator[str]:
@@ -72,7 +72,7 @@ def _few_trials(gathered: Gathered) -> Iterator[str]:
                     f"search{name} on few trials: {trials} for {count(parameters, 'parameter')}; with fewer than "
                     f"{enough} ({AT_RANDOM} at random, {A_PARAMETER} more a parameter) the best may be the luckiest"
                 )
-            if trials > 1 and not sweep.seeds:
+            if trials > 1 and len(ended) == trials:
                 yield f"the trials of the search{name} are single runs: a difference between two may be that of seeds"
             if trials > 1:
                 yield f"the best trial of the search{name} was chosen by its score, which flatters; fresh seeds tell"

@@ -102,7 +102,7 @@ def _table(gathered: Gathered) -> tuple[Table | None, str]:
     try:
         return summarise(gathered, Request(cost=True)), ""
     except ValueError as error:
-        return None, str(error)
+        return None, str(error).partition("\n")[0]  # what follows is elsewhere on the page
 
 
 def _cost(table: Table) -> Sheet:

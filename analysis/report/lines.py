@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from analysis.figures.chart import Chart, ColourScale, Line, Panel
+from analysis.figures.chart import Chart, Line, Panel
 from analysis.figures.style import BLACK
-from analysis.figures.web import draw_chart
-from analysis.figures.web_marks import colour_of, escape
+from analysis.figures.web import draw_panels
+from analysis.figures.web_marks import colours_of, escape
 
 _POINTS = 60  # of a line that lies behind others
 
@@ -24,7 +24,8 @@ def draw_with_lines(chart: Chart) -> dict[str, Any]:
     What all lines of one name and style say is only where the others lie, so that they become one trace, interrupted
     and thinned out; lines with a value keep a trace each.
     """
-    panels, traces = [], []
+    panels: list[Panel] = []
+    traces: list[Trace] = []
     for number, panel in enumerate(chart.panels):
         behind = _lines_behind(panel)
         valued = [mark for mark in panel.marks if isinstance(mark, Line) and mark.value is not None]
@@ -34,11 +35,12 @@ def draw_with_lines(chart: Chart) -> dict[str, Any]:
             first = not any(trace.get("showlegend") for trace in traces)
             traces.append(_together(behind) | axes | {"showlegend": first})
         if chart.scale:
-            traces += [_alone(line, chart.scale) | axes for line in valued]
+            colours = colours_of([line.value or 0.0 for line in valued], chart.scale)
+            traces += [_alone(line, colour) | axes for line, colour in zip(valued, colours, strict=True)]
         gone = {id(line) for line in (*behind, *valued)}
         kept = tuple(mark for mark in panel.marks if id(mark) not in gone)
         panels.append(replace(panel, marks=(*([_NOTHING] if gone else []), *kept)))
-    figure: dict[str, Any] = draw_chart(replace(chart, panels=tuple(panels))).to_plotly_json()
+    figure: dict[str, Any] = draw_panels(replace(chart, panels=tuple(panels))).to_plotly_json()
     return figure | {"data": [*traces, *figure["data"]]}
 
 
@@ -70,8 +72,8 @@ def _together(lines: Sequence[Line]) -> Trace:
     }  # fmt: skip
 
 
-def _alone(line: Line, scale: ColourScale) -> Trace:
-    style = {"color": colour_of(line.value or 0.0, scale), "width": line.width * 1.4}
+def _alone(line: Line, colour: str) -> Trace:
+    style = {"color": colour, "width": line.width * 1.4}
     return {
         "type": "scatter", "mode": "lines", "x": line.x, "y": line.y, "line": style,
         "hoverinfo": "text", "hovertext": escape(line.hover), "showlegend": False,

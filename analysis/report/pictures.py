@@ -1,22 +1,28 @@
 """Pictures for the page: plotly's figures as plain data, small enough for hundreds of runs."""
 
 import math
+import textwrap
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
 
 from analysis.figures.chart import Bars, Chart, Info, Line, Panel, Points
 from analysis.figures.parallel import Parallel
 from analysis.figures.web import draw_parallel
+from analysis.figures.web_marks import escape
 from analysis.figures.words import short
 from analysis.report.lines import draw_with_lines
 
+_LINE = 36  # letters of a name
 _DIGITS = 6  # significant ones; more than a screen can show
-_MARGIN = {"l": 60, "r": 20, "b": 50}
-_TOP = 30
-_TOP_OF_SCALES = 70  # names of parameters stand above
+_MARGIN = {"t": 30, "l": 60, "r": 20, "b": 50}
+_BELOW = 120  # pixels for the title of an axis and the legend
 _IN_WORDS = 100  # points of a panel
 _BRUSH = "Drag along an axis to choose trials, drag its name to move it."
+
+Figure = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -38,8 +44,8 @@ class Picture:
     title: str
     notes: tuple[str, ...]
     panels: int
-    figure: Mapping[str, Any]
-    flat: Mapping[str, Any] | None
+    figure: Figure
+    flat: Figure | None
     hint: str
     words: tuple[str, ...]
 
@@ -52,21 +58,48 @@ class Picture:
 def make_picture(kind: str, info: Info) -> Picture:
     """Draw an info; its title and notes are left to the page, which can break their lines."""
     chart = info.chart()
-    drawn, words = _bare(draw_with_lines(chart), _TOP), tuple(_words(chart))
+    with _no_template():
+        drawn, words = _bare(draw_with_lines(chart)), tuple(_words(chart))
     if not isinstance(info, Parallel):
         return Picture(kind, chart.title, chart.notes, len(chart.panels), drawn, None, "", words)
-    brushed = _bare(draw_parallel(info).to_plotly_json(), _TOP_OF_SCALES)
+    brushed = _bare(draw_parallel(info).to_plotly_json(), {"t": 70, "l": 90}, height=260)
     return Picture(kind, chart.title, chart.notes, 1, brushed, drawn, _BRUSH, words)
 
 
-def _bare(figure: Mapping[str, Any], top: int) -> dict[str, Any]:
+@contextmanager
+def _no_template() -> Iterator[None]:
+    """Keep plotly from copying its template, which the page replaces, into every figure."""
+    import plotly.io
+
+    default = plotly.io.templates.default
+    plotly.io.templates.default = None
+    try:
+        yield
+    finally:
+        plotly.io.templates.default = default
+
+
+def _bare(figure: Figure, margin: Mapping[str, int] | None = None, height: int | None = None) -> Figure:
     """Without title and colours of its own, and with short numbers."""
     layout = {key: value for key, value in figure["layout"].items() if key not in ("title", "template")}
-    height = layout["height"] - layout["margin"]["t"] + top
-    bare: dict[str, Any] = _compact(
-        {"data": figure["data"], "layout": {**layout, "height": height, "margin": {**_MARGIN, "t": top}}}
-    )
+    height = height or layout["height"]
+    layout["margin"] = {**_MARGIN, **(margin or {})}
+    layout["height"] = height + layout["margin"]["t"] + _BELOW
+    layout["legend"] = {"orientation": "h", "yanchor": "top", "y": -70 / height}
+    layout |= {"font": {"size": 13}, "hovermode": "closest"}
+    axes = {key: _with_short_ticks(axis) for key, axis in layout.items() if "axis" in key and "ticktext" in axis}
+    data = [{**trace, "name": _lines(trace["name"])} if trace.get("name") else trace for trace in figure["data"]]
+    bare: Figure = _compact({"data": data, "layout": layout | axes})
     return bare
+
+
+def _with_short_ticks(axis: Mapping[str, Any]) -> dict[str, Any]:
+    return {**axis, "ticktext": [_lines(text) for text in axis["ticktext"]]}
+
+
+def _lines(name: str) -> str:
+    """A name, which plotly sets in one line, broken where it would leave the picture."""
+    return "<br>".join(escape(line) for line in textwrap.wrap(unescape(name), _LINE)) if len(name) > _LINE else name
 
 
 def _compact(value: Any) -> Any:

@@ -7,7 +7,7 @@
   const NIGHT = { text: "#e8eaed", grid: "#333a42", line: "#7d8590", page: "#1e2227" };
   // Colours that stand out from a white page, and what stands out as much from a dark one.
   const AT_NIGHT = {
-    "#000000": "#f0f3f6", "#404040": "#c8ccd1", "#595959": "#a9b1ba", "#BFBFBF": "#59626c", "#0072B2": "#4da6e0",
+    "#000000": "#f0f3f6", "#404040": "#c8ccd1", "#595959": "#a9b1ba", "#BFBFBF": "#59626c", "#0072B2": "#6f8ff0",
   };
   const NARROW = 480;
   const ACROSS = 3; // panels
@@ -70,7 +70,8 @@
 
   const fit = (figure, panels, width) => {
     const layout = figure.layout;
-    const named = figure.data.filter((trace) => trace.showlegend).length;
+    const named = figure.data.filter((trace) => trace.showlegend);
+    layout.height += 14 * named.reduce((lines, { name }) => lines + name.split("<br>").length - 1, 0);
     if (width >= NARROW) {
       if (panels > 1) spread(layout, panels, width);
       return;
@@ -87,7 +88,7 @@
       layout.margin.t += 60;
       layout.height += 60;
     }
-    layout.height += 22 * named;
+    layout.height += 22 * named.length;
     if (layout.legend) layout.legend.y = -60 / (layout.height - layout.margin.t - layout.margin.b);
   };
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from analysis.gather import Gathered
@@ -53,7 +54,7 @@ def run_table(gathered: Gathered, runs: Sequence[Run], metrics: Iterable[Metric]
     """
     searched = list(dict.fromkeys(key for sweep in gathered.plan for key in sweep.space))
     full = [_with_overrides(run, searched) for run in runs]
-    formats: dict[str, Format] = {metric.name: lambda value, metric=metric: fixed(value, metric) for metric in metrics}
+    formats: dict[str, Format] = {metric.name: partial(fixed, metric=metric) for metric in metrics}
     formats |= {"train_seconds": lambda value: f"{value:.1f}", "error": first_line}
     names = dict.fromkeys(("study", "trial", *DEFAULT_BY, *searched, "seed", *formats))
     kept = [name for name in names if _says_something(name, full, always=("kd_mode", "seed", *formats))]

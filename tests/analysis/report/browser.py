@@ -16,7 +16,6 @@ _FLAGS = (
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
-    "--disable-3d-apis",  # no WebGL: on a machine without a graphics card it comes and goes
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",
@@ -25,6 +24,9 @@ _FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 )
+# Without a graphics card WebGL comes and goes, and complains; so it is there for those who ask, in software.
+_NO_WEBGL = ("--disable-3d-apis",)
+_WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 _PATIENCE = 60.0  # seconds for an answer; a machine may be busy
 
 
@@ -41,7 +43,7 @@ class Browser:
         complaints: Errors and warnings of its console, and exceptions that nothing caught.
     """
 
-    def __init__(self, profile: Path) -> None:
+    def __init__(self, profile: Path, webgl: bool = False) -> None:
         self.requests: list[str] = []
         self.complaints: list[str] = []
         self._number = 0
@@ -50,7 +52,13 @@ class Browser:
         self._session: str | None = None
         theirs_in, self._out = (_high(end) for end in os.pipe())
         self._in, theirs_out = (_high(end) for end in os.pipe())
-        command = [find_chromium() or COMMAND, *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        command = [
+            find_chromium() or COMMAND,
+            *_FLAGS,
+            *(_WEBGL if webgl else _NO_WEBGL),
+            f"--user-data-dir={profile}",
+            "about:blank",
+        ]
         actions = [
             (os.POSIX_SPAWN_DUP2, theirs_in, 3),  # where a browser with a pipe reads, and 4 where it writes
             (os.POSIX_SPAWN_DUP2, theirs_out, 4),

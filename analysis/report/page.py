@@ -12,6 +12,8 @@ from analysis.report.parts import bullets, fact_list, failure_list, folded, pict
 from analysis.report.pictures import Picture
 from analysis.sheets.html import escaped, html_table
 
+_SCRIPTS = ("brush.js", "pictures.js", "page.js", "runs.js")
+
 
 def render_page(report: Report, pictures: Sequence[Picture], base: str, written: datetime, note: str = "") -> str:
     """The page.
@@ -27,7 +29,7 @@ def render_page(report: Report, pictures: Sequence[Picture], base: str, written:
     titles = [(identity, title) for identity, title, content in sections if content]
     links = "".join(f'<li><a href="#{identity}">{escaped(title)}</a></li>' for identity, title in titles)
     title = os.path.basename(os.path.abspath(report.directory))
-    scripts = [_plotly() if pictures else "", _asset("report.js")]
+    scripts = [_plotly() if pictures else "", _script()]
     moment = f"{written.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     head = "\n".join(
         (
@@ -114,6 +116,10 @@ def _not_drawn(report: Report) -> str:
 
 def _asset(name: str) -> str:
     return files("analysis.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _script() -> str:
+    return '"use strict";\n\n' + "\n".join(_asset(name) for name in _SCRIPTS)
 
 
 def _plotly() -> str:

@@ -16,6 +16,7 @@ from analysis.sheets.sheet import Sheet
 
 _LONG = 30  # rows of a table, beyond which the page shows the first ones
 _FIRST = 12
+_BRUSH = "Drag along an axis to choose trials; a click on it takes that back."
 _OPEN = 5  # items of a list, beyond which it is folded
 
 
@@ -62,15 +63,16 @@ def picture(one: Picture) -> str:
     """A picture: its data for the script, what it shows, and what it says in words."""
     identity, title = f"picture-{one.kind}", escaped(one.title)
     # No text can end the element that holds it: JSON has other ways to write these letters.
-    data = json.dumps([one.figure, one.flat], separators=(",", ":"), allow_nan=False)
+    data = json.dumps(one.figure, separators=(",", ":"), allow_nan=False)
     data = data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     height = int(one.figure["layout"]["height"])
-    hint = f'<p class="hint" hidden>{escaped(one.hint)}</p>' if one.hint else ""
+    hint = f'<p class="hint" hidden>{escaped(_BRUSH)} <output aria-live="polite"></output></p>' if one.axes else ""
+    brush = f' data-brush="{one.axes}"' if one.axes else ""
     wide = " wide" if one.wide else ""
     return (
         f'<figure class="picture{wide}" id="{identity}" aria-labelledby="h-{identity}">\n'
         f'<h3 id="h-{identity}">{title}</h3>\n'
-        f'<div class="plot" role="img" aria-label="{title}; the same in words below" data-panels="{one.panels}" '
+        f'<div class="plot" role="img" aria-label="{title}; the same in words below" data-panels="{one.panels}"{brush} '
         f'style="min-height:{height}px"></div>\n'
         f'<script type="application/json">{data}</script>\n'
         f"<figcaption>{escaped('. '.join(one.notes))}.</figcaption>\n"

@@ -10,7 +10,6 @@ from typing import Any
 
 from analysis.figures.chart import Bars, Chart, Info, Line, Panel, Points
 from analysis.figures.parallel import Parallel
-from analysis.figures.web import draw_parallel
 from analysis.figures.web_marks import escape
 from analysis.figures.words import short
 from analysis.report.lines import draw_with_lines
@@ -20,7 +19,6 @@ _DIGITS = 6  # significant ones; more than a screen can show
 _MARGIN = {"t": 30, "l": 60, "r": 20, "b": 50}
 _BELOW = 120  # pixels for the title of an axis and the legend
 _IN_WORDS = 100  # points of a panel
-_BRUSH = "Drag along an axis to choose trials, drag its name to move it."
 
 Figure = Mapping[str, Any]
 
@@ -34,9 +32,8 @@ class Picture:
         title: Its heading.
         notes: What it shows.
         panels: How many it has, side by side where there is room.
+        axes: How many upright axes choose lines; 0 for other pictures than parallel coordinates.
         figure: `data` and `layout` as plotly's script takes them.
-        flat: The same for paper, and for browsers without WebGL; None if `figure` needs none.
-        hint: What can be done with `figure`, and not with `flat`.
         words: What can be pointed at, for those who do not see it.
     """
 
@@ -44,26 +41,23 @@ class Picture:
     title: str
     notes: tuple[str, ...]
     panels: int
+    axes: int
     figure: Figure
-    flat: Figure | None
-    hint: str
     words: tuple[str, ...]
 
     @property
     def wide(self) -> bool:
         """Whether it needs the whole width of a page."""
-        return self.panels > 1 or self.flat is not None
+        return self.panels > 1 or self.axes > 0
 
 
 def make_picture(kind: str, info: Info) -> Picture:
     """Draw an info; its title and notes are left to the page, which can break their lines."""
     chart = info.chart()
     with _no_template():
-        drawn, words = _bare(draw_with_lines(chart)), tuple(_words(chart))
-    if not isinstance(info, Parallel):
-        return Picture(kind, chart.title, chart.notes, len(chart.panels), drawn, None, "", words)
-    brushed = _bare(draw_parallel(info).to_plotly_json(), {"t": 70, "l": 90}, height=260)
-    return Picture(kind, chart.title, chart.notes, 1, brushed, drawn, _BRUSH, words)
+        figure = _bare(draw_with_lines(chart))
+    axes = len(info.scales) if isinstance(info, Parallel) else 0
+    return Picture(kind, chart.title, chart.notes, len(chart.panels), axes, figure, tuple(_words(chart)))
 
 
 @contextmanager
@@ -79,12 +73,12 @@ def _no_template() -> Iterator[None]:
         plotly.io.templates.default = default
 
 
-def _bare(figure: Figure, margin: Mapping[str, int] | None = None, height: int | None = None) -> Figure:
+def _bare(figure: Figure) -> Figure:
     """Without title and colours of its own, and with short numbers."""
     layout = {key: value for key, value in figure["layout"].items() if key not in ("title", "template")}
-    height = height or layout["height"]
-    layout["margin"] = {**_MARGIN, **(margin or {})}
-    layout["height"] = height + layout["margin"]["t"] + _BELOW
+    height = layout["height"]
+    layout["margin"] = _MARGIN
+    layout["height"] = height + _MARGIN["t"] + _BELOW
     layout["legend"] = {"orientation": "h", "yanchor": "top", "y": -70 / height}
     layout |= {"font": {"size": 13}, "hovermode": "closest"}
     axes = {key: _with_short_ticks(axis) for key, axis in layout.items() if "axis" in key and "ticktext" in axis}

@@ -24,9 +24,6 @@ _FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 )
-# Without a graphics card WebGL comes and goes, and complains; so it is there for those who ask, in software.
-_NO_WEBGL = ("--disable-3d-apis",)
-_WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 _PATIENCE = 60.0  # seconds for an answer; a machine may be busy
 
 
@@ -43,7 +40,7 @@ class Browser:
         complaints: Errors and warnings of its console, and exceptions that nothing caught.
     """
 
-    def __init__(self, profile: Path, webgl: bool = False) -> None:
+    def __init__(self, profile: Path) -> None:
         self.requests: list[str] = []
         self.complaints: list[str] = []
         self._number = 0
@@ -55,7 +52,6 @@ class Browser:
         command = [
             find_chromium() or COMMAND,
             *_FLAGS,
-            *(_WEBGL if webgl else _NO_WEBGL),
             f"--user-data-dir={profile}",
             "about:blank",
         ]
@@ -140,6 +136,14 @@ class Browser:
         down = {"key": key, "windowsVirtualKeyCode": code, "text": text}
         self.call("Input.dispatchKeyEvent", type="keyDown", **down)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Press the mouse at one place of the window, move it, and let it go; at the same place it is a click."""
+        button: dict[str, Any] = {"button": "left", "clickCount": 1}
+        self.call("Input.dispatchMouseEvent", type="mousePressed", x=start[0], y=start[1], **button)
+        if start != end:
+            self.call("Input.dispatchMouseEvent", type="mouseMoved", x=end[0], y=end[1], button="left", buttons=1)
+        self.call("Input.dispatchMouseEvent", type="mouseReleased", x=end[0], y=end[1], **button)
 
     def write(self, text: str) -> None:
         """Type a text where the focus is."""

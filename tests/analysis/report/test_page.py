@@ -97,7 +97,7 @@ def test_the_policy_allows_these_scripts_and_no_request(search: Path) -> None:
     policy = dict(part.strip().split(" ", 1) for part in str(metas[1]["content"]).split(";"))
     assert policy["default-src"] == policy["connect-src"] == "'none'"
     assert policy["img-src"] == "data: blob:"
-    running = [script for script in reader.scripts if not script.startswith("[")]
+    running = [script for script in reader.scripts if not script.startswith("{")]
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in running]
     assert policy["script-src"].split() == [f"'sha256-{digest}'" for digest in digests]
     assert len(running) == 2  # plotly and the page's own
@@ -110,10 +110,10 @@ def test_hostile_names_stay_text(troubled: Path) -> None:
     reader = _Reader(page)
     assert "alert" not in str([attributes for tag, attributes in reader.tags if tag in ("img", "script")])
     assert not [tag for tag, _ in reader.tags if tag in ("img", "i")]
-    assert page.count("<script") == page.count("</script>") == 2 + len([s for s in reader.scripts if s[0] == "["])
+    assert page.count("<script") == page.count("</script>") == 2 + len([s for s in reader.scripts if s[0] == "{"])
     assert reader.text.count(EVIL) > 10
-    data = [json.loads(script) for script in reader.scripts if script.startswith("[")]
-    assert data and all(len(pair) == 2 for pair in data)
+    data = [json.loads(script) for script in reader.scripts if script.startswith("{")]
+    assert data and all(figure.keys() == {"data", "layout"} for figure in data)
     links = [str(attributes["href"]) for tag, attributes in reader.tags if tag == "a"]
     assert "grid/javascript%3A2/" in links and "grid/%3Ci%3E-0/" in links
     assert not [href for href in links if href.startswith("javascript")]
@@ -152,7 +152,7 @@ def test_without_pictures_there_is_no_plotly(tmp_path: Path, write_run: Any) -> 
     assert "; more to come." in page
 
 
-@pytest.mark.parametrize("name", ["style.css", "report.js"])
+@pytest.mark.parametrize("name", ["style.css", "brush.js", "pictures.js", "page.js", "runs.js"])
 def test_the_assets_name_no_address(name: str) -> None:
     import analysis.report
 

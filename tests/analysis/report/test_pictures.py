@@ -96,12 +96,11 @@ def test_every_kind_is_plain_data(infos: dict[str, Any]) -> None:
         picture = make_picture(kind, info)
         assert json.dumps(picture.figure, allow_nan=False)
         assert picture.words, kind
-        assert (picture.flat is not None) == (kind == "parallel")
+        assert picture.axes == (5 if kind == "parallel" else 0)
     parallel = make_picture("parallel", infos["parallel"])
-    assert parallel.flat is not None and parallel.wide
-    assert parallel.figure["data"][0]["type"] == "parcoords"
-    lines = [trace for trace in parallel.flat["data"] if trace.get("hovertext")]
-    assert len([trace for trace in lines if str(trace["hovertext"]).startswith("trial")]) == 12
+    lines = [trace for trace in parallel.figure["data"] if trace.get("meta") == "brushed"]
+    assert len(lines) == 12 and {len(line["y"]) for line in lines} == {5} and parallel.wide
+    assert all(0 <= value <= 1 for line in lines for value in line["y"])
 
 
 def test_the_default_template_of_plotly_is_given_back(infos: dict[str, Any]) -> None:

@@ -1,5 +1,3 @@
-"use strict";
-
 // Pictures: drawn when they come into view, in the colours of the page, one panel below the other where it is narrow.
 (() => {
   const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -13,7 +11,6 @@
   const ACROSS = 3; // panels
   const PAPER_WIDTH = 680;
   const PAPER_HEIGHT = 350; // two pictures a page
-  const webgl = Boolean(document.createElement("canvas").getContext("webgl"));
   const plots = [...document.querySelectorAll(".plot")];
   const drawn = new Set();
 
@@ -95,16 +92,14 @@
   const draw = (plot, { paper = false } = {}) => {
     const night = dark.matches && !paper;
     const text = plot.parentElement.querySelector("script[type='application/json']").textContent;
-    const [brushed, flat] = JSON.parse(text, night ? atNight : undefined);
-    const figure = flat && (paper || !webgl) ? flat : brushed;
+    const figure = JSON.parse(text, night ? atNight : undefined);
     const width = paper ? PAPER_WIDTH : plot.clientWidth;
     if (paper) figure.layout.height = Math.min(figure.layout.height, PAPER_HEIGHT);
     fit(figure, Number(plot.dataset.panels), width);
     figure.layout.template = template(night ? NIGHT : PAPER);
     if (paper) figure.layout.width = width;
     drawn.add(plot);
-    const hint = plot.parentElement.querySelector(".hint");
-    if (hint) hint.hidden = figure === flat;
+    if (plot.dataset.brush) brush.reset(plot, figure.layout);
     plot.style.minHeight = `${figure.layout.height}px`;
     const config = {
       displaylogo: false, responsive: !paper, displayModeBar: paper ? false : "hover",
@@ -131,91 +126,4 @@
     addEventListener("beforeprint", () => plots.forEach((plot) => draw(plot, { paper: true })));
     addEventListener("afterprint", redraw);
   }
-})();
-
-// On paper nothing can be unfolded.
-(() => {
-  let folded = [];
-  addEventListener("beforeprint", () => {
-    folded = [...document.querySelectorAll("details:not([open])")].filter((one) => !one.closest(".picture"));
-    for (const one of folded) one.open = true;
-  });
-  addEventListener("afterprint", () => folded.forEach((one) => { one.open = false; }));
-})();
-
-// What is wider than the screen scrolls by itself, so the keyboard has to get there.
-(() => {
-  for (const box of document.querySelectorAll(".table")) {
-    if (box.scrollWidth <= box.clientWidth && box.scrollHeight <= box.clientHeight) continue;
-    box.tabIndex = 0;
-    box.setAttribute("role", "region");
-    box.setAttribute("aria-label", box.closest("section").querySelector("h2").textContent);
-  }
-})();
-
-// The table of runs: sorted by a click on a title, filtered by words and conditions.
-(() => {
-  const table = document.getElementById("all-runs");
-  if (!table) return;
-  const body = table.tBodies[0];
-  const heads = [...table.tHead.rows[0].cells];
-  const titles = heads.map((head) => head.textContent.trim());
-  const rows = [...body.rows].map((row, place) => {
-    const texts = [...row.cells].map((cell) => cell.textContent.trim());
-    return { row, place, texts, all: texts.join("\n").toLowerCase() };
-  });
-  const collator = new Intl.Collator("en", { numeric: true });
-
-  const compare = (a, b, column, number, sign) => {
-    const [x, y] = [a.texts[column], b.texts[column]];
-    if (x === "" || y === "") return (x === "") - (y === "") || a.place - b.place; // what has no value comes last
-    return sign * (number ? Number(x) - Number(y) : collator.compare(x, y)) || a.place - b.place;
-  };
-
-  const sort = (column) => {
-    const next = { ascending: "descending", descending: "none" }[heads[column].ariaSort] || "ascending";
-    for (const head of heads) head.removeAttribute("aria-sort");
-    let ordered = rows;
-    if (next !== "none") {
-      heads[column].setAttribute("aria-sort", next);
-      const number = heads[column].classList.contains("number");
-      const sign = next === "ascending" ? 1 : -1;
-      ordered = [...rows].sort((a, b) => compare(a, b, column, number, sign));
-    }
-    body.append(...ordered.map(({ row }) => row));
-  };
-  heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => sort(column)));
-
-  const TESTS = {
-    "=": (x, y) => x === y, ">": (x, y) => x > y, "<": (x, y) => x < y, ">=": (x, y) => x >= y, "<=": (x, y) => x <= y,
-  };
-  const condition = (word) => {
-    const [, name, sign, wanted] = /^(.+?)(>=|<=|=|>|<)(.+)$/.exec(word) || [];
-    const column = titles.indexOf(name);
-    if (column < 0) return ({ all }) => all.includes(word.toLowerCase());
-    const number = Number(wanted);
-    return ({ texts }) => {
-      const text = texts[column];
-      if (text === "") return false;
-      const value = Number(text);
-      if (Number.isNaN(number) || Number.isNaN(value)) return sign === "=" && text.toLowerCase() === wanted.toLowerCase();
-      return TESTS[sign](value, number);
-    };
-  };
-
-  const input = document.getElementById("filter");
-  const shown = document.getElementById("shown");
-  const filter = () => {
-    const conditions = input.value.trim().split(/\s+/).filter(Boolean).map(condition);
-    let number = 0;
-    for (const one of rows) {
-      const fits = conditions.every((test) => test(one));
-      one.row.hidden = !fits;
-      number += fits;
-    }
-    const all = `${rows.length} run${rows.length === 1 ? "" : "s"}`;
-    shown.textContent = conditions.length ? `${number} of ${all}` : all;
-  };
-  input.addEventListener("input", filter);
-  filter(); // a browser may have kept what was typed before a reload
 })();

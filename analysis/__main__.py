@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from analysis.commands import best, compare, plot, status
+from analysis.commands import best, compare, plot, report, status
 from analysis.commands.arguments import DIRECTORY, FORMATS, add_selection, names
 
 __all__ = ["FORMATS", "main"]
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m analysis", description="Tabulate and draw what runs left behind.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_table, _add_ablation, _add_runs, plot.add, best.add, status.add, compare.add):
+    for add in (_add_table, _add_ablation, _add_runs, plot.add, best.add, status.add, compare.add, report.add):
         add(commands)
     return parser
 

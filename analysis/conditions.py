@@ -52,12 +52,14 @@ def conditions_of(runs: Sequence[Run], metrics: Iterable[Metric] = ()) -> dict[s
 
 def conditions_text(conditions: Conditions) -> str:
     """The conditions in words: "dataset digits; protocol validation; seeds 0 to 4; ..."."""
-    parts = []
+    return "; ".join(f"{name} {values}" for name, values in stated(conditions)) or "conditions not recorded"
+
+
+def stated(conditions: Conditions) -> Iterator[tuple[str, str]]:
+    """The conditions that a caption states, each with its values in words."""
     for column, singular, plural in _STATED:
         if values := conditions.get(column):
-            name = singular if len(values) == 1 else plural
-            parts.append(f"{name} {ranges(values) if column == 'seed' else list_values(values)}")
-    return "; ".join(parts) or "conditions not recorded"
+            yield singular if len(values) == 1 else plural, ranges(values) if column == "seed" else list_values(values)
 
 
 def condition_notes(conditions: Conditions, by: Sequence[str]) -> Iterator[str]:

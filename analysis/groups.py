@@ -48,8 +48,11 @@ def read_baseline(text: str | None) -> Baseline:
 
 def plain_runs(frame: pd.DataFrame) -> list[Run]:
     """The rows of a frame as Python's own values, null being None."""
-    runs: list[Run] = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    return runs
+    columns = []
+    for name in frame.columns:
+        values, missing = frame[name].astype(object).tolist(), frame[name].isna().tolist()
+        columns.append([None if gone else value for value, gone in zip(values, missing, strict=True)])
+    return [dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def keep_where(runs: Sequence[Run], conditions: Mapping[str, str], known: Iterable[str]) -> list[Run]:

@@ -20,6 +20,12 @@ _NOTE_LENGTH = 120
 
 def draw_chart(chart: Chart) -> go.Figure:
     """Draw a chart: the same marks as in print, and what is at a point when the mouse is there."""
+    figure = draw_panels(chart)
+    return _lay_out(figure, chart.title, chart.notes, figure.layout.height)
+
+
+def draw_panels(chart: Chart) -> go.Figure:
+    """Draw a chart without its title and notes, as high as its panels are."""
     across = min(len(chart.panels), _ACROSS)
     down = -(-len(chart.panels) // across)
     titles = [escape(panel.title) for panel in chart.panels]
@@ -39,7 +45,8 @@ def draw_chart(chart: Chart) -> go.Figure:
         _set_axes(figure, panel, row, column)
     if chart.scale:
         figure.update_layout(coloraxis=_colour_axis(chart.scale))
-    return _lay_out(figure, chart.title, chart.notes, height)
+    figure.layout.height = height
+    return figure
 
 
 def draw_parallel(info: Parallel) -> go.Figure:

@@ -2,6 +2,7 @@
 
 import html
 import math
+from collections.abc import Sequence
 from functools import singledispatch
 from typing import Any
 
@@ -43,7 +44,7 @@ def traces_of(mark: Any, scale: ColourScale | None) -> list[Any]:
 
 @traces_of.register
 def _(mark: Line, scale: ColourScale | None) -> list[Any]:
-    colour = mark.style.colour if mark.value is None or not scale else _colour_of(mark.value, scale)
+    colour = mark.style.colour if mark.value is None or not scale else colours_of([mark.value], scale)[0]
     line = {"color": colour, "dash": mark.style.dash, "width": mark.width * 1.4, "shape": "hv" if mark.steps else None}
     lead = f"{mark.hover or mark.name}: "
     return [
@@ -162,10 +163,13 @@ def _(mark: Label, scale: ColourScale | None) -> list[Any]:
     ]
 
 
-def _colour_of(value: float, scale: ColourScale) -> str:
-    place = (value - scale.low) / (scale.high - scale.low or 1)
-    colour: str = sample_colorscale(COLOURS.capitalize(), [1 - place if scale.smaller_is_better else place])[0]
-    return colour
+def colours_of(values: Sequence[float], scale: ColourScale) -> list[str]:
+    """The colours of values."""
+    places = [(value - scale.low) / (scale.high - scale.low or 1) for value in values]
+    colours: list[str] = sample_colorscale(
+        COLOURS.capitalize(), [1 - place if scale.smaller_is_better else place for place in places]
+    )
+    return colours
 
 
 def _rgba(colour: str, alpha: float) -> str:

@@ -21,14 +21,14 @@ def render_html(sheets: Iterable[Sheet], title: str = "Results") -> str:
     """A complete page."""
     parts = "\n".join(html_table(sheet) for sheet in sheets)
     return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{_escape(title)}</title>\n'
-        f"<style>\n{_STYLE}\n</style>\n</head>\n<body>\n<h1>{_escape(title)}</h1>\n{parts}\n</body>\n</html>\n"
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escaped(title)}</title>\n'
+        f"<style>\n{_STYLE}\n</style>\n</head>\n<body>\n<h1>{escaped(title)}</h1>\n{parts}\n</body>\n</html>\n"
     )
 
 
 def html_table(sheet: Sheet) -> str:
     """A table with its caption, and its notes as a list, to be put into a page."""
-    lines = ['<div class="table">', "<table>", f"<caption>{_escape(sheet.caption)}</caption>", "<thead>"]
+    lines = ['<div class="table">', "<table>", f"<caption>{escaped(sheet.caption)}</caption>", "<thead>"]
     lines += [_header_row(sheet, level) for level in range(sheet.levels)]
     lines += ["</thead>", "<tbody>"]
     for number, row in enumerate(sheet.rows):
@@ -36,7 +36,7 @@ def html_table(sheet: Sheet) -> str:
         lines.append(f"<tr>{''.join(map(_place, sheet.columns, row))}</tr>")
     lines += ["</tbody>", "</table>", "</div>"]
     if notes := (*sheet.notes, *sheet.left_out):
-        lines += ["<ul>", *(f"<li>{_escape(note)}</li>" for note in notes), "</ul>"]
+        lines += ["<ul>", *(f"<li>{escaped(note)}</li>" for note in notes), "</ul>"]
     return "\n".join(lines)
 
 
@@ -49,20 +49,21 @@ def _header_row(sheet: Sheet, level: int) -> str:
             cells.append(f'<td colspan="{span}"></td>' if head else _group(title, span))
         else:
             attributes = 'scope="col" class="head"' if head else 'scope="col"'
-            cells.append(f"<th {attributes}>{_escape(title)}</th>")
+            cells.append(f"<th {attributes}>{escaped(title)}</th>")
     return f"<tr>{''.join(cells)}</tr>"
 
 
 def _group(title: str, span: int) -> str:
-    return f'<th scope="colgroup" colspan="{span}">{_escape(title)}</th>'
+    return f'<th scope="colgroup" colspan="{span}">{escaped(title)}</th>'
 
 
 def _place(column: Column, text: Text) -> str:
-    content = _escape(text.text)
+    content = escaped(text.text)
     if column.head:
         return f'<th scope="row">{content}</th>'
     return f"<td>{f'<strong>{content}</strong>' if text.bold else content}</td>"
 
 
-def _escape(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text of a page, or of an attribute in quotes: whatever a user named so, it stays text."""
     return escape(one_line(text))

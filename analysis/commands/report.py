@@ -1,0 +1,31 @@
+"""`python -m analysis report results/<name>`: one page with everything."""
+
+import argparse
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add(commands: "Commands") -> None:
+    """Add the command to the command line."""
+    report = commands.add_parser("report", help="one HTML page with everything; it works without a network")
+    report.add_argument("directory", help="directory with runs at any depth, such as results/<name>; it may be at work")
+    report.add_argument("--out", metavar="FILE", help="default: DIRECTORY/report.html")
+    report.add_argument(
+        "--watch", action="store_true", help="write it again whenever runs change, until all have ended"
+    )
+    report.set_defaults(command=_report)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from analysis.report.write import watch_report, write_report
+
+    if not options.watch:
+        print(write_report(options.directory, options.out))
+        return
+    try:
+        watch_report(options.directory, options.out, tell=partial(print, flush=True))
+    except KeyboardInterrupt:
+        print("stopped watching; the page stays as it is")

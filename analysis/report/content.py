@@ -1,0 +1,136 @@
+"""What a report says, before it is a page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from analysis.factorial import Factorial, analyse
+from analysis.factorial_layout import lay_out_factorial
+from analysis.figures.chart import Info
+from analysis.figures.kinds import Source, make_infos
+from analysis.gather import Gathered
+from analysis.groups import Run, plain_runs
+from analysis.inventory import counts_line
+from analysis.lacking import lacking_cells, lay_out_lacking
+from analysis.layout import lay_out
+from analysis.metrics import Metric, choose_metrics, describe_metric
+from analysis.report.cautions import cautions
+from analysis.report.facts import Fact, run_facts, sweep_facts
+from analysis.report.failures import Failure, failures
+from analysis.report.runs import RunTable, run_table
+from analysis.report.winner import Winner, find_winner
+from analysis.results import is_measured
+from analysis.sheets.sheet import Sheet
+from analysis.summary import summarise
+from analysis.table import Request, Table
+
+_TEST = ("test_top1", "best_test_top1")
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a report says.
+
+    Attributes:
+        directory: What it is about.
+        counts: Number of runs by status, and of what is missing, skipped and duplicate.
+        facts: What was run and with what: under the name of each sweep, and last of the runs.
+        cautions: To be read before any number.
+        winner: The best configuration; None if there is none.
+        table: Settings with their means; None if there is none.
+        cost: What each setting took; None likewise.
+        no_table: Why there is none, "" if there is one.
+        ablations: Of each 2 x 2 its cells and effects; () if the directory holds none.
+        infos: Pictures by kind.
+        not_drawn: Why the other kinds cannot be drawn.
+        runs: All runs.
+        failures: What went wrong.
+        lacking: Planned and missing cells with the commands that fill them; None if nothing is missing.
+    """
+
+    directory: str
+    counts: Mapping[str, int]
+    facts: tuple[tuple[str, tuple[Fact, ...]], ...]
+    cautions: tuple[str, ...]
+    winner: Winner | None
+    table: Sheet | None
+    cost: Sheet | None
+    no_table: str
+    ablations: tuple[Sheet, ...]
+    infos: Mapping[str, Info]
+    not_drawn: Mapping[str, str]
+    runs: RunTable
+    failures: tuple[Failure, ...]
+    lacking: Sheet | None
+
+
+def report_content(source: Source) -> Report:
+    """Work out a report.
+
+    Raises:
+        ValueError: If the directory holds neither a run nor a sweep.
+    """
+    gathered = replace(source.gathered, skipped=source.skipped)
+    if gathered.runs.empty and not gathered.plan:
+        raise ValueError(
+            f"{gathered.directory} holds no run: nothing below it has a result.json or a .hydra/config.yaml."
+        )
+    runs = plain_runs(gathered.runs)
+    complete = [run for run in runs if run["status"] == "complete"]
+    table, no_table = _table(gathered)
+    ablations = [sheet for one in _factorials(gathered) for sheet in lay_out_factorial(one, counts_line(gathered))]
+    infos, not_drawn = make_infos(source)
+    notes = [note for sheet in ablations for note in sheet.notes] + list(table.notes if table else ())
+    return Report(
+        directory=gathered.directory,
+        counts=gathered.counts(),
+        facts=(*((sweep.name or sweep.path, sweep_facts(sweep)) for sweep in gathered.plan), ("", run_facts(runs))),
+        cautions=cautions(gathered, complete, table, notes),
+        winner=find_winner(gathered, complete, table),
+        table=replace(lay_out(replace(table, costs={})), left_out=()) if table else None,
+        cost=_cost(table) if table else None,
+        no_table=no_table,
+        ablations=tuple(ablations),
+        infos=infos,
+        not_drawn=not_drawn,
+        runs=run_table(gathered, runs, _metrics(gathered, complete)),
+        failures=failures(gathered, runs),
+        lacking=_lacking(gathered),
+    )
+
+
+def _table(gathered: Gathered) -> tuple[Table | None, str]:
+    try:
+        return summarise(gathered, Request(cost=True)), ""
+    except ValueError as error:
+        return None, str(error).partition("\n")[0]  # what follows is elsewhere on the page
+
+
+def _cost(table: Table) -> Sheet:
+    sheet = lay_out(replace(table, published=()), show=["n"])
+    return replace(sheet, caption="All complete runs of each setting; time: of one run.", notes=(), left_out=())
+
+
+def _factorials(gathered: Gathered) -> list[Factorial]:
+    try:
+        return analyse(gathered)
+    except ValueError:
+        return []  # not a 2 x 2, or not yet; the command `ablation` says what it lacks
+
+
+def _metrics(gathered: Gathered, complete: Sequence[Run]) -> list[Metric]:
+    """What the table shows, and test accuracies wherever there are any."""
+    try:
+        chosen = list(choose_metrics(gathered.runs, gathered.plan, complete, None))
+    except ValueError:
+        chosen = [describe_metric("val_top1")]
+    known = {metric.name for metric in chosen}
+    tested = [name for name in _TEST if any(is_measured(run[name]) for run in complete)]
+    return chosen + [describe_metric(name) for name in tested if name not in known]
+
+
+def _lacking(gathered: Gathered) -> Sheet | None:
+    try:
+        cells = lacking_cells(gathered, Request())
+    except ValueError:
+        return None
+    return lay_out_lacking(cells, gathered) if cells else None

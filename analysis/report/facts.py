@@ -1,0 +1,68 @@
+"""What was run, and with what."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from analysis.conditions import conditions_of, stated
+from analysis.cost import cost_of
+from analysis.figures.words import count
+from analysis.groups import Run
+from analysis.plan import Study, Sweep
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A term and what there is to say about it, a line each; `code` if it can be typed."""
+
+    term: str
+    texts: tuple[str, ...]
+    code: bool = False
+
+
+def sweep_facts(sweep: Sweep) -> tuple[Fact, ...]:
+    """What a sweep planned."""
+    directions = {"maximize": ", maximised", "minimize": ", minimised"}
+    objectives = (f"{name}{directions.get(way or '', '')}" for name, way in sweep.directions.items())
+    cells = [cell for study in sweep.studies for cell in study.cells]
+    keys = dict.fromkeys(key for cell in cells for key in cell)
+    grid = (f"{key}={','.join(dict.fromkeys(cell[key] for cell in cells if key in cell))}" for key in keys)
+    found = (
+        Fact("command", (sweep.command,) if sweep.command else (), code=True),
+        Fact("objective", tuple(objectives)),
+        Fact("planned", tuple(_planned(study, sweep) for study in sweep.studies)),
+        Fact("searched", tuple(f"{key}={text}" for key, text in sweep.space.items()), code=True),
+        Fact("grid", tuple(grid), code=True),
+        Fact("fixed", sweep.fixed or (), code=True),
+    )
+    return tuple(fact for fact in found if fact.texts)
+
+
+def _planned(study: Study, sweep: Sweep) -> str:
+    name = "" if study.name == study.kind else f"{study.name}: "
+    if study.kind == "grid":
+        return f"{name}a grid of {count(study.n_trials, 'run')}"
+    seeds = f", each with seeds {', '.join(map(str, sweep.seeds))}" if sweep.seeds else ""
+    return f"{name}a search of {count(study.n_trials, 'trial')}{seeds}"
+
+
+def run_facts(runs: Sequence[Run]) -> tuple[Fact, ...]:
+    """Under which conditions the runs took place, when, and what they cost."""
+    ended = [run for run in runs if run["finished"]]
+    conditions = (Fact(name, (values,)) for name, values in stated(conditions_of(ended)))
+    return (*conditions, *_time(ended))
+
+
+def _time(ended: Sequence[Run]) -> Iterator[Fact]:
+    if not ended:
+        return
+    begun = [run["started"] for run in ended if run["started"]]
+    if begun:
+        yield Fact("time", (f"{_plain(min(begun))} to {_plain(max(run['finished'] for run in ended))}",))
+    cost = cost_of(ended)
+    hours = {"GPU hours": cost.gpu_hours, "CPU core hours": cost.cpu_hours}
+    if texts := [f"{value:.3g} {unit}" for unit, value in hours.items() if value is not None]:
+        yield Fact("cost", (" and ".join(texts),))
+
+
+def _plain(time: str) -> str:
+    return time.replace("T", " ").removesuffix("+00:00") + (" UTC" if time.endswith("+00:00") else "")

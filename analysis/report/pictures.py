@@ -1,0 +1,129 @@
+"""Pictures for the page: plotly's figures as plain data, small enough for hundreds of runs."""
+
+import math
+import textwrap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import unescape
+from typing import Any
+
+from analysis.figures.chart import Bars, Chart, Info, Line, Panel, Points
+from analysis.figures.parallel import Parallel
+from analysis.figures.web_marks import escape
+from analysis.figures.words import short
+from analysis.report.lines import draw_with_lines
+
+_LINE = 36  # letters of a name
+_DIGITS = 6  # significant ones; more than a screen can show
+_MARGIN = {"t": 30, "l": 60, "r": 20, "b": 50}
+_BELOW = 120  # pixels for the title of an axis and the legend
+_IN_WORDS = 100  # points of a panel
+
+Figure = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the page.
+
+    Attributes:
+        kind: Its name.
+        title: Its heading.
+        notes: What it shows.
+        panels: How many it has, side by side where there is room.
+        axes: How many upright axes choose lines; 0 for other pictures than parallel coordinates.
+        figure: `data` and `layout` as plotly's script takes them.
+        words: What can be pointed at, for those who do not see it.
+    """
+
+    kind: str
+    title: str
+    notes: tuple[str, ...]
+    panels: int
+    axes: int
+    figure: Figure
+    words: tuple[str, ...]
+
+    @property
+    def wide(self) -> bool:
+        """Whether it needs the whole width of a page."""
+        return self.panels > 1 or self.axes > 0
+
+
+def make_picture(kind: str, info: Info) -> Picture:
+    """Draw an info; its title and notes are left to the page, which can break their lines."""
+    chart = info.chart()
+    with _no_template():
+        figure = _bare(draw_with_lines(chart))
+    axes = len(info.scales) if isinstance(info, Parallel) else 0
+    return Picture(kind, chart.title, chart.notes, len(chart.panels), axes, figure, tuple(_words(chart)))
+
+
+@contextmanager
+def _no_template() -> Iterator[None]:
+    """Keep plotly from copying its template, which the page replaces, into every figure."""
+    import plotly.io
+
+    default = plotly.io.templates.default
+    plotly.io.templates.default = None
+    try:
+        yield
+    finally:
+        plotly.io.templates.default = default
+
+
+def _bare(figure: Figure) -> Figure:
+    """Without title and colours of its own, and with short numbers."""
+    layout = {key: value for key, value in figure["layout"].items() if key not in ("title", "template")}
+    height = layout["height"]
+    layout["margin"] = _MARGIN
+    layout["height"] = height + _MARGIN["t"] + _BELOW
+    layout["legend"] = {"orientation": "h", "yanchor": "top", "y": -70 / height}
+    layout |= {"font": {"size": 13}, "hovermode": "closest"}
+    axes = {key: _with_short_ticks(axis) for key, axis in layout.items() if "axis" in key and "ticktext" in axis}
+    data = [{**trace, "name": _lines(trace["name"])} if trace.get("name") else trace for trace in figure["data"]]
+    bare: Figure = _compact({"data": data, "layout": layout | axes})
+    return bare
+
+
+def _with_short_ticks(axis: Mapping[str, Any]) -> dict[str, Any]:
+    return {**axis, "ticktext": [_lines(text) for text in axis["ticktext"]]}
+
+
+def _lines(name: str) -> str:
+    """A name, which plotly sets in one line, broken where it would leave the picture."""
+    return "<br>".join(escape(line) for line in textwrap.wrap(unescape(name), _LINE)) if len(name) > _LINE else name
+
+
+def _compact(value: Any) -> Any:
+    """Plain data with short numbers; what is not finite is null."""
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _compact(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_compact(inner) for inner in value]
+    return value
+
+
+def _words(chart: Chart) -> Iterator[str]:
+    """What the marks say when they are pointed at, and where lines end."""
+    for panel in chart.panels:
+        found = list(dict.fromkeys(_of_marks(panel)))
+        lead = f"{panel.title or panel.y.label}: " if len(chart.panels) > 1 else ""
+        yield from (lead + text for text in found[:_IN_WORDS])
+        if len(found) > _IN_WORDS:
+            yield f"{lead}and {len(found) - _IN_WORDS} more; the table of runs has them"
+
+
+def _of_marks(panel: Panel) -> Iterator[str]:
+    for mark in panel.marks:
+        if isinstance(mark, Points | Bars):
+            yield from mark.hover
+        elif isinstance(mark, Line) and mark.hover and mark.value is not None:
+            yield mark.hover
+        elif isinstance(mark, Line) and mark.hover:
+            ends = [(x, y) for x, y in zip(mark.x, mark.y, strict=True) if math.isfinite(y)]
+            if ends:
+                yield f"{mark.hover}: {short(ends[-1][1])} at {panel.x.label} {short(ends[-1][0])}"

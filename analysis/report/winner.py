@@ -1,0 +1,89 @@
+"""The best configuration, and how to train it again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from analysis.best_layout import lay_out_best
+from analysis.best_trial import Best, find_best
+from analysis.figures.words import count
+from analysis.gather import Gathered
+from analysis.groups import Run
+from analysis.layout import fixed
+from analysis.metrics import Metric
+from analysis.notes import named
+from analysis.overrides import grid_command, kept_overrides, read_overrides, single_command
+from analysis.sheets.sheet import Sheet
+from analysis.table import Cell, Table
+
+
+@dataclass(frozen=True)
+class Winner:
+    """What is best so far.
+
+    Attributes:
+        sheet: The best trial of a search and its baseline; None where no search chose it.
+        remarks: What to make of it.
+        commands: Under what each is good for, those to type.
+    """
+
+    sheet: Sheet | None
+    remarks: tuple[str, ...]
+    commands: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def find_winner(gathered: Gathered, complete: Sequence[Run], table: Table | None) -> Winner | None:
+    """The best trial of the one search, else the best row of the table; None where there is neither.
+
+    Args:
+        gathered: The runs.
+        complete: The complete ones, flat.
+        table: What is shown of them.
+    """
+    try:
+        return _of_search(find_best(gathered))
+    except ValueError:
+        return _of_table(complete, table) if table else None
+
+
+def _of_search(best: Best) -> Winner:
+    again, run = best.retraining, best.runs[0]
+    sheet = lay_out_best(best)
+    beside = ", and the baseline beside it" if again.has_baseline else ""
+    seeds = ", ".join(map(str, again.seeds))
+    commands = [
+        (f"Train it on fresh seeds ({seeds}){beside}, and read the test set once a run", again.train),
+        ("Then tabulate that", (again.tabulate,)),
+    ]
+    if words := kept_overrides(read_overrides(run["path"]), ("name",)):
+        commands.append(("The same run again", (single_command(words),)))
+    return Winner(replace(sheet, notes=()), sheet.notes, tuple(commands))
+
+
+def _of_table(complete: Sequence[Run], table: Table) -> Winner | None:
+    metric = table.metrics[0]
+    cells = [cell for cell in table.cells if cell.metric == metric.name and cell.mean is not None]
+    if len(cells) < 2:
+        return None
+    best = min(cells, key=lambda cell: (cell.mean or 0.0) * (1 if metric.smaller_is_better else -1))
+    remarks = [_described(best, table, metric)]
+    if equal := [named(cell, table) for cell in cells if cell.is_best and cell is not best]:
+        remarks.append(f"it cannot be told from: {'; '.join(equal)}")
+    if "protocol" in table.by or "dataset" in table.by:
+        remarks.append("rows of several data sets or protocols do not compare with each other")
+    runs = [run for run in complete if all(run[name] == value for name, value in zip(table.by, best.key, strict=True))]
+    return Winner(None, tuple(remarks), _again(runs) if best.settings <= 1 else ())
+
+
+def _described(cell: Cell, table: Table, metric: Metric) -> str:
+    spread = "" if cell.sd is None else f" ± {fixed(cell.sd, metric)}"
+    return f"{named(cell, table)}: {metric.label} {fixed(cell.mean, metric)}{spread} over {count(cell.n, 'run')}"
+
+
+def _again(runs: Sequence[Run]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    words = kept_overrides(read_overrides(runs[0]["path"]), ("name", "seed"))
+    seeds = sorted({run["seed"] for run in runs if run["seed"] is not None})
+    if not words or not seeds:
+        return ()
+    overrides = [*words, f"seed={','.join(map(str, seeds))}"]
+    command = single_command(overrides) if len(seeds) == 1 else grid_command(overrides)
+    return (("The same runs again", (command,)),)

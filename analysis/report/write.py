@@ -1,0 +1,100 @@
+"""Writes a report, once or again and again while a sweep runs."""
+
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from analysis.alive import SILENCE
+from analysis.figures.kinds import read_source
+from analysis.gather import Gathered, gather
+from analysis.report.content import report_content
+from analysis.report.page import render_page
+from analysis.report.pictures import make_picture
+
+NAME = "report.html"
+PAUSE = 3.0  # seconds between two looks at the directory
+
+Traces = tuple[object, ...]
+
+
+def write_report(directory: str, out: str | None = None, note: str = "") -> str:
+    """Write the report on a directory, and return its path.
+
+    A page that is there is replaced at once: a reader sees the old one or the new one.
+
+    Args:
+        directory: Holds the runs.
+        out: The page's path; None for `report.html` in the directory.
+        note: To follow the time at which it was written.
+    Raises:
+        ValueError: If the directory holds no run, or the page cannot be written.
+    """
+    out = out or os.path.join(os.path.normpath(directory), NAME)
+    report = report_content(read_source(directory))
+    pictures = [make_picture(kind, info) for kind, info in report.infos.items()]
+    pictures.sort(key=lambda one: one.wide)  # those that stand side by side first, without gaps between them
+    page = render_page(report, pictures, os.path.dirname(out) or ".", datetime.now(UTC), note)
+    # Hidden, so that no one takes it for a page, and in the same directory, so that it can be renamed.
+    draft = os.path.join(os.path.dirname(out), f".{os.path.basename(out)}.{os.getpid()}")
+    try:
+        with open(draft, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(page)
+        os.replace(draft, out)
+    except OSError as error:
+        where = error.filename or out
+        raise ValueError(f"{where} cannot be written ({error.strerror}); choose another --out") from error
+    finally:
+        if os.path.exists(draft):
+            os.unlink(draft)
+    return out
+
+
+def watch_report(
+    directory: str, out: str | None = None, tell: Callable[[str], object] = print, pause: float = PAUSE
+) -> None:
+    """Write the report, and again whenever runs have changed, until none is running or about to.
+
+    What is planned and missing counts as about to run for two minutes after the last change.
+
+    Args:
+        directory: Holds the runs.
+        out: As in `write_report`.
+        tell: Receives a line each time.
+        pause: Seconds between two looks.
+    """
+    before: Traces = ()
+    while True:
+        gathered = gather(directory)
+        going, traces = _going(gathered), _traces(gathered)
+        if traces != before or not going:
+            note = "; it is rewritten while runs are at work, so reload it now and then" if going else ""
+            tell(f"{write_report(directory, out, note)}: {gathered.counts()['running']} running")
+            before = traces
+        if not going:
+            return
+        time.sleep(pause)
+
+
+def _going(gathered: Gathered) -> bool:
+    counts = gathered.counts()
+    newest = max((when for when in map(_changed, gathered.runs["path"]) if when), default=0.0)
+    return counts["running"] > 0 or (counts["missing"] > 0 and time.time() - newest < SILENCE)
+
+
+def _traces(gathered: Gathered) -> Traces:
+    """What differs as soon as there is something new to show: states, and epochs of the runs at work."""
+    runs = gathered.runs
+    states = zip(runs["path"], runs["status"], runs["finished"], strict=True)
+    at_work = runs.loc[runs["status"] == "running", "path"]
+    return (*states, *map(_changed, at_work), *sorted(gathered.counts().items()))
+
+
+def _changed(run: str) -> float | None:
+    """When a run last wrote a result or an epoch."""
+    for name in ("result.json", "metrics.csv", os.path.join(".hydra", "config.yaml")):
+        try:
+            return os.stat(os.path.join(run, name)).st_mtime
+        except OSError:
+            continue
+    return None

@@ -1,0 +1,126 @@
+"""`python -m analysis report`: the file, and watching."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import analysis
+from analysis.__main__ import main
+from analysis.report import write
+from analysis.report.write import watch_report, write_report
+from tests.analysis.conftest import RESULT
+
+ROOT = Path(analysis.__file__).parents[1]
+
+
+def _beat(run: Path, seconds_ago: float = 0.0) -> None:
+    for name in ("metrics.csv", ".hydra/config.yaml"):
+        os.utime(run / name, (time.time() - seconds_ago,) * 2)
+
+
+def test_the_page_lies_in_the_directory(tmp_path: Path, write_run: Any, capsys: Any) -> None:
+    write_run("0000")
+    assert main(["report", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0000", "report.html"]  # no draft is left
+    assert main(["report", str(tmp_path)]) == 0  # the page is no run
+    assert "1 run;" in (tmp_path / "report.html").read_text()
+
+
+def test_the_page_lies_where_it_was_asked_for(tmp_path: Path, write_run: Any, capsys: Any, monkeypatch: Any) -> None:
+    write_run("runs/0000")
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", "runs", "--out", "page.html"]) == 0
+    assert 'href="runs/0000/"' in Path("page.html").read_text()
+
+
+def test_mistakes_end_with_status_2(tmp_path: Path, write_run: Any, capsys: Any) -> None:
+    assert main(["report", str(tmp_path / "nowhere")]) == 2
+    assert "is not a directory" in capsys.readouterr().err
+    write_run("0000")
+    assert main(["report", str(tmp_path), "--out", str(tmp_path / "none" / "x.html")]) == 2
+    assert "choose another --out" in capsys.readouterr().err
+
+
+def test_a_page_is_replaced_at_once_or_not_at_all(tmp_path: Path, write_run: Any, monkeypatch: Any) -> None:
+    write_run("0000")
+    page = Path(write_report(str(tmp_path)))
+    before = page.read_text()
+
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(write.os, "replace", fail)
+    with pytest.raises(ValueError, match="No space left on device"):
+        write_report(str(tmp_path))
+    assert page.read_text() == before
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_watching_ends_when_nothing_runs(tmp_path: Path, write_run: Any, monkeypatch: Any) -> None:
+    """Between two looks: nothing, an epoch, the end."""
+    run = write_run("grid/0000", ended=False)
+    _beat(run, 10)
+    pages, told = [], []
+
+    def end() -> None:
+        (run / "result.json").write_text(json.dumps(RESULT))
+
+    events = iter([lambda: None, lambda: _beat(run, 5), end])
+
+    def sleep(_: float) -> None:
+        pages.append((tmp_path / "report.html").stat().st_mtime_ns)
+        next(events)()
+
+    monkeypatch.setattr(write.time, "sleep", sleep)
+    watch_report(str(tmp_path), tell=told.append)
+    path = tmp_path / "report.html"
+    assert told == [f"{path}: 1 running", f"{path}: 1 running", f"{path}: 0 running"]
+    assert pages[0] == pages[1] != pages[2]  # not rewritten where nothing changed
+    assert "so reload it" not in path.read_text()
+
+
+def test_what_is_missing_may_be_about_to_start(
+    tmp_path: Path, write_run: Any, write_sweep: Any, monkeypatch: Any
+) -> None:
+    run = write_run("grid/0000", seed=0)
+    write_sweep({"study": "grid", "kind": "grid", "n_trials": 2, "cells": [{"seed": "0"}, {"seed": "1"}]})
+    os.utime(run / "result.json", (time.time() - 60,) * 2)
+    looks, told = [], []
+
+    def sleep(_: float) -> None:
+        looks.append((tmp_path / "report.html").read_text())
+        os.utime(run / "result.json", (time.time() - 600,) * 2)
+
+    monkeypatch.setattr(write.time, "sleep", sleep)
+    watch_report(str(tmp_path), tell=told.append)
+    assert len(looks) == 1 and "so reload it now and then" in looks[0]
+    assert len(told) == 2
+
+
+def test_a_watcher_can_be_stopped(tmp_path: Path, write_run: Any, monkeypatch: Any, capsys: Any) -> None:
+    _beat(write_run("0000", ended=False))
+
+    def stop(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(write.time, "sleep", stop)
+    assert main(["report", str(tmp_path), "--watch"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "stopped watching; the page stays as it is"
+
+
+def test_a_report_imports_neither_torch_nor_hydra(search: Path) -> None:
+    code = (
+        "import sys\n"
+        "from analysis.__main__ import main\n"
+        f"main(['report', {str(search)!r}])\n"
+        "print(sorted({'torch', 'tffd', 'hydra', 'matplotlib'} & set(sys.modules)))\n"
+    )
+    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, check=True, capture_output=True).stdout
+    assert out.splitlines()[-1] == "[]"

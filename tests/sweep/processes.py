@@ -14,6 +14,9 @@ from tests.support import command
 
 def study_of(directory: Path, name: str) -> optuna.Study:
     """Open a study of the one sweep below a directory."""
+    if journals := list(directory.rglob("study.journal")):
+        backend = optuna.storages.journal.JournalFileBackend(str(journals[0]))
+        return optuna.load_study(study_name=name, storage=optuna.storages.JournalStorage(backend))
     (database,) = directory.rglob("study.db")
     return optuna.load_study(study_name=name, storage=f"sqlite:///{database}")
 

@@ -41,8 +41,8 @@ def test_fixing_one_lambda_searches_the_other(tmp_path: Path) -> None:
 def test_an_ablation_is_a_grid(tmp_path: Path) -> None:
     (grid,) = plan(tmp_path, "ablation=terms").studies
     assert grid.cells is not None
-    assert len(grid.cells) == grid.n_trials == 20
-    assert grid.cells[5] == {"kd_mode": "intra", "seed": "0"}
+    assert len(grid.cells) == grid.n_trials == 32
+    assert grid.cells[8] == {"kd_mode": "intra", "seed": "0"}
 
 
 def test_listed_values_alone_are_a_grid(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_cells_know_their_effective_lambdas(tmp_path: Path) -> None:
 
 
 def test_a_grid_may_run_under_any_protocol(tmp_path: Path) -> None:
-    assert len(plan(tmp_path, "ablation=terms", "protocol=final").studies[0].identities) == 20
+    assert len(plan(tmp_path, "ablation=terms", "protocol=final").studies[0].identities) == 32
     assert plan(tmp_path, "protocol=validation,final", "kd_mode=none").studies[0].n_trials == 2
 
 

@@ -281,7 +281,8 @@ class Scheduler:
         self._display.failed(running.line, reason)
         failed = sum(study.counts()[TrialState.FAIL] for study in self._studies)
         total = sum(study.plan.n_trials for study in self._studies)
-        if failed > self._sweep.max_failure_rate * total and not self._gave_up:
+        is_open = any(study.is_open() for study in self._studies)
+        if failed > self._sweep.max_failure_rate * total and is_open and not self._gave_up:
             self._gave_up = True  # what runs may end
             self._display.gave_up(failed, total)
 

@@ -53,7 +53,7 @@ def to_html(info: Info, identity: str, library: str | bool = True, full: bool = 
             leaves it to the page.
         full: Whether to write a whole page, or only the element.
     """
-    text: str = interactive(info).to_html(
-        div_id=identity, include_plotlyjs=library, full_html=full, config={"displaylogo": False, "responsive": True}
-    )
+    # One of plotly's buttons would send the picture to its makers.
+    config = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["sendChartToCloud"]}
+    text: str = interactive(info).to_html(div_id=identity, include_plotlyjs=library, full_html=full, config=config)
     return text

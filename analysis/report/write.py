@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from analysis.alive import SILENCE
 from analysis.figures.kinds import read_source
 from analysis.gather import Gathered, gather
+from analysis.inventory import counts_line
 from analysis.report.content import report_content
 from analysis.report.page import render_page
 from analysis.report.pictures import make_picture
 
 NAME = "report.html"
 PAUSE = 3.0  # seconds between two looks at the directory
+_SHARE = 4  # pauses take at least as many times as long as writing: training needs the processor more
 
 Traces = tuple[object, ...]
 
@@ -61,24 +63,27 @@ def watch_report(
         directory: Holds the runs.
         out: As in `write_report`.
         tell: Receives a line each time.
-        pause: Seconds between two looks.
+        pause: Seconds between two looks, at least.
     """
     before: Traces = ()
+    took = 0.0
     while True:
         gathered = gather(directory)
         going, traces = _going(gathered), _traces(gathered)
         if traces != before or not going:
             note = "; it is rewritten while runs are at work, so reload it now and then" if going else ""
-            tell(f"{write_report(directory, out, note)}: {gathered.counts()['running']} running")
-            before = traces
+            began = time.monotonic()
+            tell(f"{write_report(directory, out, note)}: {counts_line(gathered)}")
+            before, took = traces, time.monotonic() - began
         if not going:
             return
-        time.sleep(pause)
+        time.sleep(max(pause, _SHARE * took))
 
 
 def _going(gathered: Gathered) -> bool:
     counts = gathered.counts()
-    newest = max((when for when in map(_changed, gathered.runs["path"]) if when), default=0.0)
+    signs = (*map(_changed, gathered.runs["path"]), *(_changed(sweep.path) for sweep in gathered.plan))
+    newest = max((when for when in signs if when), default=0.0)
     return counts["running"] > 0 or (counts["missing"] > 0 and time.time() - newest < SILENCE)
 
 
@@ -90,11 +95,11 @@ def _traces(gathered: Gathered) -> Traces:
     return (*states, *map(_changed, at_work), *sorted(gathered.counts().items()))
 
 
-def _changed(run: str) -> float | None:
-    """When a run last wrote a result or an epoch."""
-    for name in ("result.json", "metrics.csv", os.path.join(".hydra", "config.yaml")):
+def _changed(directory: str) -> float | None:
+    """When a run last wrote a result or an epoch, or a sweep its plan."""
+    for name in ("result.json", "metrics.csv", "sweep.json", os.path.join(".hydra", "config.yaml")):
         try:
-            return os.stat(os.path.join(run, name)).st_mtime
+            return os.stat(os.path.join(directory, name)).st_mtime
         except OSError:
             continue
     return None

@@ -39,6 +39,7 @@ def test_every_kind_in_every_format(infos: dict[str, Any]) -> None:
         assert b"/FontFile2" in pdf and b"/Type3" not in pdf, kind  # TrueType, embedded
         page = to_html(info, kind, library=False, full=False)
         assert f'id="{kind}"' in page
+        assert '"modeBarButtonsToRemove": ["sendChartToCloud"]' in page
         assert len(page) < 2_000_000
     assert set(FORMATS) == {"png", "pdf", "html"}
 

@@ -66,10 +66,7 @@ class Browser:
         os.close(theirs_out)
 
     def __enter__(self) -> Self:
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
+        self.fresh()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -81,6 +78,17 @@ class Browser:
         os.waitpid(self._process, 0)
         os.close(self._in)
         os.close(self._out)
+
+    def fresh(self) -> None:
+        """Begin with an empty page that remembers nothing."""
+        self._session = None
+        context = self.call("Target.createBrowserContext")["browserContextId"]
+        target = self.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+        self.requests.clear()
+        self.complaints.clear()
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Give a command of the protocol and wait for its result."""

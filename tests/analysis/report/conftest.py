@@ -35,10 +35,17 @@ def troubled(tmp_path: Path, write_run: Any, write_sweep: Any) -> Path:
     return root
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Debian's Chromium without a window; skipped where it is not installed."""
     if find_chromium() is None:
         pytest.skip(f"no browser: {COMMAND} is not installed (apt-get install {COMMAND})")
-    with Browser(tmp_path / "profile") as opened:
+    with Browser(tmp_path_factory.mktemp("browser") / "profile") as opened:
         yield opened
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Browser:
+    """The browser with an empty page."""
+    chromium.fresh()
+    return chromium

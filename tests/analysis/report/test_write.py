@@ -20,8 +20,12 @@ ROOT = Path(analysis.__file__).parents[1]
 
 
 def _beat(run: Path, seconds_ago: float = 0.0) -> None:
-    for name in ("metrics.csv", ".hydra/config.yaml"):
-        os.utime(run / name, (time.time() - seconds_ago,) * 2)
+    _age(seconds_ago, run / "metrics.csv", run / ".hydra/config.yaml")
+
+
+def _age(seconds: float, *files: Path) -> None:
+    for file in files:
+        os.utime(file, (time.time() - seconds,) * 2)
 
 
 def test_the_page_lies_in_the_directory(tmp_path: Path, write_run: Any, capsys: Any) -> None:
@@ -81,7 +85,8 @@ def test_watching_ends_when_nothing_runs(tmp_path: Path, write_run: Any, monkeyp
     monkeypatch.setattr(write.time, "sleep", sleep)
     watch_report(str(tmp_path), tell=told.append)
     path = tmp_path / "report.html"
-    assert told == [f"{path}: 1 running", f"{path}: 1 running", f"{path}: 0 running"]
+    at_work = f"{path}: 0 complete, 0 pruned, 0 failed, 1 running, 0 stale, 0 missing"
+    assert told == [at_work, at_work, f"{path}: 1 complete, 0 pruned, 0 failed, 0 running, 0 stale, 0 missing"]
     assert pages[0] == pages[1] != pages[2]  # not rewritten where nothing changed
     assert "so reload it" not in path.read_text()
 
@@ -91,17 +96,30 @@ def test_what_is_missing_may_be_about_to_start(
 ) -> None:
     run = write_run("grid/0000", seed=0)
     write_sweep({"study": "grid", "kind": "grid", "n_trials": 2, "cells": [{"seed": "0"}, {"seed": "1"}]})
-    os.utime(run / "result.json", (time.time() - 60,) * 2)
+    _age(60, run / "result.json", tmp_path / "sweep.json")
     looks, told = [], []
 
     def sleep(_: float) -> None:
         looks.append((tmp_path / "report.html").read_text())
-        os.utime(run / "result.json", (time.time() - 600,) * 2)
+        _age(600, run / "result.json", tmp_path / "sweep.json")
 
     monkeypatch.setattr(write.time, "sleep", sleep)
     watch_report(str(tmp_path), tell=told.append)
     assert len(looks) == 1 and "so reload it now and then" in looks[0]
     assert len(told) == 2
+
+
+def test_a_sweep_that_has_only_a_plan_is_about_to_start(tmp_path: Path, write_sweep: Any, monkeypatch: Any) -> None:
+    write_sweep({"study": "grid", "kind": "grid", "n_trials": 1, "cells": [{"seed": "0"}]})
+    looks = []
+
+    def sleep(_: float) -> None:
+        looks.append((tmp_path / "report.html").exists())
+        _age(600, tmp_path / "sweep.json")
+
+    monkeypatch.setattr(write.time, "sleep", sleep)
+    watch_report(str(tmp_path), tell=lambda line: None)
+    assert looks == [True]
 
 
 def test_a_watcher_can_be_stopped(tmp_path: Path, write_run: Any, monkeypatch: Any, capsys: Any) -> None:

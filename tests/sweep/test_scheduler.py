@@ -471,6 +471,7 @@ def interrupt(*numbers: int) -> Callable[[int], None]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_lets_runs_end_after_their_epoch_and_keeps_them(tmp_path: Path, number: int) -> None:
+    before = signal.getsignal(signal.SIGINT)
     long = Act([float(epoch) for epoch in range(9)], after_epoch=interrupt(number))
     sweep = open_sweep(tmp_path, grid(0, 1, 2), config(), acts(long), slots=2)
     with pytest.raises(KeyboardInterrupt):
@@ -479,7 +480,7 @@ def test_an_interrupt_lets_runs_end_after_their_epoch_and_keeps_them(tmp_path: P
     assert sweep.executor.closed
     assert "Interrupted: 2 trials write a checkpoint after this epoch" in sweep.output.getvalue()
     assert [read_result(tmp_path / "grid" / f"{i:04d}") for i in (0, 1)] == [None, None]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
     again = open_sweep(tmp_path, grid(0, 1, 2), config(), acts(Act([2.0] * 9)), slots=2)
     assert again.run() == 0

@@ -11,7 +11,9 @@ from rich.console import Console
 from tffd.training import progress
 from tffd.training.progress import EpochReporter
 
-RESULT: dict[str, Any] = {"epochs_run": 3, "train_seconds": 12.34, "val_top1": 61.256, "test_top1": None}
+RESULT: dict[str, Any] = {
+    "status": "complete", "epochs_run": 3, "train_seconds": 12.34, "val_top1": 61.256, "test_top1": None
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def sweep_through_kills(
             workers = trial_processes(directory)
             if not workers or process.poll() is not None:
                 continue
-            victims = chance.choice(["trial", "sweep", "both"])
+            victims = chance.choice(["trial", "trial", "sweep", "both"])
             if victims != "sweep":
                 _kill(chance.choice(workers))
             if victims != "trial":

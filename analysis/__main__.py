@@ -171,4 +171,7 @@ def _write(
 
 
 if __name__ == "__main__":
+    # Nothing here is large enough for several threads, and on a busy machine they wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(main())

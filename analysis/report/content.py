@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from analysis.factorial import Factorial, analyse
 from analysis.factorial_layout import lay_out_factorial
+from analysis.figures import KINDS
 from analysis.figures.chart import Info
 from analysis.figures.kinds import Source, make_infos
 from analysis.gather import Gathered
@@ -13,6 +15,7 @@ from analysis.inventory import counts_line
 from analysis.lacking import lacking_cells, lay_out_lacking
 from analysis.layout import lay_out
 from analysis.metrics import Metric, choose_metrics, describe_metric
+from analysis.report.apart import Apart
 from analysis.report.cautions import cautions
 from analysis.report.facts import Fact, run_facts, sweep_facts
 from analysis.report.failures import Failure, failures
@@ -22,6 +25,8 @@ from analysis.results import is_measured
 from analysis.sheets.sheet import Sheet
 from analysis.summary import summarise
 from analysis.table import Request, Table
+
+Infos = tuple[dict[str, Info], dict[str, str]]
 
 _TEST = ("test_top1", "best_test_top1")
 
@@ -74,11 +79,12 @@ def report_content(source: Source) -> Report:
         raise ValueError(
             f"{gathered.directory} holds no run: nothing below it has a result.json or a .hydra/config.yaml."
         )
+    slow = Apart(partial(make_infos, source, ("importance",)))
     runs = plain_runs(gathered.runs)
     complete = [run for run in runs if run["status"] == "complete"]
     table, no_table = _table(gathered)
     ablations = [sheet for one in _factorials(gathered) for sheet in lay_out_factorial(one, counts_line(gathered))]
-    infos, not_drawn = make_infos(source)
+    infos, not_drawn = _infos(source, slow)
     notes = [note for sheet in ablations for note in sheet.notes] + list(table.notes if table else ())
     return Report(
         directory=gathered.directory,
@@ -103,6 +109,14 @@ def _table(gathered: Gathered) -> tuple[Table | None, str]:
         return summarise(gathered, Request(cost=True)), ""
     except ValueError as error:
         return None, str(error).partition("\n")[0]  # what follows is elsewhere on the page
+
+
+def _infos(source: Source, slow: "Apart[Infos]") -> Infos:
+    """All pictures in their order, some of them from elsewhere."""
+    infos, reasons = make_infos(source, tuple(kind for kind in KINDS if kind != "importance"))
+    others, other_reasons = slow.result()
+    infos, reasons = {**infos, **others}, {**reasons, **other_reasons}
+    return {kind: infos[kind] for kind in KINDS if kind in infos}, reasons
 
 
 def _cost(table: Table) -> Sheet:

@@ -1,25 +1,23 @@
-"""Command line of the analysis: `python -m analysis table results/<name>`, `python -m analysis plot results/<name>`."""
+"""Command line of the analysis: `python -m analysis table results/<name>`, and other commands."""
 
 import argparse
 import io
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from analysis.commands import best, plot, report
-from analysis.commands.arguments import condition, names
+from analysis.commands import best, compare, plot, report, status
+from analysis.commands.arguments import DIRECTORY, FORMATS, add_selection, names
+
+__all__ = ["FORMATS", "main"]
 
 if TYPE_CHECKING:
     from analysis.gather import Gathered
-    from analysis.sheets.sheet import Sheet
     from analysis.table import Request
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-
-FORMATS = ("md", "csv", "html", "latex", "json")
-_DIRECTORY = "directory with runs at any depth, such as results/<name>"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m analysis", description="Tabulate and draw what runs left behind.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_table, _add_ablation, _add_runs, plot.add, best.add, report.add):
+    for add in (_add_table, _add_ablation, _add_runs, plot.add, best.add, status.add, compare.add, report.add):
         add(commands)
     return parser
 
@@ -54,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_table(commands: "Commands") -> None:
     table = commands.add_parser("table", help="mean, spread, n and the difference to the baseline")
-    _add_selection(table)
+    add_selection(table)
     rows_help = "what makes a row: fields of result.json or keys of the config; default: kd_mode and what varies"
     table.add_argument("--rows", "--by", type=names, metavar="COL,COL", help=rows_help)
     table.add_argument("--cols", type=names, default=[], metavar="COL,COL", help="what makes a column: model,dataset")
@@ -70,6 +68,7 @@ def _add_table(commands: "Commands") -> None:
 def _table(options: argparse.Namespace) -> None:
     from analysis.gather import gather
     from analysis.layout import lay_out
+    from analysis.output import write
     from analysis.records import table_content, table_records
     from analysis.summary import summarise
 
@@ -78,7 +77,13 @@ def _table(options: argparse.Namespace) -> None:
         _list_missing(gathered, options)
         return
     table = summarise(gathered, _request(options))
-    _write(options, [lay_out(table, options.show)], list(table_records(table)), table_content(table))
+    write(
+        options.format,
+        options.directory,
+        [lay_out(table, options.show)],
+        list(table_records(table)),
+        table_content(table),
+    )
 
 
 def _request(options: argparse.Namespace) -> "Request":
@@ -98,15 +103,16 @@ def _request(options: argparse.Namespace) -> "Request":
 
 def _list_missing(gathered: "Gathered", options: argparse.Namespace) -> None:
     from analysis.lacking import lacking_cells, lay_out_lacking
+    from analysis.output import write
 
     lacking = lacking_cells(gathered, _request(options))
     records = [vars(cell) for cell in lacking]
-    _write(options, [lay_out_lacking(lacking, gathered)], records, records)
+    write(options.format, options.directory, [lay_out_lacking(lacking, gathered)], records, records)
 
 
 def _add_ablation(commands: "Commands") -> None:
     ablation = commands.add_parser("ablation", help="the 2 x 2 of intra and inter: effects, and what the data support")
-    _add_selection(ablation)
+    add_selection(ablation)
     ablation.add_argument("--modes", type=names, metavar="A,B,C,D", help="kd_modes, if several have the same terms")
     ablation.set_defaults(command=_ablation)
 
@@ -116,6 +122,7 @@ def _ablation(options: argparse.Namespace) -> None:
     from analysis.factorial_layout import factorial_content, factorial_records, lay_out_factorial
     from analysis.gather import gather
     from analysis.inventory import counts_line, left_out
+    from analysis.output import write
 
     gathered = gather(options.directory)
     found = analyse(gathered, options.metric, options.modes, dict(options.where))
@@ -124,12 +131,12 @@ def _ablation(options: argparse.Namespace) -> None:
     sheets[-1] = replace(sheets[-1], left_out=others)  # once, not with each
     records = [record for factorial in found for record in factorial_records(factorial)]
     content = [factorial_content(factorial, (counts, *others)) for factorial in found]
-    _write(options, sheets, records, content)
+    write(options.format, options.directory, sheets, records, content)
 
 
 def _add_runs(commands: "Commands") -> None:
     runs = commands.add_parser("runs", help="every run with all its fields, for other programs")
-    runs.add_argument("directory", help=_DIRECTORY)
+    runs.add_argument("directory", help=DIRECTORY)
     runs.add_argument("--format", choices=("csv", "json"), default="csv", help="default: %(default)s")
     runs.set_defaults(command=_runs)
 
@@ -146,28 +153,6 @@ def _runs(options: argparse.Namespace) -> None:
         raise ValueError("\n".join([f"{gathered.directory} holds no run", *left_out(gathered)]))
     sys.stdout.write({"csv": as_csv, "json": as_json}[options.format](runs))
     print(counts_line(gathered), *left_out(gathered), sep="\n", file=sys.stderr)
-
-
-def _add_selection(command: argparse.ArgumentParser) -> None:
-    """What every command has that shows numbers of runs."""
-    command.add_argument("directory", help=_DIRECTORY)
-    command.add_argument("--metric", type=names, metavar="COL,COL", help="default: the sweep's objectives, or val_top1")
-    command.add_argument(
-        "--where", type=condition, action="append", default=[], metavar="COL=VALUE", help="only these runs; repeatable"
-    )
-    command.add_argument("--format", choices=FORMATS, default="md", help="default: %(default)s")
-
-
-def _write(
-    options: argparse.Namespace, sheets: "Sequence[Sheet]", records: Sequence[Mapping[str, Any]], content: Any
-) -> None:
-    """Write a result to stdout; notes that have no place in the format go to stderr."""
-    from analysis.output import render
-
-    sys.stdout.write(render(options.format, sheets, records, content, title=options.directory))
-    if options.format == "csv":
-        for sheet in sheets:
-            print(*sheet.notes, *sheet.left_out, sep="\n", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -54,14 +54,19 @@ def left_out(gathered: Gathered) -> Iterator[str]:
 
 
 def _missing_line(missing: "Missing") -> str:
-    line = f"missing: {missing.count} of study {missing.study}"
-    if missing.cells:
-        cells = [" ".join(f"{key}={value}" for key, value in cell.items()) for cell in missing.cells]
-        more = f"; and {len(cells) - MOST} more" if len(cells) > MOST else ""
-        among = "among " if len(cells) > missing.count else ""  # some run there does not tell its cell
-        line += f": {among}{'; '.join(cells[:MOST])}{more}"
+    line = f"missing: {missing.count} of study {missing.study}{listed_cells(missing)}"
     line += f" (to run them: {missing.sweep.command})" if missing.sweep.command else ""
     return " ".join(line.split())
+
+
+def listed_cells(missing: "Missing") -> str:
+    """The cells of a grid that have no run, after a colon; "" for a search."""
+    if not missing.cells:
+        return ""
+    cells = [" ".join(f"{key}={value}" for key, value in cell.items()) for cell in missing.cells]
+    more = f"; and {len(cells) - MOST} more" if len(cells) > MOST else ""
+    among = "among " if len(cells) > missing.count else ""  # some run there does not tell its cell
+    return f": {among}{'; '.join(cells[:MOST])}{more}"
 
 
 def listed(lead: str, items: Iterable[str]) -> Iterator[str]:
@@ -74,6 +79,6 @@ def listed(lead: str, items: Iterable[str]) -> Iterator[str]:
 
 
 def first_line(error: str | None) -> str:
-    """What went wrong, without the way there."""
+    """The line of a recorded error that says what it was: of a traceback the last one."""
     lines = ((error or "").strip() or "no error recorded").splitlines()
     return lines[-1] if lines[0].startswith("Traceback") else lines[0]

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,16 @@ def render(
     if format_ == "json":
         return as_json(content)
     return "\n".join({"md": render_markdown, "latex": render_latex}[format_](sheet) for sheet in sheets)
+
+
+def write(
+    format_: str, title: str, sheets: Sequence[Sheet], records: Sequence[Mapping[str, Any]], content: Any
+) -> None:
+    """Write a result to stdout; notes that have no place in the format go to stderr. See `render`."""
+    sys.stdout.write(render(format_, sheets, records, content, title))
+    if format_ == "csv":
+        for sheet in sheets:
+            print(*sheet.notes, *sheet.left_out, sep="\n", file=sys.stderr)
 
 
 def as_csv(records: Iterable[Mapping[str, Any]]) -> str:

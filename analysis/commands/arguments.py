@@ -2,6 +2,24 @@
 
 import argparse
 
+FORMATS = ("md", "csv", "html", "latex", "json")
+DIRECTORY = "directory with runs at any depth, such as results/<name>"
+
+
+def add_selection(command: argparse.ArgumentParser) -> None:
+    """What every command has that shows numbers of the runs below a directory."""
+    command.add_argument("directory", help=DIRECTORY)
+    add_choice(command)
+
+
+def add_choice(command: argparse.ArgumentParser) -> None:
+    """Which metrics, which runs, and in which format."""
+    command.add_argument("--metric", type=names, metavar="COL,COL", help="default: the sweep's objectives, or val_top1")
+    command.add_argument(
+        "--where", type=condition, action="append", default=[], metavar="COL=VALUE", help="only these runs; repeatable"
+    )
+    command.add_argument("--format", choices=FORMATS, default="md", help="default: %(default)s")
+
 
 def names(text: str) -> list[str]:
     """Read `a,b`."""

@@ -5,7 +5,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from analysis.commands.arguments import names
+from analysis.commands.arguments import DIRECTORY, names
 from analysis.figures import FORMATS, KINDS
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def add(commands: "Commands") -> None:
     """Add the command to the command line."""
     plot = commands.add_parser("plot", help="pictures for print (png, pdf) or for a browser (html)")
-    plot.add_argument("directory", help="directory with runs at any depth, such as results/<name>")
+    plot.add_argument("directory", help=DIRECTORY)
     plot.add_argument("--kind", type=names, metavar="KIND,KIND", help=f"all (default), or: {', '.join(KINDS)}")
     plot.add_argument("--metric", metavar="COL", help="default: the sweep's objective, or val_top1")
     plot.add_argument("--format", choices=FORMATS, default="png", help="default: %(default)s")

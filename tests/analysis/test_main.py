@@ -177,6 +177,22 @@ def test_a_table_needs_no_training_library_and_no_reader(tmp_path: Path, write_r
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize("command", ["best", "status", "compare"])
+def test_other_commands_need_no_training_library(tmp_path: Path, write_run: Any, command: str) -> None:
+    for tree in "ab":
+        write_run(f"{tree}/search/0000")
+    code = (
+        "import sys\n"
+        "from analysis.__main__ import main\n"
+        "status = main(sys.argv[1:])\n"
+        "heavy = {'torch', 'tffd', 'hydra', 'optuna', 'matplotlib', 'plotly'}\n"
+        "print(status, sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    trees = [str(tmp_path / tree) for tree in ("ab" if command == "compare" else "a")]
+    _, err = _python("-c", code, command, *trees).communicate()
+    assert err == "0 []\n"
+
+
 @pytest.mark.parametrize("command", ["table", "runs"])
 def test_names_that_no_encoding_has_do_not_end_a_report(tmp_path: Path, write_run: Any, command: str) -> None:
     write_run("0")

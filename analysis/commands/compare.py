@@ -1,0 +1,38 @@
+"""`python -m analysis compare results/a results/b`: what moved between two commits or machines, and what differs."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from analysis.commands.arguments import DIRECTORY, add_choice, names
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add(commands: "Commands") -> None:
+    """Add the command to the command line."""
+    compare = commands.add_parser("compare", help="two directories: what moved beyond noise, and what differs")
+    compare.add_argument("a", help=DIRECTORY)
+    compare.add_argument("b", help="another one, which is compared to the first")
+    add_choice(compare)
+    compare.add_argument(
+        "--rows", "--by", type=names, metavar="COL,COL", help="default: kd_mode and what varies in one"
+    )
+    compare.add_argument("--mix-protocols", action="store_true", help="let runs of several protocols share a row")
+    compare.set_defaults(command=_compare)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from analysis.compare import compare_trees
+    from analysis.compare_layout import compared_content, compared_records, lay_out_compared, lay_out_numbers
+    from analysis.gather import gather
+    from analysis.output import write
+    from analysis.table import Request
+
+    request = Request(
+        rows=options.rows, metrics=options.metric, where=dict(options.where), mix_protocols=options.mix_protocols
+    )
+    compared = compare_trees(gather(options.a), gather(options.b), request)
+    title = f"{options.a} and {options.b}"
+    lay_out = lay_out_numbers if options.format == "csv" else lay_out_compared
+    write(options.format, title, lay_out(compared), compared_records(compared), compared_content(compared))

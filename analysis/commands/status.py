@@ -1,0 +1,28 @@
+"""`python -m analysis status results/<name>`: done, running, failed, to do."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from analysis.commands.arguments import DIRECTORY
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add(commands: "Commands") -> None:
+    """Add the command to the command line."""
+    status = commands.add_parser("status", help="what is done, at work and for how long still, failed, and to do")
+    status.add_argument("directory", help=DIRECTORY)
+    status.add_argument("--format", choices=("md", "json"), default="md", help="default: %(default)s")
+    status.set_defaults(command=_status)
+
+
+def _status(options: argparse.Namespace) -> None:
+    from analysis.gather import gather
+    from analysis.output import as_json
+    from analysis.status import find_status
+    from analysis.status_layout import render_status, status_content
+
+    status = find_status(gather(options.directory))
+    sys.stdout.write(as_json(status_content(status)) if options.format == "json" else render_status(status))

@@ -1,0 +1,41 @@
+"""The command that `best` prints, run as printed: what a sweep writes, and what the reader makes of it, agree."""
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import analysis
+
+ROOT = Path(analysis.__file__).parents[1]
+
+
+def _run(*words: str) -> str:
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "search",
+    [
+        ["sweep=lambdas", "sweep.seeds=[1,2]"],
+        ["sweep=modes"],
+        ["sweep=lambdas", "kd_mode.reduction=mean,sum"],  # which kd_mode=none lacks: a command each
+    ],
+)
+def test_the_printed_commands_train_the_winner_and_the_baseline(tmp_path: Path, search: list[str]) -> None:
+    small = ["model=resnet8", "trainer.epochs=1", "device=cpu", f"results_dir={tmp_path}", "name=s", "sweep.n_trials=2"]
+    _run("run.py", "-m", *search, *small)
+    best = json.loads(_run("-m", "analysis", "best", str(tmp_path / "s"), "--seeds", "2", "--format", "json"))
+    again = best["retrain"]
+    for command in again["train"]:
+        _run(*shlex.split(command)[1:])
+    table = json.loads(_run(*shlex.split(again["tabulate"])[1:], "--format", "json"))
+    assert [cell["n"] for cell in table["cells"]] == [2, 2]
+    assert table["conditions"]["seed"] == again["seeds"]
+    assert table["conditions"]["protocol"] == ["final"]

@@ -156,4 +156,7 @@ def _runs(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    # Nothing here is large enough for several threads, and on a busy machine they wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(main())

@@ -96,18 +96,19 @@ def read_columns(path: str) -> dict[str, np.ndarray]:
     for line, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise ValueError(f"has {len(row)} fields in line {line}, and {len(header)} in its header")
-    values = np.empty((len(header), len(rows)))
-    for column, name in enumerate(header):
-        for line, row in enumerate(rows):
-            values[column, line] = _number(row[column], name, line + 2)
-    return dict(zip(header, values, strict=True))
+    columns = zip(*rows, strict=True) if rows else [()] * len(header)
+    return {name: _numbers(texts, name) for name, texts in zip(header, columns, strict=True)}
 
 
-def _number(text: str, name: str, line: int) -> float:
+def _numbers(texts: Sequence[str], name: str) -> np.ndarray:
+    values = []
     try:
-        return float(text) if text else np.nan
+        for text in texts:
+            values.append(float(text) if text else np.nan)
     except ValueError:
-        raise ValueError(f"has {name} = {text!r} in line {line}, which is not a number") from None
+        line = len(values) + 2
+        raise ValueError(f"has {name} = {texts[len(values)]!r} in line {line}, which is not a number") from None
+    return np.array(values, dtype=float)
 
 
 def _check_epochs(columns: Columns, run: Run) -> None:

@@ -4,6 +4,8 @@ import argparse
 from functools import partial
 from typing import TYPE_CHECKING
 
+from analysis.commands.arguments import DIRECTORY
+
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 def add(commands: "Commands") -> None:
     """Add the command to the command line."""
     report = commands.add_parser("report", help="one HTML page with everything; it works without a network")
-    report.add_argument("directory", help="directory with runs at any depth, such as results/<name>; it may be at work")
+    report.add_argument("directory", help=f"{DIRECTORY}; it may be at work")
     report.add_argument("--out", metavar="FILE", help="default: DIRECTORY/report.html")
     report.add_argument(
         "--watch", action="store_true", help="write it again whenever runs change, until all have ended"

@@ -120,17 +120,23 @@ def _points(runs: Sequence[Run], metric: Metric) -> tuple[Point, ...]:
 
 
 def _surface(points: Sequence[Point]) -> Surface | None:
-    from scipy.interpolate import LinearNDInterpolator
-    from scipy.spatial import ConvexHull, QhullError
+    from scipy.spatial import ConvexHull, Delaunay, QhullError
 
     places = np.log10([[point.lambda_intra, point.lambda_inter] for point in points])
     try:
-        interpolate = LinearNDInterpolator(places, [point.value for point in points])
+        triangles = Delaunay(places)
         corners = ConvexHull(places).vertices.tolist()
     except QhullError:
         return None  # all on one line
     x, y = (np.linspace(column.min(), column.max(), _STEPS) for column in places.T)
-    z = interpolate(*np.meshgrid(x, y))
+    grid = np.stack(np.meshgrid(x, y), axis=-1)
+    found = triangles.find_simplex(grid)
+    # As scipy.interpolate would: barycentric coordinates in the triangle that holds the place, NaN outside of all.
+    transform = triangles.transform[found]
+    first = np.einsum("...ij,...j->...i", transform[..., :2, :], grid - transform[..., 2, :])
+    weights = np.concatenate([first, 1 - first.sum(axis=-1, keepdims=True)], axis=-1)
+    values = np.array([point.value for point in points])[triangles.simplices[found]]
+    z = np.where(found >= 0, (weights * values).sum(axis=-1), np.nan)
     hull = tuple((points[i].lambda_intra, points[i].lambda_inter) for i in corners)
     return Surface(_powers(x), _powers(y), tuple(tuple(row) for row in z.tolist()), hull)
 

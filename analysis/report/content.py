@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from analysis.factorial import Factorial, analyse
 from analysis.factorial_layout import lay_out_factorial
+from analysis.figures import KINDS
 from analysis.figures.chart import Info
 from analysis.figures.kinds import Source, make_infos
 from analysis.gather import Gathered
@@ -13,9 +15,11 @@ from analysis.inventory import counts_line
 from analysis.lacking import lacking_cells, lay_out_lacking
 from analysis.layout import lay_out
 from analysis.metrics import Metric, choose_metrics, describe_metric
+from analysis.report.apart import Apart
 from analysis.report.cautions import cautions
 from analysis.report.facts import Fact, run_facts, sweep_facts
 from analysis.report.failures import Failure, failures
+from analysis.report.pictures import Picture, make_picture
 from analysis.report.runs import RunTable, run_table
 from analysis.report.winner import Winner, find_winner
 from analysis.results import is_measured
@@ -23,6 +27,9 @@ from analysis.sheets.sheet import Sheet
 from analysis.summary import summarise
 from analysis.table import Request, Table
 
+Infos = tuple[dict[str, Info], dict[str, str]]
+
+_SLOW = "importance"  # a forest of trees, and the library that grows it
 _TEST = ("test_top1", "best_test_top1")
 
 
@@ -40,7 +47,7 @@ class Report:
         cost: What each setting took; None likewise.
         no_table: Why there is none, "" if there is one.
         ablations: Of each 2 x 2 its cells and effects; () if the directory holds none.
-        infos: Pictures by kind.
+        pictures: Those that can be drawn; half as wide as the page first, then the wide ones.
         not_drawn: Why the other kinds cannot be drawn.
         runs: All runs.
         failures: What went wrong.
@@ -56,7 +63,7 @@ class Report:
     cost: Sheet | None
     no_table: str
     ablations: tuple[Sheet, ...]
-    infos: Mapping[str, Info]
+    pictures: tuple[Picture, ...]
     not_drawn: Mapping[str, str]
     runs: RunTable
     failures: tuple[Failure, ...]
@@ -74,11 +81,12 @@ def report_content(source: Source) -> Report:
         raise ValueError(
             f"{gathered.directory} holds no run: nothing below it has a result.json or a .hydra/config.yaml."
         )
+    slow = Apart(partial(make_infos, source, (_SLOW,)))
     runs = plain_runs(gathered.runs)
     complete = [run for run in runs if run["status"] == "complete"]
     table, no_table = _table(gathered)
     ablations = [sheet for one in _factorials(gathered) for sheet in lay_out_factorial(one, counts_line(gathered))]
-    infos, not_drawn = make_infos(source)
+    pictures, not_drawn = _pictures(source, slow)
     notes = [note for sheet in ablations for note in sheet.notes] + list(table.notes if table else ())
     return Report(
         directory=gathered.directory,
@@ -90,7 +98,7 @@ def report_content(source: Source) -> Report:
         cost=_cost(table) if table else None,
         no_table=no_table,
         ablations=tuple(ablations),
-        infos=infos,
+        pictures=pictures,
         not_drawn=not_drawn,
         runs=run_table(gathered, runs, _metrics(gathered, complete)),
         failures=failures(gathered, runs),
@@ -103,6 +111,16 @@ def _table(gathered: Gathered) -> tuple[Table | None, str]:
         return summarise(gathered, Request(cost=True)), ""
     except ValueError as error:
         return None, str(error).partition("\n")[0]  # what follows is elsewhere on the page
+
+
+def _pictures(source: Source, slow: Apart[Infos]) -> tuple[tuple[Picture, ...], dict[str, str]]:
+    """Draw all pictures, those first whose numbers need no waiting."""
+    infos, reasons = make_infos(source, tuple(kind for kind in KINDS if kind != _SLOW))
+    drawn = {kind: make_picture(kind, info) for kind, info in infos.items()}
+    others, other_reasons = slow.result()
+    drawn |= {kind: make_picture(kind, info) for kind, info in others.items()}
+    ordered = [drawn[kind] for kind in KINDS if kind in drawn]
+    return tuple(sorted(ordered, key=lambda one: one.wide)), reasons | other_reasons
 
 
 def _cost(table: Table) -> Sheet:

@@ -3,33 +3,31 @@
 import base64
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.resources import files
 
 from analysis.report.content import Report
 from analysis.report.parts import bullets, fact_list, failure_list, folded, picture, run_rows, section, table
-from analysis.report.pictures import Picture
 from analysis.sheets.html import escaped, html_table
 
 _SCRIPTS = ("brush.js", "pictures.js", "page.js", "runs.js")
 
 
-def render_page(report: Report, pictures: Sequence[Picture], base: str, written: datetime, note: str = "") -> str:
+def render_page(report: Report, base: str, written: datetime, note: str = "") -> str:
     """The page.
 
     Args:
         report: What it says.
-        pictures: Of the report's infos.
         base: The directory that the page will lie in.
         written: When.
         note: Whatever else a reader has to know about that.
     """
-    sections = [*_sections(report, pictures, base)]
+    sections = [*_sections(report, base)]
     titles = [(identity, title) for identity, title, content in sections if content]
     links = "".join(f'<li><a href="#{identity}">{escaped(title)}</a></li>' for identity, title in titles)
     title = os.path.basename(os.path.abspath(report.directory))
-    scripts = [_plotly() if pictures else "", _script()]
+    scripts = [_plotly() if report.pictures else "", _script()]
     moment = f"{written.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     head = "\n".join(
         (
@@ -58,8 +56,8 @@ def render_page(report: Report, pictures: Sequence[Picture], base: str, written:
     return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n'
 
 
-def _sections(report: Report, pictures: Sequence[Picture], base: str) -> Iterable[tuple[str, str, str]]:
-    drawn = "\n".join(picture(one) for one in pictures)
+def _sections(report: Report, base: str) -> Iterable[tuple[str, str, str]]:
+    drawn = "\n".join(picture(one) for one in report.pictures)
     missing = html_table(report.lacking) if report.lacking else ""
     parts = {
         "cautions": ("Read this first", bullets(report.cautions, "cautions")),

@@ -11,7 +11,6 @@ from analysis.gather import Gathered, gather
 from analysis.inventory import counts_line
 from analysis.report.content import report_content
 from analysis.report.page import render_page
-from analysis.report.pictures import make_picture
 
 NAME = "report.html"
 PAUSE = 3.0  # seconds between two looks at the directory
@@ -34,9 +33,7 @@ def write_report(directory: str, out: str | None = None, note: str = "") -> str:
     """
     out = out or os.path.join(os.path.normpath(directory), NAME)
     report = report_content(read_source(directory))
-    pictures = [make_picture(kind, info) for kind, info in report.infos.items()]
-    pictures.sort(key=lambda one: one.wide)  # those that stand side by side first, without gaps between them
-    page = render_page(report, pictures, os.path.dirname(out) or ".", datetime.now(UTC), note)
+    page = render_page(report, os.path.dirname(out) or ".", datetime.now(UTC), note)
     # Hidden, so that no one takes it for a page, and in the same directory, so that it can be renamed.
     draft = os.path.join(os.path.dirname(out), f".{os.path.basename(out)}.{os.getpid()}")
     try:

@@ -41,8 +41,9 @@ def test_a_search(search: Path) -> None:
         "Then tabulate that",
         "The same run again",
     ]
-    assert set(report.infos) == {"landscape", "history", "parallel", "importance", "learning", "pareto", "terms",
-                                 "saliency"}  # fmt: skip
+    drawn = [(picture.kind, picture.wide) for picture in report.pictures]
+    assert [kind for kind, wide in drawn if not wide] == ["landscape", "history", "importance", "pareto"]
+    assert [kind for kind, _ in drawn[4:]] == ["parallel", "learning", "terms", "saliency"]
     assert set(report.not_drawn) == {"ablation"}
 
 
@@ -136,7 +137,7 @@ def test_a_sweep_without_a_complete_run_has_a_report(tmp_path: Path, write_run: 
     os.utime(run / "metrics.csv", (time.time(),) * 2)
     write_sweep({"study": "grid", "kind": "grid", "n_trials": 2, "cells": [{"seed": "3"}, {"seed": "4"}]})
     report = _report(tmp_path)
-    assert (report.table, report.winner, report.infos) == (None, None, {})
+    assert (report.table, report.winner, report.pictures) == (None, None, ())
     assert "has no complete run: 0 complete" in report.no_table
     assert report.runs.rows[0].texts == ("tfd", "3")
     assert report.cautions == (

@@ -17,7 +17,6 @@ from analysis.figures.kinds import read_source
 from analysis.report.content import report_content
 from analysis.report.page import render_page
 from analysis.report.parts import link, table
-from analysis.report.pictures import make_picture
 from analysis.sheets.sheet import Column, Sheet, Text
 from tests.analysis.report.conftest import EVIL
 
@@ -26,8 +25,7 @@ NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 
 def _page(directory: Path, base: Path | None = None, note: str = "") -> str:
     report = report_content(read_source(directory))
-    pictures = [make_picture(kind, info) for kind, info in report.infos.items()]
-    return render_page(report, pictures, str(base or directory), NOW, note)
+    return render_page(report, str(base or directory), NOW, note)
 
 
 class _Reader(HTMLParser):

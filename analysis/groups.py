@@ -50,8 +50,9 @@ def plain_runs(frame: pd.DataFrame) -> list[Run]:
     """The rows of a frame as Python's own values, null being None."""
     columns = []
     for name in frame.columns:
-        values, missing = frame[name].astype(object).tolist(), frame[name].isna().tolist()
-        columns.append([None if gone else value for value, gone in zip(values, missing, strict=True)])
+        values = frame[name].to_numpy(dtype=object, copy=True)
+        values[frame[name].isna().to_numpy()] = None
+        columns.append(values.tolist())
     return [dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)]
 
 

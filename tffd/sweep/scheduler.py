@@ -3,27 +3,16 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from optuna.trial import TrialState
 
 from tffd.config import SweepSection
-from tffd.records import (
-    COMPLETE,
-    FAILED,
-    INTERRUPT,
-    PRUNE,
-    RESULT,
-    STOP,
-    ask_to_stop,
-    asked_to_stop,
-    read_last_metrics,
-    read_result,
-)  # fmt: skip
+from tffd.records import COMPLETE, FAILED, INTERRUPT, PRUNE, RESULT, STOP, ask_to_stop, asked_to_stop, read_result
 from tffd.sweep.display import SweepDisplay, TrialLine
 from tffd.sweep.executors import Executor, Handle
 from tffd.sweep.lease import Lease
+from tffd.sweep.outcome import is_final, last_epoch, may_be_retried, read_outcome, values_of
 from tffd.sweep.reports import EpochReports
 from tffd.sweep.signals import StopRequests
 from tffd.sweep.study import Claim, ResumableStudy
@@ -36,13 +25,6 @@ MakeJob = Callable[[ResumableStudy, Claim, int | None, int], Job]
 _POLL_SECONDS = 0.02
 _LOOK_SECONDS = 1.0  # how often a command with nothing to do looks what the others that share its study have left
 _MOST_LOSSES = 5  # of a trial's process in a row, without a new epoch in between
-_SAME_AGAIN = ("TrainingDiverged", "NotFinite")  # reasons that the same config brings about every time
-_NOT_RETRIED = (
-    *_SAME_AGAIN,
-    "ConfigError",
-    "DamagedRecord",
-    "OtherConfiguration",
-)  # before the user has done something
 
 
 @dataclass
@@ -149,10 +131,10 @@ class Scheduler:
     def _begin(self, running: _Running, job: Job) -> None:
         """Start a run of a trial, or take what an earlier command left of it."""
         running.job, running.line.run_dir, running.overtime = job, job.run_dir, False
-        running.losses, running.last_epoch = 0, _last_epoch(job.run_dir)
+        running.losses, running.last_epoch = 0, last_epoch(job.run_dir)
         if running.study.prunes() and len(running.seeds) == 1:
             running.reports = EpochReports(running.study, running.claim, job.run_dir, self._sweep.objectives[0])
-        result = _read(job)
+        result = read_outcome(job)
         if result is not None:
             self._conclude(running, result)
         else:
@@ -168,7 +150,7 @@ class Scheduler:
         if handle is None:
             return
         if handle.has_ended():
-            result = _read(running.job)
+            result = read_outcome(running.job)
             if result is not None:
                 self._conclude(running, result)
             else:
@@ -187,16 +169,16 @@ class Scheduler:
     def _conclude(self, running: _Running, result: dict[str, Any]) -> None:
         """Record how a run ended, and go on with the trial's next seed if there is one."""
         study, claim = running.study, running.claim
-        running.seconds += result.get("train_seconds") or 0.0
         if result["status"] == FAILED:
             self._retry_or_fail(running, result["error"] or "no reason was recorded")
             return
+        running.seconds += result.get("train_seconds") or 0.0
         if study.prunes() and len(running.seeds) == 1:
             EpochReports(study, claim, running.job.run_dir, self._sweep.objectives[0]).flush()
         if result["status"] != COMPLETE:
             self._prune(running, result["epochs_run"])
             return
-        values = self._values(running, result)
+        values = values_of(result, self._sweep.objectives, in_grid=study.plan.cells is not None)
         if values is None:
             self._fail(running, f"NotFinite: {self._sweep.objective} is not a finite number", final=True)
             return
@@ -225,14 +207,6 @@ class Scheduler:
             return step == reported and trial.should_prune()
         return running.study.report(trial, running.values[-1][0], step)
 
-    def _values(self, running: _Running, result: dict[str, Any]) -> list[float] | None:
-        values = [result.get(objective) for objective in self._sweep.objectives]
-        if running.study.plan.cells is not None:
-            # A grid's trials may read the test set; it stands in where nothing was held out.
-            names = [objective.replace("best_", "").replace("val", "test") for objective in self._sweep.objectives]
-            values = [result.get(name) if value is None else value for name, value in zip(names, values, strict=True)]
-        return None if None in values else [float(value) for value in values if value is not None]
-
     def _mourn(self, running: _Running, reason: str) -> None:
         """Go on with a run whose process ended without a record, unless it does so time and again."""
         if self._interrupted:
@@ -240,7 +214,7 @@ class Scheduler:
             return
         if running.overtime:
             reason = f"Timeout: took longer than sweep.trial_timeout={self._sweep.trial_timeout:g} s"
-        epoch = _last_epoch(running.job.run_dir)
+        epoch = last_epoch(running.job.run_dir)
         running.losses = 1 if epoch > running.last_epoch else running.losses + 1
         running.last_epoch = max(epoch, running.last_epoch)
         if not running.overtime and running.losses < _MOST_LOSSES:
@@ -256,12 +230,12 @@ class Scheduler:
 
     def _retry_or_fail(self, running: _Running, reason: str) -> None:
         study, trial = running.study, running.claim.trial
-        retried = not reason.startswith(_NOT_RETRIED) and study.attempts(trial) < self._sweep.retries
+        retried = may_be_retried(reason) and study.attempts(trial) < self._sweep.retries
         if self._interrupted and retried:
             self._leave(running)  # the next command finds its record
             return
         if not retried:
-            self._fail(running, reason, final=reason.startswith(_SAME_AGAIN))
+            self._fail(running, reason, final=is_final(reason))
             return
         attempts = study.count_attempt(trial, reason)
         self._display.retried(running.line, reason, attempts, self._sweep.retries)
@@ -300,21 +274,3 @@ class Scheduler:
                 running.handle.stop()  # it waits in a queue
             else:
                 ask_to_stop(running.job.run_dir, INTERRUPT)
-
-
-def _read(job: Job) -> dict[str, Any] | None:
-    """What a run left as its outcome; None if nothing."""
-    try:
-        result = read_result(job.run_dir)
-    except ValueError as error:
-        return {"status": FAILED, "error": f"DamagedRecord: {error}"}
-    if result is not None and result.get("config_hash") != job.config_hash:
-        reason = (
-            f"OtherConfiguration: {job.run_dir} already holds a run of another configuration; choose another name=..."
-        )
-        return {"status": FAILED, "error": reason}
-    return result
-
-
-def _last_epoch(run_dir: Path) -> int:
-    return int(read_last_metrics(run_dir).get("epoch", 0))

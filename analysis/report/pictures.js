@@ -77,7 +77,7 @@
     layout.font = { ...layout.font, size: 11 };
     layout.margin = { ...layout.margin, l: 40, r: 8 };
     if (panels > 1) stack(layout, panels);
-    if (layout.coloraxis) {
+    if (figure.data.some(({ marker }) => marker && marker.coloraxis)) {
       const bar = layout.coloraxis.colorbar;
       bar.orientation = "h";
       Object.assign(bar, { x: 0.5, xanchor: "center", y: 1, yanchor: "bottom", len: 1, thickness: 10 });
@@ -97,7 +97,11 @@
     if (paper) figure.layout.height = Math.min(figure.layout.height, PAPER_HEIGHT);
     fit(figure, Number(plot.dataset.panels), width);
     figure.layout.template = template(night ? NIGHT : PAPER);
-    if (paper) figure.layout.width = width;
+    if (paper) {
+      const { layout } = figure;
+      layout.width = width;
+      layout.legend.y = -70 / (layout.height - layout.margin.t - layout.margin.b - 60);
+    }
     drawn.add(plot);
     if (plot.dataset.brush) brush.reset(plot, figure.layout);
     plot.style.minHeight = `${figure.layout.height}px`;

@@ -54,8 +54,8 @@ def _of_search(best: Best) -> Winner:
         (f"Train it on fresh seeds ({seeds}){beside}, and read the test set once a run", again.train),
         ("Then tabulate that", (again.tabulate,)),
     ]
-    if words := kept_overrides(read_overrides(run["path"]), ("name",)):
-        commands.append(("The same run again", (single_command(words),)))
+    if words := kept_overrides(read_overrides(run["path"]), ("name", "threads")):
+        commands.append(("The same run again", (single_command([*words, *_threads(best.runs)]),)))
     return Winner(replace(sheet, notes=()), sheet.notes, tuple(commands))
 
 
@@ -80,10 +80,16 @@ def _described(cell: Cell, table: Table, metric: Metric) -> str:
 
 
 def _again(runs: Sequence[Run]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    words = kept_overrides(read_overrides(runs[0]["path"]), ("name", "seed"))
+    words = kept_overrides(read_overrides(runs[0]["path"]), ("name", "seed", "threads"))
     seeds = sorted({run["seed"] for run in runs if run["seed"] is not None})
     if not words or not seeds:
         return ()
-    overrides = [*words, f"seed={','.join(map(str, seeds))}"]
+    overrides = [*words, *_threads(runs), f"seed={','.join(map(str, seeds))}"]
     command = single_command(overrides) if len(seeds) == 1 else grid_command(overrides)
     return (("The same runs again", (command,)),)
+
+
+def _threads(runs: Sequence[Run]) -> list[str]:
+    """The number of threads, on which sums depend to the last bit."""
+    found = {run["threads"] for run in runs}
+    return [f"threads={found.pop()}"] if len(found) == 1 and None not in found else []

@@ -76,7 +76,7 @@ def test_an_ablation_is_analysed_as_such(tmp_path: Path, write_run: Any) -> None
         "kd_mode=tfd: val top-1, last epoch (%) 63.50 ± 0.71 over 2 runs",
         "it cannot be told from: kd_mode=none; kd_mode=inter; kd_mode=intra",
     )
-    again = "python run.py -m trainer.lr=0.1 kd_mode=tfd seed=0,1"
+    again = "python run.py -m trainer.lr=0.1 kd_mode=tfd threads=2 seed=0,1"
     assert report.winner.commands == (("The same runs again", (again,)),)
     assert report.lacking is None
 

@@ -7,6 +7,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from tffd.sweep.forkserver import start_fork_server
+
 
 class TffdSweeper(Sweeper):
     """Hands a multirun to `tffd.sweep`, whose settings are the `sweep` and `ablation` groups.
@@ -27,12 +29,15 @@ class TffdSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep; a command that is refused, or whose trials failed, ends with an exit code other than 0."""
+        assert self.hydra_context is not None  # Hydra calls setup first
+        assert self.config is not None
+        if self.config.hydra.launcher._target_.endswith(".BasicLauncher"):
+            start_fork_server()  # its imports and ours side by side
+
         from tffd.app import refuse
         from tffd.config import ConfigError
         from tffd.sweep.engine import Engine
 
-        assert self.hydra_context is not None  # Hydra calls setup first
-        assert self.config is not None
         try:
             failed = Engine(self.hydra_context, self.config, arguments).run()
         except ConfigError as error:

@@ -21,14 +21,19 @@ SHORT = ("model=resnet8", "trainer.epochs=24", "trainer.checkpoint_every=1", "de
 def sweep_through_kills(
     arguments: tuple[str, ...], directory: Path, kills: int, look: Callable[[], object]
 ) -> tuple[int, str]:
-    """Run a sweep, start it again whenever it was killed, and return the number of kills and its last words."""
+    """Run a sweep, start it again whenever it was killed, and return the number of kills and its last words.
+
+    Kills are a random number of trained epochs apart, then a random time: how fast the machine is may not decide how
+    many of them a sweep of so many epochs meets.
+    """
     chance, done = random.Random(0), 0
     while True:
         process = start(*arguments)
+        next_kill = _epochs(directory) + chance.randint(0, 4)
         while done < kills and process.poll() is None:
-            time.sleep(chance.uniform(0.3, 1.8) if trial_processes(directory) else 0.2)
+            time.sleep(chance.uniform(0, 0.2))
             workers = trial_processes(directory)
-            if not workers or process.poll() is not None:
+            if not workers or _epochs(directory) < next_kill or process.poll() is not None:
                 continue
             victims = chance.choice(["trial", "trial", "sweep", "both"])
             if victims != "sweep":
@@ -37,12 +42,17 @@ def sweep_through_kills(
                 process.send_signal(signal.SIGKILL)
                 process.communicate()
             done += 1
+            next_kill = _epochs(directory) + chance.randint(0, 4)
             look()
         if process.returncode is None:
             output, _ = process.communicate(timeout=240)
             return done, output
         if process.returncode >= 0:
             return done, process.communicate()[0]
+
+
+def _epochs(directory: Path) -> int:
+    return sum(path.read_bytes().count(b"\n") - 1 for path in directory.rglob("metrics.csv"))
 
 
 def _kill(process: int) -> None:

@@ -12,10 +12,12 @@ from omegaconf import DictConfig, open_dict
 from tffd.app import STUDY_VARIABLE, TRIAL_VARIABLE, multirun_command
 from tffd.config import require_config
 from tffd.records import hash_config, write_json
+from tffd.sweep.compose import Composer
 from tffd.sweep.display import SweepDisplay
 from tffd.sweep.executors import Executor, cuda_devices, make_executor
 from tffd.sweep.lease import Lease
 from tffd.sweep.plan import Compose, SweepPlan, make_plan
+from tffd.sweep.samplers import judges_epochs
 from tffd.sweep.scheduler import Scheduler
 from tffd.sweep.space import trial_overrides
 from tffd.sweep.storage import open_storage, without_password
@@ -36,6 +38,7 @@ class Engine:
         self._context = context
         self._base = base
         self._arguments = list(arguments)
+        self._compose = Composer(context.config_loader, base)
 
     def run(self) -> int:
         """Check the command, do what is left to do of it, and show how it ended.
@@ -58,7 +61,8 @@ class Engine:
         directory = Path(plan.config.results_dir) / plan.config.name
         if sweep.storage in (None, "journal"):
             directory.mkdir(parents=True, exist_ok=True)
-        storage = open_storage(sweep.storage, directory)  # a wrong address is refused before anything is made
+        # A wrong address is refused before anything is made.
+        storage = open_storage(sweep.storage, directory, every_epoch=judges_epochs(sweep))
         directory.mkdir(parents=True, exist_ok=True)
         studies = [ResumableStudy(study, plan.config, storage) for study in plan.studies]
         write_json(directory / "sweep.json", self._description(plan))
@@ -75,10 +79,6 @@ class Engine:
         """The command that starts this sweep, and continues it."""
         address = self._base.sweep.storage
         return multirun_command(self._base).replace(str(address), without_password(address))
-
-    def _compose(self, overrides: list[str]) -> DictConfig:
-        config: DictConfig = self._context.config_loader.load_sweep_config(self._base, overrides)
-        return config
 
     def _description(self, plan: SweepPlan) -> dict[str, Any]:
         """What was planned, for `python -m analysis` to tell what is missing and how the best is trained again."""

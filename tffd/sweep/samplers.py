@@ -48,6 +48,11 @@ def make_pruner(sweep: SweepSection) -> BasePruner:
     return pruner
 
 
+def judges_epochs(sweep: SweepSection) -> bool:
+    """Tell whether the pruner is told of every epoch; with several seeds it is told of every seed."""
+    return sweep.seeds is None and not isinstance(make_pruner(sweep), NopPruner)
+
+
 def auto_pruner(seeds: Sequence[int] | None, objective: str | Sequence[str]) -> BasePruner:
     """Nothing is pruned, but trials of several seeds by Wilcoxon's signed-rank test against the best trial.
 

@@ -36,21 +36,25 @@ class Storage:
     lock: AbstractContextManager[object]
 
 
-def open_storage(address: str | None, directory: Path) -> Storage:
+def open_storage(address: str | None, directory: Path, every_epoch: bool = False) -> Storage:
     """Open the storage of a sweep, and create it once, however many commands start together.
 
     Args:
-        address: `sweep.storage`; None for study.db in the sweep's directory.
+        address: `sweep.storage`; None for study.db in the sweep's directory, or the journal that is there already.
         directory: Of the sweep.
+        every_epoch: Whether every epoch will be reported to it, for which a new one is better a journal: SQLite takes
+            ten times the processor time a report (benchmarks/README.md).
     Raises:
         ConfigError: If the address is of no known kind, there is no such database, or the file is damaged.
     """
     try:
-        if address == "journal":
-            return _open_journal(directory / "study.journal")
+        journal, database = directory / "study.journal", directory / "study.db"
+        by_default = address is None and not database.exists() and (every_epoch or journal.exists())
+        if address == "journal" or by_default:
+            return _open_journal(journal)
         if address is not None and address.startswith("journal:///"):
             return _open_journal(Path(address.removeprefix("journal://")))
-        url = make_url(address) if address else URL.create("sqlite", database=str(directory / "study.db"))
+        url = make_url(address) if address else URL.create("sqlite", database=str(database))
         if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
             lock: AbstractContextManager[object] = _file_lock(Path(str(url.database)))
             settings = {"connect_args": {"timeout": _SECONDS_TO_WAIT}}

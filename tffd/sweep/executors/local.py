@@ -1,18 +1,13 @@
 """Runs as processes of this machine, each new, from a fork server that has the heavy imports done."""
 
-import functools
 import multiprocessing
-import os
 import time
 from concurrent.futures import CancelledError
-from multiprocessing import forkserver
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
+from tffd.sweep.forkserver import start_fork_server
 from tffd.sweep.worker import Job, run_in_worker
-
-# The last two are imported late, by the first optimiser and the first split: two seconds each of every fresh process.
-_PRELOADED = ["tffd.sweep.worker", "tffd.trial", "torch._dynamo", "sklearn.model_selection"]
 
 
 class LocalExecutor:
@@ -32,7 +27,7 @@ class LocalExecutor:
         self._pool = ProcessPool(max_workers=slots + 1, max_tasks=1, context=context)
 
     def start(self, job: Job) -> "LocalRun":
-        _start_fork_server()
+        start_fork_server()
         return LocalRun(self._pool.schedule(run_in_worker, args=(job,)))
 
     def close(self) -> None:
@@ -63,20 +58,3 @@ class LocalRun:
 
     def stop(self) -> None:
         self._future.cancel()
-
-
-@functools.cache
-def _start_fork_server() -> None:
-    """Start it without a standard error: a spare process that the end of a sweep surprises would print a traceback.
-
-    A run has its own log from its first line on, and a process that dies before that is known by its exit code.
-    """
-    multiprocessing.set_forkserver_preload(_PRELOADED)
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        forkserver.ensure_running()
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

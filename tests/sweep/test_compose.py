@@ -1,0 +1,115 @@
+"""What the composer makes of a copy is what Hydra makes from the files."""
+
+from collections.abc import Iterator
+
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from tests.support import CONF
+from tffd.app import register_resolvers
+from tffd.sweep.compose import Composer
+
+
+class CountingLoader:
+    """Hydra's loader, and how often it composed."""
+
+    def __init__(self) -> None:
+        self._loader = GlobalHydra.instance().config_loader()
+        self.composed = 0
+
+    def base(self, *overrides: str) -> DictConfig:
+        """The config of a command, as Hydra hands it to a sweeper."""
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        assert not any(override.is_sweep_override() for override in parsed)
+        return self._loader.load_configuration("config", list(overrides), RunMode.MULTIRUN)
+
+    def load_sweep_config(self, base: DictConfig, overrides: list[str]) -> DictConfig:
+        self.composed += 1
+        return self._loader.load_sweep_config(base, overrides)
+
+    def get_group_options(self, group: str) -> list[str]:
+        return self._loader.get_group_options(group)
+
+
+@pytest.fixture
+def loader() -> Iterator[CountingLoader]:
+    register_resolvers()
+    with initialize_config_dir(str(CONF)):
+        yield CountingLoader()
+
+
+def as_text(config: DictConfig) -> str:
+    return OmegaConf.to_yaml(config)  # Hydra's node and interpolations included
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["seed=3"],
+        ["lambda_intra=1e-3", "lambda_inter=0.25"],
+        ["sweep=lambdas", "trainer.epochs=3", "lambda_intra=0.002"],
+        ["ablation=terms", "kd_mode=intra", "seed=4"],
+        ["kd_mode=tfd", "kd_mode.lambda_inter=0.1"],  # an interpolation that a number replaces
+        ["dataset.train_size=null", "seed=4"],
+        ["dataset.root='/some where/x=y'", "name=a"],
+        ["trainer.milestones=[0.5]", "trainer.lr=0.2"],
+        ["sweep.seeds=[1,2,3]", "seed=1"],
+        ["++trainer.lr=0.3", "trainer.epochs=7"],
+        ["model=vgg8", "dataset=cifar10", "trainer=script", "trainer.lr=0.2", "trainer.lr=0.4"],
+        ["lambdas=script", "lambda_intra=${lambda_inter}"],
+    ],
+)
+def test_a_config_equals_the_one_that_hydra_composes(loader: CountingLoader, overrides: list[str]) -> None:
+    base = loader.base(*(line for line in overrides if line.startswith("sweep=")))  # which no trial may change
+    for _ in range(2):  # from the files, then from a copy
+        composed = Composer(loader, base)
+        composed(["seed=9", *(line for line in overrides if "seed" not in line)])
+        config = composed(overrides)
+        assert as_text(config) == as_text(loader.load_sweep_config(base, overrides))
+        assert OmegaConf.is_struct(config)
+
+
+def test_configs_that_differ_in_values_alone_are_composed_once(loader: CountingLoader) -> None:
+    composer = Composer(loader, loader.base())
+    for value in range(5):
+        config = composer(["kd_mode=tfd", f"lambda_intra={value}", f"seed={value}", "trainer.lr=0.1"])
+        assert (config.lambda_intra, config.kd_mode.lambda_intra, config.seed) == (value, value, value)
+    assert loader.composed == 1
+    composer(["kd_mode=intra", "seed=0"])
+    assert loader.composed == 2
+
+
+def test_a_config_is_not_changed_by_what_happens_to_another(loader: CountingLoader) -> None:
+    composer = Composer(loader, loader.base())
+    first = composer(["seed=1"])
+    first.trainer.lr = 9.0
+    assert composer(["seed=1"]).trainer.lr == composer(["seed=2"]).trainer.lr != 9.0
+
+
+@pytest.mark.parametrize("override", ["lambda_intraa=1", "trainer.lrr=1", "model=resnet21", "trainer.lr.x=1"])
+def test_what_hydra_refuses_is_refused_in_its_words(loader: CountingLoader, override: str) -> None:
+    base = loader.base()
+    messages = []
+    for compose in (Composer(loader, base), lambda overrides: loader.load_sweep_config(base, overrides)):
+        with pytest.raises(ConfigCompositionException) as caught:
+            compose(["seed=1", override])
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+
+
+def test_a_key_that_only_some_choices_have_is_refused_with_the_others(loader: CountingLoader) -> None:
+    composer = Composer(loader, loader.base("kd_mode=tfd"))
+    assert composer(["kd_mode=tfd", "kd_mode.reduction=sum"]).kd_mode.reduction == "sum"
+    with pytest.raises(ConfigCompositionException, match="reduction"):
+        composer(["kd_mode=none", "kd_mode.reduction=sum"])
+
+
+def test_text_that_is_no_override_is_refused(loader: CountingLoader) -> None:
+    with pytest.raises(OverrideParseException):
+        Composer(loader, loader.base())(["seed"])

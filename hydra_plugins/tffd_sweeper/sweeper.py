@@ -37,11 +37,14 @@ class TffdSweeper(Sweeper):
         from tffd.app import refuse
         from tffd.config import ConfigError
         from tffd.sweep.engine import Engine
+        from tffd.sweep.storage import StorageLost
 
         try:
             failed = Engine(self.hydra_context, self.config, arguments).run()
         except ConfigError as error:
             refuse(error)
             return
+        except StorageLost:  # what the display has told
+            sys.exit(1)
         if failed:
             sys.exit(1)

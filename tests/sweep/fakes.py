@@ -223,7 +223,7 @@ def open_sweep(
     storage = storage or open_storage("journal", directory)
     studies = [ResumableStudy(plan, settings, storage)]
     executor = FakeExecutor(script, slots)
-    lease = Lease(directory, studies[0].optuna, timeout=60)
+    lease = Lease(directory, [studies[0].optuna], timeout=60)
     output = io.StringIO()
     whole = SweepPlan(settings, [], [plan], settings.sweep.objectives)
     display = SweepDisplay(whole, studies, directory, "the command", Console(file=output, width=300, soft_wrap=True))

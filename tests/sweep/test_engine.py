@@ -61,6 +61,10 @@ def test_other_settings_under_the_same_name_are_refused(tmp_path: Path) -> None:
     refused = run_py("-m", "seed=0,1", *places(tmp_path), *TINY, "trainer.epochs=3")
     assert refused.returncode == 2
     assert "trainer.epochs: was 2, is 3" in refused.stderr
+    elsewhere = run_py("-m", "seed=0,1", *places(tmp_path), *TINY, "sweep.storage=journal")
+    assert elsewhere.returncode == 2
+    assert "keeps its study in study.db, not in study.journal" in elsewhere.stderr
+    assert not (tmp_path / "results" / "default" / "study.journal").exists()
     assert len(results(tmp_path)) == 2
 
 

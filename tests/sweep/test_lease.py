@@ -55,7 +55,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 def test_a_command_knows_itself_and_leaves_no_file(tmp_path: Path) -> None:
-    lease = Lease(tmp_path, study_in(tmp_path), timeout=60)
+    lease = Lease(tmp_path, [study_in(tmp_path)], timeout=60)
     assert lease.is_alive(lease.token)
     with lease:
         assert lease.is_alive(lease.token)
@@ -65,7 +65,7 @@ def test_a_command_knows_itself_and_leaves_no_file(tmp_path: Path) -> None:
 
 
 def test_two_commands_on_one_machine_see_each_other(tmp_path: Path) -> None:
-    first, second = (Lease(tmp_path, study_in(tmp_path), timeout=60) for _ in range(2))
+    first, second = (Lease(tmp_path, [study_in(tmp_path)], timeout=60) for _ in range(2))
     assert first.token != second.token
     with first:
         with second:
@@ -75,20 +75,20 @@ def test_two_commands_on_one_machine_see_each_other(tmp_path: Path) -> None:
 
 
 def test_a_token_that_never_was_at_work_here_is_dead(tmp_path: Path) -> None:
-    lease = Lease(tmp_path, study_in(tmp_path), timeout=60)
+    lease = Lease(tmp_path, [study_in(tmp_path)], timeout=60)
     place = lease.token.rpartition(":")[0]
     assert not lease.is_alive(f"{place}:1-abcd")
 
 
 def hold(directory: Path, answer: Connection) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with Lease(directory, study_in(directory), timeout=60) as lease:
+    with Lease(directory, [study_in(directory)], timeout=60) as lease:
         answer.send(lease.token)
         signal.pause()
 
 
 def test_a_killed_command_on_this_machine_is_dead_at_once(tmp_path: Path) -> None:
-    lease = Lease(tmp_path, study_in(tmp_path), timeout=600)
+    lease = Lease(tmp_path, [study_in(tmp_path)], timeout=600)
     context = forkserver()
     there, here = context.Pipe(duplex=False)
     process = context.Process(target=hold, args=(tmp_path, here))
@@ -106,7 +106,7 @@ def test_a_killed_command_on_this_machine_is_dead_at_once(tmp_path: Path) -> Non
 
 def test_a_command_elsewhere_lives_while_its_counter_moves(tmp_path: Path, clock: Callable[[float], None]) -> None:
     study = study_in(tmp_path)
-    lease = Lease(tmp_path, study, timeout=60)
+    lease = Lease(tmp_path, [study], timeout=60)
     for count in range(5):
         beat(study, count)
         assert lease.is_alive(ELSEWHERE)
@@ -121,7 +121,7 @@ def test_a_command_elsewhere_lives_while_its_counter_moves(tmp_path: Path, clock
 def test_a_command_elsewhere_that_never_counted_is_dead_after_the_timeout(
     tmp_path: Path, clock: Callable[[float], None]
 ) -> None:
-    lease = Lease(tmp_path, study_in(tmp_path), timeout=60)
+    lease = Lease(tmp_path, [study_in(tmp_path)], timeout=60)
     assert lease.is_alive(ELSEWHERE)
     clock(59)
     assert lease.is_alive(ELSEWHERE)
@@ -129,10 +129,24 @@ def test_a_command_elsewhere_that_never_counted_is_dead_after_the_timeout(
     assert not lease.is_alive(ELSEWHERE)
 
 
+def test_a_command_that_shares_only_one_of_its_studies_is_seen(tmp_path: Path, clock: Callable[[float], None]) -> None:
+    (tmp_path / "other").mkdir()
+    shared = study_in(tmp_path)
+    alone = optuna.create_study(study_name="alone", storage=shared._storage)
+    there = Lease(tmp_path / "other", [alone, shared], timeout=60)
+    here = Lease(tmp_path, [shared], timeout=60)
+    for count in range(3):
+        there._write(count)
+        assert here.is_alive(there.token)
+        clock(50)
+    clock(50)
+    assert not here.is_alive(there.token)
+
+
 def test_a_machine_of_the_same_name_with_another_file_system_is_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     study = study_in(tmp_path)
-    here, there = Lease(tmp_path, study, timeout=60), Lease(tmp_path / "other", study, timeout=60)
+    here, there = Lease(tmp_path, [study], timeout=60), Lease(tmp_path / "other", [study], timeout=60)
     assert here.is_alive(there.token)  # its lock file cannot be seen from here, so its counter is waited for
 
 
@@ -143,7 +157,7 @@ def test_a_command_at_work_moves_its_counter(tmp_path: Path) -> None:
         counted: int = study._storage.get_study_system_attrs(study._study_id).get(BEAT + lease.token, -1)
         return counted
 
-    with Lease(tmp_path, study, timeout=0.08) as lease:
+    with Lease(tmp_path, [study], timeout=0.08) as lease:
         wait_until(lambda: count() >= 3)
     last = count()
     time.sleep(0.05)
@@ -164,7 +178,7 @@ def test_a_database_that_is_busy_for_a_moment_does_not_end_the_counting(
         write(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(study._storage, "set_study_system_attr", busy)
-    with Lease(tmp_path, study, timeout=0.08):
+    with Lease(tmp_path, [study], timeout=0.08):
         wait_until(lambda: len(calls) >= 5)
 
 
@@ -178,7 +192,7 @@ def test_a_full_disk_for_a_moment_does_not_end_the_counting(tmp_path: Path, monk
         raise OSError(28, "No space left on device")  # as the journal's file raises it
 
     monkeypatch.setattr(study._storage, "set_study_system_attr", full)
-    with Lease(tmp_path, study, timeout=0.08) as lease:
+    with Lease(tmp_path, [study], timeout=0.08) as lease:
         time.sleep(0.1)
         assert lease._beating.is_alive()
 

@@ -21,7 +21,7 @@ NEVER = {**MEDIAN, "n_startup_trials": 99}
 @pytest.fixture
 def lease(tmp_path: Path) -> Iterator[Lease]:
     study = ResumableStudy(search(9), config(pruner=NEVER), open_storage("journal", tmp_path))
-    with Lease(tmp_path, study.optuna, timeout=60) as lease:
+    with Lease(tmp_path, [study.optuna], timeout=60) as lease:
         yield lease
 
 

@@ -131,7 +131,7 @@ class Command:
         directory.mkdir(exist_ok=True)
         settings = config(sampler=read("sampler", sampler))
         self.study = ResumableStudy(plan, settings, open_storage("journal", directory))
-        self.lease = Lease(directory, self.study.optuna, timeout=60)
+        self.lease = Lease(directory, [self.study.optuna], timeout=60)
 
     def claim(self) -> Claim:
         claim = self.study.claim(self.lease)

@@ -4,11 +4,13 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
@@ -31,7 +33,7 @@ from tests.sweep.fakes import (
 from tffd.records import FAILED, PRUNE, PRUNED, RESULT, STOP, ask_to_stop, read_result, write_metrics
 from tffd.sweep import scheduler as scheduler_module
 from tffd.sweep.lease import Lease
-from tffd.sweep.storage import open_storage
+from tffd.sweep.storage import StorageLost, open_storage
 from tffd.sweep.study import Claim
 from tffd.sweep.worker import Job
 
@@ -151,8 +153,11 @@ def test_a_value_that_is_no_number_fails_at_once(tmp_path: Path) -> None:
     sweep = open_sweep(tmp_path, grid(5), config(retries=3), acts(Act(result={"val_top1": None, "test_top1": None})))
     assert sweep.run() == 1
     (trial,) = sweep.studies[0].trials()
-    assert trial.user_attrs["error"] == "NotFinite: val_top1 is not a finite number"
+    reason = "NotFinite: val_top1 is not a finite number"
+    assert trial.user_attrs["error"] == reason
     assert sweep.executor.started == ["grid/0000"]
+    record = record_of(tmp_path, "grid/0000")
+    assert (record["status"], record["error"], record["epochs_run"]) == (FAILED, reason, 3)
 
 
 def test_a_grid_that_holds_nothing_out_is_judged_by_the_test_set(tmp_path: Path) -> None:
@@ -329,6 +334,50 @@ def test_a_failing_seed_fails_its_trial(tmp_path: Path) -> None:
     assert sweep.executor.started == ["search/0000/seed1", "search/0000/seed2", "search/0000/seed2"]
 
 
+@pytest.mark.parametrize("error", [optuna.exceptions.StorageInternalError("gone"), OSError(28, "No space left")])
+def test_a_study_that_is_lost_leaves_checkpoints_and_the_next_command_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    script = acts(Act([1.0] * 50, after_epoch=lambda epoch: lose() if epoch == 2 else None))
+    sweep = open_sweep(tmp_path, search(3), config(pruner=MEDIAN), script, slots=2)
+
+    def lose() -> None:
+        def lost(*arguments: object) -> None:
+            raise error
+
+        monkeypatch.setattr(sweep.studies[0], "report", lost)
+
+    with pytest.raises(StorageLost, match=r"gone|No space left"):
+        sweep.run()
+    assert sweep.executor.closed
+    assert [(tmp_path / "search" / f"{number:04d}" / RESULT).exists() for number in range(2)] == [False] * 2
+    monkeypatch.undo()
+    again = open_sweep(tmp_path, search(3), config(), good)
+    assert again.run() == 0
+    assert again.executor.started == [f"search/{number:04d}" for number in range(3)]
+    assert states(again) == [COMPLETE_STATE] * 3
+
+
+def test_a_command_that_waits_for_another_says_so_once(tmp_path: Path, signals_in_threads: None) -> None:
+    first = open_sweep(tmp_path, grid(0), config())
+    with first.lease:
+        claim = first.studies[0].claim(first.lease)
+        assert claim is not None
+        second = open_sweep(tmp_path, grid(0), config())
+        waiting = threading.Thread(target=second.run)
+        waiting.start()
+        deadline = time.monotonic() + 30
+        while "Waiting: what is left (1) is at work for another command." not in second.output.getvalue():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(0.1)
+        first.studies[0].succeed(claim.trial, [1.0])
+    waiting.join(timeout=30)
+    assert not waiting.is_alive()
+    assert second.output.getvalue().count("at work for another command.") == 1
+    assert second.executor.started == []
+
+
 def test_several_objectives(tmp_path: Path) -> None:
     settings = config(objective=["val_top1", "train_seconds"], direction=["maximize", "minimize"])
 
@@ -346,7 +395,7 @@ def left_by_a_killed_command(
     directory: Path, opened: Opened, status: str, values: tuple[float, ...], error: str = "", **others: Any
 ) -> Claim:
     study = opened.studies[0]
-    with Lease(directory, study.optuna, timeout=60) as killed:
+    with Lease(directory, [study.optuna], timeout=60) as killed:
         claim = study.claim(killed)
     assert claim is not None
     leave_record(job_of(directory, study.plan.key, claim), status, values, error, **others)
@@ -384,7 +433,7 @@ def test_a_failed_record_that_a_killed_command_left_counts_as_an_attempt(
 
 def test_seeds_that_a_killed_command_trained_are_not_trained_again(tmp_path: Path) -> None:
     sweep = open_sweep(tmp_path, search(1), config(seeds=[1, 2]))
-    with Lease(tmp_path, sweep.studies[0].optuna, timeout=60) as killed:
+    with Lease(tmp_path, [sweep.studies[0].optuna], timeout=60) as killed:
         claim = sweep.studies[0].claim(killed)
     assert claim is not None
     leave_record(job_of(tmp_path, "search", claim, seed=1), "complete", (8.0,))
@@ -429,7 +478,7 @@ def test_a_trial_that_was_behind_when_its_command_was_killed_is_pruned_between_s
     open_sweep(tmp_path, search(1), settings, acts(Act([50.0] * 3))).run()
     sweep = open_sweep(tmp_path, search(2), settings, acts(Act([40.0] * 3)))
     study = sweep.studies[0]
-    with Lease(tmp_path, study.optuna, timeout=60) as killed:
+    with Lease(tmp_path, [study.optuna], timeout=60) as killed:
         claim = study.claim(killed)
     assert claim is not None
     for step, seed in enumerate((1, 2), start=1):
@@ -446,7 +495,7 @@ def test_a_trial_that_was_asked_to_stop_when_its_command_was_killed_is_pruned(tm
     open_sweep(tmp_path, search(1), settings, acts(Act([50.0] * 4))).run()
     sweep = open_sweep(tmp_path, search(2), settings, acts(Act([40.0] * 4)))
     study = sweep.studies[0]
-    with Lease(tmp_path, study.optuna, timeout=60) as killed:
+    with Lease(tmp_path, [study.optuna], timeout=60) as killed:
         claim = study.claim(killed)
     assert claim is not None
     job = job_of(tmp_path, "search", claim)

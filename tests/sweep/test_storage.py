@@ -11,14 +11,17 @@ from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
 from filelock import FileLock, Timeout
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.trial import TrialState
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
 
 from tests.sweep.fakes import config, forkserver, search
 from tffd.config import ConfigError
 from tffd.sweep.lease import Lease
-from tffd.sweep.storage import Storage, open_storage, without_password
+from tffd.sweep.storage import Storage, _PostgresLock, name_storage, open_storage, without_password
 from tffd.sweep.study import ResumableStudy
 
 POSTGRES = os.environ.get("TFFD_TEST_POSTGRES")
@@ -87,6 +90,7 @@ def test_files_lie_where_they_are_asked_for(tmp_path: Path) -> None:
     ]:
         storage = open_storage(address, tmp_path / "sweep")
         assert path.exists()
+        assert (tmp_path / "sweep" / name_storage(address, tmp_path / "sweep")).resolve() == path
         assert path.with_name(f".{path.name}.lock").exists()
         assert isinstance(storage.optuna, JournalStorage) == (address is not None and address.startswith("journal"))
 
@@ -118,6 +122,14 @@ def test_other_kinds_are_refused(tmp_path: Path, address: str) -> None:
 def test_a_database_in_memory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is of no kind that several commands can share"):
         open_storage("sqlite:///:memory:", tmp_path)
+
+
+def test_the_name_of_a_storage_holds_no_password_and_no_place(tmp_path: Path) -> None:
+    assert name_storage(None, tmp_path / "a") == name_storage(None, tmp_path / "b") == "study.db"
+    assert name_storage(f"sqlite:///{tmp_path}/study.db", tmp_path) == "study.db"
+    assert name_storage("journal", tmp_path) == "study.journal"
+    for address in ("postgresql+psycopg://user:secret@host:1/db", "postgresql+psycopg://user@other/db"):
+        assert name_storage(address, tmp_path) == "postgresql:///db"
 
 
 @pytest.mark.parametrize(
@@ -201,34 +213,56 @@ def test_a_damaged_journal_is_named(tmp_path: Path) -> None:
         open_storage("journal", tmp_path)
 
 
-def use(kind: str, directory: Path, name: str, together: Barrier, answer: Connection) -> None:
+def use(address: str | None, directory: Path, name: str, together: Barrier, answer: Connection) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     together.wait(timeout=60)
     try:
-        finish_a_trial(open_storage(address_of(kind), directory), name)
+        finish_a_trial(open_storage(address, directory), name)
         answer.send("fine")
     except BaseException as error:
         answer.send(f"{type(error).__name__}: {error}")
 
 
+@pytest.fixture
+def unused(name: str) -> Iterator[Callable[[str], str | None]]:
+    """The address of a database of some kind in which there is nothing yet, not even a table."""
+    engines = []
+
+    def make(kind: str) -> str | None:
+        if POSTGRES is None or kind != "postgres":
+            return address_of(kind)
+        engines.append(sqlalchemy.create_engine(POSTGRES, isolation_level="AUTOCOMMIT", poolclass=NullPool))
+        with engines[0].connect() as server:
+            server.execute(sqlalchemy.text(f'create database "{name}"'))
+        return make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
+
+    yield make
+    for engine in engines:
+        with engine.connect() as server:
+            server.execute(sqlalchemy.text(f'drop database "{name}" with (force)'))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_six_processes_create_one_database_at_once(
-    tmp_path: Path, kind: str, opened: Callable[[str], Storage], name: str
+    tmp_path: Path, kind: str, unused: Callable[[str], str | None], name: str
 ) -> None:
+    address = unused(kind)
     context = forkserver()
     together = context.Barrier(6)
     pipes = [context.Pipe(duplex=False) for _ in range(6)]
-    processes = [context.Process(target=use, args=(kind, tmp_path, name, together, end)) for _, end in pipes]
+    processes = [context.Process(target=use, args=(address, tmp_path, name, together, end)) for _, end in pipes]
     for process in processes:
         process.start()
     answers = [pipe.recv() if pipe.poll(60) else "silence" for pipe, _ in pipes]
     for process in processes:
         process.join(timeout=60)
     assert answers == ["fine"] * 6
-    storage = opened(kind)
-    assert [trial.state for trial in optuna.load_study(study_name=name, storage=storage.optuna).trials] == [
-        TrialState.COMPLETE
-    ] * 6
+    storage = open_storage(address, tmp_path).optuna
+    trials = optuna.load_study(study_name=name, storage=storage).trials
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 6
+    if isinstance(storage, RDBStorage):
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def hold(kind: str, directory: Path, answer: Connection) -> None:
@@ -251,6 +285,11 @@ def test_the_lock_keeps_other_processes_out_and_is_free_when_its_holder_is_kille
     if isinstance(ours.lock, FileLock):
         with pytest.raises(Timeout):
             ours.lock.acquire(timeout=0.1)
+    else:
+        assert isinstance(ours.lock, _PostgresLock)
+        tried = sqlalchemy.text("select pg_try_advisory_lock(:key)")
+        with sqlalchemy.create_engine(str(POSTGRES), poolclass=NullPool).connect() as server:
+            assert server.execute(tried, {"key": ours.lock._key}).scalar() is False
     assert holder.pid is not None
     os.kill(holder.pid, signal.SIGKILL)
     holder.join(timeout=60)
@@ -263,7 +302,7 @@ def test_a_search_is_kept_in_every_kind(tmp_path: Path, kind: str, opened: Calla
     settings = config().model_copy(update={"name": name})
     for done in (2, 1):
         study = ResumableStudy(search(3, 8e-4), settings, opened(kind))
-        with Lease(tmp_path, study.optuna, timeout=60) as lease:
+        with Lease(tmp_path, [study.optuna], timeout=60) as lease:
             for _ in range(done):
                 claim = study.claim(lease)
                 assert claim is not None

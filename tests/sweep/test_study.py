@@ -36,7 +36,7 @@ def storage(tmp_path: Path) -> Storage:
 
 @pytest.fixture
 def lease(tmp_path: Path, storage: Storage) -> Iterator[Lease]:
-    with Lease(tmp_path, optuna.create_study(storage=storage.optuna), timeout=60) as lease:
+    with Lease(tmp_path, [optuna.create_study(storage=storage.optuna)], timeout=60) as lease:
         yield lease
 
 
@@ -67,14 +67,14 @@ def test_a_seeded_search_is_repeatable(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         study = ResumableStudy(search(5), config(), open_storage(None, tmp_path / name))
-        with Lease(tmp_path / name, study.optuna, timeout=60) as lease:
+        with Lease(tmp_path / name, [study.optuna], timeout=60) as lease:
             runs.append(run_all(study, lease))
     assert runs[0] == runs[1]
 
 
 def test_a_trial_left_running_goes_on_under_its_number(storage: Storage, lease: Lease, tmp_path: Path) -> None:
     study = ResumableStudy(search(3), config(), storage)
-    with Lease(tmp_path, study.optuna, timeout=60) as killed:
+    with Lease(tmp_path, [study.optuna], timeout=60) as killed:
         left = study.claim(killed)
     assert left is not None
     again = ResumableStudy(search(3), config(), storage)
@@ -87,7 +87,9 @@ def test_a_trial_left_running_goes_on_under_its_number(storage: Storage, lease: 
 
 
 def test_a_trial_cut_off_before_its_values_were_stored_gets_some(storage: Storage, lease: Lease) -> None:
-    ResumableStudy(search(2), config(), storage).optuna.ask()  # the enqueued one, without suggesting
+    cut_off = ResumableStudy(search(2), config(), storage)
+    cut_off._put_in_line()
+    cut_off.optuna.ask()  # the known one, without suggesting
     points = run_all(ResumableStudy(search(2), config(), storage), lease)
     assert points[0] == {"lambda_intra": 8e-4}
     assert len(points) == 2
@@ -181,6 +183,23 @@ def test_cells_that_a_smaller_grid_leaves_out_are_not_run(storage: Storage, leas
     first.succeed(claim.trial, [1.0])
     assert run_all(ResumableStudy(grid(0, 1), config(), storage), lease) == [{"seed": "1"}]
     assert run_all(ResumableStudy(grid(0, 1, 2), config(), storage), lease) == [{"seed": "2"}]
+
+
+def test_a_smaller_grid_leaves_the_cells_of_a_larger_one_at_work_alone(storage: Storage, lease: Lease) -> None:
+    larger, smaller = (ResumableStudy(grid(*range(size)), config(), storage) for size in (4, 2))
+    claim = larger.claim(lease)
+    assert claim is not None
+    assert run_all(smaller, lease) == [{"seed": "1"}]
+    assert smaller.at_work() == 1  # what it waits for
+    larger.succeed(claim.trial, [1.0])
+    assert not smaller.is_open()
+    assert run_all(larger, lease) == [{"seed": "2"}, {"seed": "3"}]
+    assert [trial.state for trial in larger.trials()] == [TrialState.COMPLETE] * 4
+
+
+def test_nothing_is_put_in_line_before_a_command_has_been_accepted(storage: Storage) -> None:
+    assert ResumableStudy(grid(0, 1), config(), storage).trials() == []
+    assert ResumableStudy(search(3), config(), storage).trials() == []
 
 
 def test_a_damaged_database_is_named(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from rich.text import Text
 from tffd.records import read_last_metrics
 from tffd.sweep.plan import SweepPlan
 from tffd.sweep.space import Value
+from tffd.sweep.storage import StorageLost
 from tffd.sweep.study import ResumableStudy
 
 _REFRESH_SECONDS = 0.5
@@ -75,6 +76,7 @@ class SweepDisplay:
         self._done = self._done_before = self._count_done()
         self._started = time.monotonic()
         self._live: Live | None = None
+        self._has_waited = False
         self._next_refresh = 0.0
 
     def __enter__(self) -> "SweepDisplay":
@@ -90,6 +92,11 @@ class SweepDisplay:
     ) -> None:
         if self._live is not None:
             self._live.stop()
+        if isinstance(error, StorageLost):
+            self._console.print(
+                f"The study can no longer be read or written ({error}). What ended is in its record, what ran has its "
+                f"checkpoint. Go on with: {self._command}"
+            )
         if kind is KeyboardInterrupt:
             self._console.print(
                 f"Interrupted with {self._count_done()} of {self._total} trials done. Go on with: {self._command}"
@@ -124,6 +131,15 @@ class SweepDisplay:
         """Tell that the sweep ends as soon as what runs has reached the end of an epoch."""
         if running:
             self._print(f"Interrupted: {running} trials write a checkpoint after this epoch; Ctrl-C again ends at once")
+
+    def waits(self, running: int, seconds: float) -> None:
+        """Tell, once, why nothing happens: what is left to do is at work for other commands."""
+        if not self._has_waited:
+            self._has_waited = True
+            self._print(
+                f"Waiting: what is left ({running}) is at work for another command. Trials of one that died on another "
+                f"machine are taken up after {seconds:g} s without a sign of life"
+            )
 
     def gave_up(self, failed: int, total: int) -> None:
         """Tell that the sweep ends because too many trials failed."""

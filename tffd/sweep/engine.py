@@ -1,5 +1,6 @@
 """A sweep command: what it will do, where that is kept, and how the config of each run comes about."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
 from tffd.app import STUDY_VARIABLE, TRIAL_VARIABLE, multirun_command
-from tffd.config import require_config
+from tffd.config import ConfigError, require_config
 from tffd.records import hash_config, write_json
 from tffd.sweep.compose import Composer
 from tffd.sweep.display import SweepDisplay
@@ -20,7 +21,7 @@ from tffd.sweep.plan import Compose, SweepPlan, make_plan
 from tffd.sweep.samplers import judges_epochs
 from tffd.sweep.scheduler import Scheduler
 from tffd.sweep.space import trial_overrides
-from tffd.sweep.storage import open_storage, without_password
+from tffd.sweep.storage import name_storage, open_storage, without_password
 from tffd.sweep.study import Claim, ResumableStudy
 from tffd.sweep.worker import Job
 
@@ -48,6 +49,7 @@ class Engine:
         Raises:
             ConfigError: If anything in the command is wrong; nothing has been written then.
             KeyboardInterrupt: If the user interrupts; what has ended is recorded.
+            StorageLost: If the study cannot be read or written any more; likewise.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         plan = make_plan(self._arguments, self._base, self._compose)
@@ -59,15 +61,17 @@ class Engine:
             estimate(plan, self._compose, executor.slots, executor.threads)
             return 0
         directory = Path(plan.config.results_dir) / plan.config.name
+        every_epoch = judges_epochs(sweep)
+        kept_in = name_storage(sweep.storage, directory, every_epoch)
+        _require_same_storage(directory, kept_in)
         if sweep.storage in (None, "journal"):
             directory.mkdir(parents=True, exist_ok=True)
-        # A wrong address is refused before anything is made.
-        storage = open_storage(sweep.storage, directory, every_epoch=judges_epochs(sweep))
+        storage = open_storage(sweep.storage, directory, every_epoch)  # refused, if it is, before anything is made
         directory.mkdir(parents=True, exist_ok=True)
         studies = [ResumableStudy(study, plan.config, storage) for study in plan.studies]
-        write_json(directory / "sweep.json", self._description(plan))
+        write_json(directory / "sweep.json", self._description(plan, kept_in))
         with (
-            Lease(directory, studies[0].optuna, sweep.heartbeat_timeout) as lease,
+            Lease(directory, [study.optuna for study in studies], sweep.heartbeat_timeout) as lease,
             SweepDisplay(plan, studies, directory, self.command()) as display,
         ):
             jobs = _Jobs(self._context, plan, executor, lease, self._compose)
@@ -80,7 +84,7 @@ class Engine:
         address = self._base.sweep.storage
         return multirun_command(self._base).replace(str(address), without_password(address))
 
-    def _description(self, plan: SweepPlan) -> dict[str, Any]:
+    def _description(self, plan: SweepPlan, kept_in: str) -> dict[str, Any]:
         """What was planned, for `python -m analysis` to tell what is missing and how the best is trained again."""
         sweep = plan.config.sweep
         return {
@@ -90,6 +94,7 @@ class Engine:
             "objectives": sweep.objectives,
             "directions": sweep.directions,
             "seeds": sweep.seeds,
+            "storage": kept_in,
             "space": next((study.texts for study in plan.studies if study.cells is None), {}),
             "fixed": [override for override in plan.fixed if not override.lstrip("+").startswith("sweep")],
             "command": self.command(),
@@ -103,6 +108,19 @@ class Engine:
                 for study in plan.studies
             ],
         }
+
+
+def _require_same_storage(directory: Path, kept_in: str) -> None:
+    """Refuse a second storage for a directory with runs: its trials would get the numbers of those that are there."""
+    try:
+        earlier = json.loads((directory / "sweep.json").read_text(encoding="utf-8"))["storage"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return
+    if earlier != kept_in:
+        raise ConfigError(
+            [f"sweep.storage: {directory} keeps its study in {earlier}, not in {kept_in}; choose another "
+             "name=..., or restore sweep.storage"]
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

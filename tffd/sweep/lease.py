@@ -6,14 +6,15 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 import optuna
 from filelock import FileLock, Timeout
-from optuna.exceptions import StorageInternalError
-from sqlalchemy.exc import SQLAlchemyError
+
+from tffd.sweep.storage import STORAGE_ERRORS
 
 _BEATS_PER_TIMEOUT = 8
 _ATTRIBUTE = "tffd:beat:"
@@ -23,15 +24,15 @@ class Lease:
     """The sign of life of one sweep command.
 
     Commands on the same machine see each other's file locks, which the system frees at once when a process dies. Others
-    see a counter in the study that a living command moves on; no clocks are compared, only whether it still moves.
+    see a counter in the studies that a living command moves on; no clocks are compared, only whether it still moves.
 
     Args:
         directory: Of the sweep.
-        study: That carries the counter.
+        studies: Which carry the counter, each of them: another command may have only one of them in common.
         timeout: Seconds without a new count after which a command elsewhere is taken for dead.
     """
 
-    def __init__(self, directory: Path, study: optuna.Study, timeout: float) -> None:
+    def __init__(self, directory: Path, studies: Sequence[optuna.Study], timeout: float) -> None:
         self._folder = directory / ".commands"
         self._folder.mkdir(parents=True, exist_ok=True)
         status = self._folder.stat()
@@ -39,7 +40,7 @@ class Lease:
         self._place = f"{socket.gethostname()}:{status.st_dev}-{status.st_ino}"
         self.token = f"{self._place}:{os.getpid()}-{secrets.token_hex(4)}"
         self._lock = FileLock(self.path)
-        self._study, self._timeout = study, timeout
+        self._studies, self._timeout = studies, timeout
         self._seen: dict[str, tuple[object, float]] = {}
         self._ended = threading.Event()
         self._beating = threading.Thread(target=self._beat, daemon=True)
@@ -68,7 +69,8 @@ class Lease:
             return True
         if token.rpartition(":")[0] == self._place:
             return is_locked(self._path(token))
-        count = self._study._storage.get_study_system_attrs(self._study._study_id).get(_ATTRIBUTE + token)
+        attributes = (study._storage.get_study_system_attrs(study._study_id) for study in self._studies)
+        count = [of_study.get(_ATTRIBUTE + token) for of_study in attributes]
         before, since = self._seen.get(token, (None, 0.0))
         if count != before or token not in self._seen:
             self._seen[token] = (count, time.monotonic())
@@ -80,10 +82,14 @@ class Lease:
 
     def _beat(self) -> None:
         for count in itertools.count():
-            with suppress(StorageInternalError, SQLAlchemyError, OSError):  # the next beat may come through
-                self._study._storage.set_study_system_attr(self._study._study_id, _ATTRIBUTE + self.token, count)
+            with suppress(*STORAGE_ERRORS):  # the next beat may come through
+                self._write(count)
             if self._ended.wait(self._timeout / _BEATS_PER_TIMEOUT):
                 return
+
+    def _write(self, count: int) -> None:
+        for study in self._studies:
+            study._storage.set_study_system_attr(study._study_id, _ATTRIBUTE + self.token, count)
 
 
 def is_locked(path: Path) -> bool:

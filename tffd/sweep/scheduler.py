@@ -8,13 +8,25 @@ from typing import Any
 from optuna.trial import TrialState
 
 from tffd.config import SweepSection
-from tffd.records import COMPLETE, FAILED, INTERRUPT, PRUNE, RESULT, STOP, ask_to_stop, asked_to_stop, read_result
+from tffd.records import (
+    COMPLETE,
+    FAILED,
+    INTERRUPT,
+    PRUNE,
+    RESULT,
+    STOP,
+    ask_to_stop,
+    asked_to_stop,
+    read_result,
+    write_json,
+)
 from tffd.sweep.display import SweepDisplay, TrialLine
 from tffd.sweep.executors import Executor, Handle
 from tffd.sweep.lease import Lease
 from tffd.sweep.outcome import is_final, last_epoch, may_be_retried, read_outcome, values_of
 from tffd.sweep.reports import EpochReports
 from tffd.sweep.signals import StopRequests
+from tffd.sweep.storage import STORAGE_ERRORS, StorageLost
 from tffd.sweep.study import Claim, ResumableStudy
 from tffd.sweep.worker import Job
 from tffd.trial import RunInUse, record_loss
@@ -81,6 +93,7 @@ class Scheduler:
             How many trials failed.
         Raises:
             KeyboardInterrupt: If the user interrupts; what has ended is recorded, what has not can go on.
+            StorageLost: If the study cannot be read or written; likewise.
         """
         with StopRequests() as signals:
             try:
@@ -96,6 +109,9 @@ class Scheduler:
                         self._look_at(running)
                     self._display.refresh()
                     time.sleep(_POLL_SECONDS)
+            except STORAGE_ERRORS as error:
+                self._wait_for_checkpoints(signals)
+                raise StorageLost(str(error).strip().splitlines()[0]) from error
             finally:
                 self._executor.close()
             if signals.count:
@@ -111,7 +127,12 @@ class Scheduler:
         while len(self._running) < self._executor.slots and not self._gave_up:
             if not any(self._start_next(study) for study in self._studies):
                 self._next_look = time.monotonic() + _LOOK_SECONDS
-                return bool(self._running) or any(study.is_open() for study in self._studies)
+                if self._running:
+                    return True
+                elsewhere = sum(study.at_work() for study in self._studies)
+                if elsewhere:
+                    self._display.waits(elsewhere, self._sweep.heartbeat_timeout)
+                return elsewhere > 0 or any(study.is_open() for study in self._studies)
         return True
 
     def _start_next(self, study: ResumableStudy) -> bool:
@@ -180,7 +201,9 @@ class Scheduler:
             return
         values = values_of(result, self._sweep.objectives, in_grid=study.plan.cells is not None)
         if values is None:
-            self._fail(running, f"NotFinite: {self._sweep.objective} is not a finite number", final=True)
+            reason = f"NotFinite: {self._sweep.objective} is not a finite number"
+            write_json(running.job.run_dir / RESULT, result | {"status": FAILED, "error": reason})
+            self._fail(running, reason, final=True)
             return
         running.values.append(values)
         done = len(running.values)
@@ -237,9 +260,10 @@ class Scheduler:
         if not retried:
             self._fail(running, reason, final=is_final(reason))
             return
+        # In this order: a command that is killed in between may try once more than it should, but not once less.
+        (running.job.run_dir / RESULT).unlink(missing_ok=True)
         attempts = study.count_attempt(trial, reason)
         self._display.retried(running.line, reason, attempts, self._sweep.retries)
-        (running.job.run_dir / RESULT).unlink(missing_ok=True)
         running.losses, running.overtime = 0, False
         self._train(running)
 
@@ -269,6 +293,17 @@ class Scheduler:
         """Begin nothing more, and let what runs end with a checkpoint after its epoch."""
         self._interrupted = True
         self._display.interrupted(len(self._running))
+        self._ask_for_checkpoints()
+
+    def _wait_for_checkpoints(self, signals: StopRequests) -> None:
+        """Let what runs end well without a word to the study; the next command finds what it left."""
+        self._display.interrupted(len(self._running))
+        self._ask_for_checkpoints()
+        before = signals.count
+        while signals.count == before and any(r.handle and not r.handle.has_ended() for r in self._running):
+            time.sleep(_POLL_SECONDS)
+
+    def _ask_for_checkpoints(self) -> None:
         for running in self._running:
             if running.handle is not None and running.handle.seconds() == 0:
                 running.handle.stop()  # it waits in a queue

@@ -1,6 +1,7 @@
 """Where studies are kept: SQLite, a journal file or PostgreSQL, each with a lock that spans processes and machines."""
 
 import hashlib
+import os
 import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from types import TracebackType
 import optuna
 import sqlalchemy
 from filelock import FileLock
+from optuna.exceptions import StorageInternalError
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,6 +22,9 @@ from tffd.config import ConfigError
 _KINDS = (
     "journal (a file in the sweep's directory), journal:///path, sqlite:///path or postgresql+psycopg://user@host/db"
 )
+STORAGE_ERRORS = (StorageInternalError, SQLAlchemyError, OSError)
+"""What Optuna's storages raise while a server is away or a disk is full."""
+
 _SECONDS_TO_WAIT = 60  # for another process's write to SQLite
 
 
@@ -48,23 +53,17 @@ def open_storage(address: str | None, directory: Path, every_epoch: bool = False
         ConfigError: If the address is of no known kind, there is no such database, or the file is damaged.
     """
     try:
-        journal, database = directory / "study.journal", directory / "study.db"
-        by_default = address is None and not database.exists() and (every_epoch or journal.exists())
-        if address == "journal" or by_default:
-            return _open_journal(journal)
-        if address is not None and address.startswith("journal:///"):
-            return _open_journal(Path(address.removeprefix("journal://")))
-        url = make_url(address) if address else URL.create("sqlite", database=str(database))
-        if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
-            lock: AbstractContextManager[object] = _file_lock(Path(str(url.database)))
+        place = _locate(address, directory, every_epoch)
+        if isinstance(place, Path):
+            return _open_journal(place)
+        if place.get_backend_name() == "sqlite":
+            lock: AbstractContextManager[object] = _file_lock(Path(str(place.database)))
             settings = {"connect_args": {"timeout": _SECONDS_TO_WAIT}}
-        elif url.get_backend_name() == "postgresql":
-            lock = _PostgresLock(url)
-            settings = {"pool_pre_ping": True}  # type: ignore[dict-item]  # a search outlives many a connection
         else:
-            raise ValueError(f"is of no kind that several commands can share; there are {_KINDS}")
+            lock = _PostgresLock(place)
+            settings = {"pool_pre_ping": True}  # type: ignore[dict-item]  # a search outlives many a connection
         with lock:
-            return Storage(optuna.storages.RDBStorage(url.render_as_string(False), engine_kwargs=settings), lock)
+            return Storage(optuna.storages.RDBStorage(place.render_as_string(False), engine_kwargs=settings), lock)
     except (SQLAlchemyError, ImportError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(
@@ -73,9 +72,45 @@ def open_storage(address: str | None, directory: Path, every_epoch: bool = False
         ) from error  # fmt: skip
 
 
+def name_storage(address: str | None, directory: Path, every_epoch: bool = False) -> str:
+    """Name what `open_storage` would open: the same wherever the sweep's directory lies, and without a password."""
+    try:
+        place = _locate(address, directory, every_epoch)
+    except (SQLAlchemyError, ValueError):
+        return str(address)  # opening it says what is wrong
+    if isinstance(place, Path):
+        return os.path.relpath(place, directory)
+    if place.get_backend_name() == "sqlite":
+        return os.path.relpath(str(place.database), directory)
+    return f"postgresql:///{place.database}"  # hosts have many names
+
+
+def _locate(address: str | None, directory: Path, every_epoch: bool) -> Path | URL:
+    """The path of a journal, or the URL of a database.
+
+    Raises:
+        SQLAlchemyError, ValueError: If the address is of no known kind.
+    """
+    journal, database = directory / "study.journal", directory / "study.db"
+    by_default = address is None and not database.exists() and (every_epoch or journal.exists())
+    if address == "journal" or by_default:
+        return journal
+    if address is not None and address.startswith("journal:///"):
+        return Path(address.removeprefix("journal://"))
+    url = make_url(address) if address else URL.create("sqlite", database=str(database))
+    in_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    if not in_file and url.get_backend_name() != "postgresql":
+        raise ValueError(f"is of no kind that several commands can share; there are {_KINDS}")
+    return url
+
+
 def without_password(address: object) -> str:
     """Write an address so that it can be shown and kept."""
     return re.sub(r"(://[^:/@]*:)[^@/]+@", r"\1***@", str(address))
+
+
+class StorageLost(Exception):
+    """The storage of a running sweep does not answer any more. What is in it can go on later."""
 
 
 class _PostgresLock:

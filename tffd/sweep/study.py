@@ -70,9 +70,8 @@ class ResumableStudy:
                 pruner=make_pruner(config.sweep) if plan.cells is None else optuna.pruners.NopPruner(),
                 load_if_exists=True,
             )
-            earlier = self.trials()
-            self._require_same(_identity(plan, config), earlier)
-            self._put_in_line(earlier)
+            self._require_same(_identity(plan, config), self.trials())
+        self._is_in_line = False
 
     def claim(self, lease: Lease) -> Claim | None:
         """Take a trial to run: one that a dead command left, under its number, or else the next.
@@ -81,28 +80,32 @@ class ResumableStudy:
             None when all have been handed out.
         """
         with self._lock:
-            while True:
-                trials = self.trials()
-                left = next((trial for trial in trials if _is_left(trial, lease)), None)
-                if left is None and not self._remaining(trials):
-                    return None
-                waiting = next((trial for trial in trials if trial.state is TrialState.WAITING), None)
-                number = left.number if left else waiting.number if waiting else len(trials)
-                self.optuna.sampler = make_sampler(self._config.sweep, number)
-                # Trial(study, id) is Optuna's way to take up a trial that was asked for before.
-                trial = Trial(self.optuna, left._trial_id) if left else self.optuna.ask()
-                if self.plan.cells is not None and _cell(trial) not in self.plan.cells:
-                    self.fail(trial, "a later command left this cell out")
-                    continue
-                trial.set_user_attr(_OWNER, lease.token)
-                if self.plan.cells is not None:
-                    return Claim(trial.number, _cell(trial), trial)
-                return Claim(trial.number, suggest(trial, self.plan.space, self.plan.when), trial)
+            if not self._is_in_line:  # not before: another study of the command may yet be refused
+                self._put_in_line()
+            trials = self._ours()
+            left = next((trial for trial in trials if _is_left(trial, lease)), None)
+            if left is None and not self._remaining(trials):
+                return None
+            waiting = next((trial for trial in trials if trial.state is TrialState.WAITING), None)
+            number = left.number if left else waiting.number if waiting else len(trials)
+            self.optuna.sampler = make_sampler(self._config.sweep, number)
+            if left is None and waiting is not None:  # as ask() does, which may take a cell that is not in this plan
+                self.optuna._storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING)
+            taken = left or waiting
+            # Trial(study, id) is Optuna's way to take up a trial that was asked for before.
+            trial = Trial(self.optuna, taken._trial_id) if taken else self.optuna.ask()
+            trial.set_user_attr(_OWNER, lease.token)
+            if self.plan.cells is not None:
+                return Claim(trial.number, _cell(trial), trial)
+            return Claim(trial.number, suggest(trial, self.plan.space, self.plan.when), trial)
 
     def is_open(self) -> bool:
         """Tell whether trials are to be handed out, or at work, here or elsewhere."""
-        trials = self.trials()
-        return bool(self._remaining(trials)) or any(trial.state is TrialState.RUNNING for trial in trials)
+        return bool(self._remaining(self._ours())) or self.at_work() > 0
+
+    def at_work(self) -> int:
+        """How many trials are at work, here or elsewhere, or were left by a command that ended."""
+        return sum(trial.state is TrialState.RUNNING for trial in self._ours())
 
     def report(self, trial: Trial, value: float, step: int) -> bool:
         """Record a value on the way, and tell whether the pruner gives the trial up."""
@@ -174,21 +177,27 @@ class ResumableStudy:
     def _end(self, trial: Trial, values: list[float] | None, state: TrialState) -> None:
         self.optuna.tell(trial, values, state=state, skip_if_finished=True)
 
+    def _ours(self) -> list[FrozenTrial]:
+        """The trials that this plan has: a grid leaves the cells of a larger one to those who want them."""
+        trials, cells = self.trials(), self.plan.cells
+        return trials if cells is None else [trial for trial in trials if _cell(trial) in cells]
+
     def _remaining(self, trials: list[FrozenTrial]) -> int:
         waiting = sum(trial.state is TrialState.WAITING for trial in trials)
         return waiting if self.plan.cells is not None else self.plan.n_trials - (len(trials) - waiting)
 
-    def _put_in_line(self, earlier: list[FrozenTrial]) -> None:
+    def _put_in_line(self) -> None:
         """Put in line a search's known points, and a grid's cells that have no trial, or none that may yet succeed."""
-        if self.plan.cells is None:
-            for point in self.plan.enqueue:
-                self.optuna.enqueue_trial(point, skip_if_exists=True)
-            return
-        present = [_cell(trial) for trial in earlier if trial.state is not TrialState.FAIL or _is_final(trial)]
-        for cell, identity in zip(self.plan.cells, self.plan.identities, strict=True):
-            if cell not in present:
-                # As attributes, not parameters: Optuna fixes the choices of a parameter for good, but grids grow.
-                self.optuna.enqueue_trial({}, user_attrs={_CELL: cell, _IDENTITY: identity})
+        for point in self.plan.enqueue:
+            self.optuna.enqueue_trial(point, skip_if_exists=True)
+        if self.plan.cells is not None:
+            kept = [trial for trial in self.trials() if trial.state is not TrialState.FAIL or _is_final(trial)]
+            present = [_cell(trial) for trial in kept]
+            for cell, identity in zip(self.plan.cells, self.plan.identities, strict=True):
+                if cell not in present:
+                    # As attributes, not parameters: Optuna fixes the choices of a parameter for good, but grids grow.
+                    self.optuna.enqueue_trial({}, user_attrs={_CELL: cell, _IDENTITY: identity})
+        self._is_in_line = True
 
     def _require_same(self, identity: dict[str, str], earlier: list[FrozenTrial]) -> None:
         before: dict[str, str] | None = self.optuna.user_attrs.get(_IDENTITY)

@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from analysis.figures.trials import BASELINE, STUDY, Search, Trial, find_search
 from analysis.gather import Gathered
 from analysis.groups import Run, plain_runs
 from analysis.inventory import counts_line
@@ -14,6 +13,7 @@ from analysis.paired import t_interval
 from analysis.results import is_measured
 from analysis.retrain import Retraining, plan_retraining
 from analysis.statistics import Difference, Sample, compare, mean_and_sd
+from analysis.trials import BASELINE, STUDY, Search, Trial, find_search
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ import numpy as np
 
 from analysis.figures.chart import Axis, Chart, ColourScale, Numbers, Panel, Points, Surface
 from analysis.figures.style import BLACK, GREY, Style
-from analysis.figures.trials import only_search
-from analysis.figures.words import conditions, count, short, spread
 from analysis.gather import Gathered
 from analysis.groups import DEFAULT_BY, Run, plain_runs
 from analysis.inventory import complete_runs
 from analysis.metrics import Metric, choose_metric
 from analysis.overrides import as_pairs, read_overrides
 from analysis.results import is_measured
+from analysis.trials import only_search
+from analysis.words import conditions, count, short, spread
 
 # lambda_intra, lambda_inter: the command in the README, and the defaults of train_kd.py (Tf-FD at 3427f98).
 PUBLISHED = (("published: README", 8e-4, 5e-4), ("published: script", 4e-4, 5e-3))

@@ -8,12 +8,12 @@ from statistics import fmean
 from analysis.figures.chart import Axis, Chart, Label, Line, Mark, Panel, Points, Style
 from analysis.figures.series import Series, choose_styles, make_series
 from analysis.figures.style import BLACK, GREY
-from analysis.figures.trials import objectives
-from analysis.figures.words import conditions, count, short, spread
 from analysis.gather import Gathered
 from analysis.inventory import complete_runs
 from analysis.metrics import Metric, choose_metric
 from analysis.paired import t_interval
+from analysis.trials import objectives
+from analysis.words import conditions, count, short, spread
 
 _NAMED = 8  # points of a front that have room for their names
 _TIMES = ("train_seconds", "images_per_second")

@@ -9,8 +9,6 @@ import numpy as np
 
 from analysis.figures.chart import Numbers, Style
 from analysis.figures.style import BASELINE, GREY, MOST, numbered
-from analysis.figures.trials import group_trials, split_searches
-from analysis.figures.words import short
 from analysis.gather import Gathered
 from analysis.groups import Run, choose_by, group_runs
 from analysis.inventory import complete_runs
@@ -18,6 +16,8 @@ from analysis.metrics import Metric
 from analysis.paired import t_interval
 from analysis.results import is_measured
 from analysis.statistics import mean_and_sd
+from analysis.trials import group_trials, split_searches
+from analysis.words import short
 
 BANDS = {"sd": "± 1 sample standard deviation", "ci": "95 % t interval of the mean"}
 

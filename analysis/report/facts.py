@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from analysis.conditions import conditions_of, stated
 from analysis.cost import cost_of
-from analysis.figures.words import count
 from analysis.groups import Run
 from analysis.plan import Study, Sweep
+from analysis.words import count
 
 
 @dataclass(frozen=True)

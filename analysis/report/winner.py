@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from analysis.best_layout import lay_out_best
 from analysis.best_trial import Best, find_best
-from analysis.figures.words import count
 from analysis.gather import Gathered
 from analysis.groups import Run
 from analysis.layout import fixed
@@ -14,6 +13,7 @@ from analysis.notes import named
 from analysis.overrides import grid_command, kept_overrides, read_overrides, single_command
 from analysis.sheets.sheet import Sheet
 from analysis.table import Cell, Table
+from analysis.words import count
 
 
 @dataclass(frozen=True)

@@ -119,11 +119,13 @@ def read_last_row(run: str) -> dict[str, float]:
         ValueError: If it has no row, or a row that does not fit its header.
     """
     with open(os.path.join(run, "metrics.csv"), "rb") as file:
-        header = next(csv.reader([file.readline().decode()]), [])
-        start = file.tell()
-        file.seek(max(start, file.seek(0, os.SEEK_END) - _TAIL))
+        first = file.readline().decode()
+        file.seek(max(file.tell(), file.seek(0, os.SEEK_END) - _TAIL))
         tail = file.read().decode(errors="replace")
-    row = next(csv.reader(tail.splitlines()[-1:]), [])
+    try:
+        header, row = (next(csv.reader(lines), []) for lines in ([first], tail.splitlines()[-1:]))
+    except csv.Error as error:
+        raise ValueError(f"has a metrics.csv that is not CSV ({error})") from error
     if not tail.endswith("\n") or len(row) != len(header):
         raise ValueError("has a metrics.csv that is empty or cut off")
     try:

@@ -11,7 +11,7 @@ from analysis.figures.chart import Info
 from analysis.figures.kinds import Source, make_infos
 from analysis.gather import Gathered
 from analysis.groups import Run, plain_runs
-from analysis.inventory import counts_line
+from analysis.inventory import complete_runs, counts_line
 from analysis.lacking import lacking_cells, lay_out_lacking
 from analysis.layout import lay_out
 from analysis.metrics import Metric, choose_metrics, describe_metric
@@ -78,9 +78,7 @@ def report_content(source: Source) -> Report:
     """
     gathered = replace(source.gathered, skipped=source.skipped)
     if gathered.runs.empty and not gathered.plan:
-        raise ValueError(
-            f"{gathered.directory} holds no run: nothing below it has a result.json or a .hydra/config.yaml."
-        )
+        complete_runs(gathered)  # says what there is instead
     slow = Apart(partial(make_infos, source, (_SLOW,)))
     runs = plain_runs(gathered.runs)
     complete = [run for run in runs if run["status"] == "complete"]

@@ -150,6 +150,13 @@ def test_a_directory_without_runs_is_refused(tmp_path: Path) -> None:
         _report(tmp_path)
 
 
+def test_a_directory_with_a_broken_result_alone_names_it(tmp_path: Path, write_run: Any) -> None:
+    path = write_run("0000", ended=False) / "result.json"
+    path.write_text("{")
+    with pytest.raises(ValueError, match=f"has no complete run: .* 1 skipped\nskipped: {path} is not JSON"):
+        _report(tmp_path)
+
+
 def test_facts_of_a_search_with_seeds(search: Path) -> None:
     sweep = replace(read_source(search).gathered.plan[0], seeds=(0, 1), directions={"val_loss": "minimize"})
     facts = sweep_facts(sweep)

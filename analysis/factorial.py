@@ -20,6 +20,8 @@ CONTEXT = tuple(column for column in DEFAULT_BY if column not in METHOD)
 
 Terms = tuple[bool, bool]
 
+_ROUNDING = 1e-12  # of a measured value
+
 
 @dataclass(frozen=True)
 class Effect:
@@ -149,12 +151,18 @@ def _effects(values: Mapping[Terms, Mapping[int, float]], seeds: Sequence[int]) 
         return ()
     n, a, e, b = ([values[terms][seed] for seed in seeds] for terms in (NEITHER, INTRA, INTER, BOTH))
     contrasts = {
-        "intra": [(a - n + b - e) / 2 for n, a, e, b in zip(n, a, e, b, strict=True)],
-        "inter": [(e - n + b - a) / 2 for n, a, e, b in zip(n, a, e, b, strict=True)],
-        "interaction": [b - e - a + n for n, a, e, b in zip(n, a, e, b, strict=True)],
+        "intra": [_total(a, -n, b, -e) / 2 for n, a, e, b in zip(n, a, e, b, strict=True)],
+        "inter": [_total(e, -n, b, -a) / 2 for n, a, e, b in zip(n, a, e, b, strict=True)],
+        "interaction": [_total(b, -e, -a, n) for n, a, e, b in zip(n, a, e, b, strict=True)],
     }
     differences = corrected([difference_of(contrast) for contrast in contrasts.values()])
     return tuple(Effect(name, difference) for name, difference in zip(contrasts, differences, strict=True))
+
+
+def _total(*parts: float) -> float:
+    """A sum; 0 where it is what rounding leaves of parts that cancel, which no test should weigh."""
+    total = sum(parts)
+    return 0.0 if abs(total) <= _ROUNDING * max(map(abs, parts)) else total
 
 
 def _lambdas(cells: Mapping[Terms, Sequence[Run]]) -> dict[str, tuple[float, ...]]:

@@ -26,10 +26,12 @@ def _ablation(options: argparse.Namespace) -> None:
     from analysis.output import write
 
     gathered = gather(options.directory)
-    found = analyse(gathered, options.metric, options.modes, dict(options.where))
+    analysed = analyse(gathered, options.metric, options.modes, dict(options.where))
     counts, others = counts_line(gathered), tuple(left_out(gathered))
-    sheets = [sheet for factorial in found for sheet in lay_out_factorial(factorial, counts)]
-    sheets[-1] = replace(sheets[-1], left_out=others)  # once, not with each
-    records = [record for factorial in found for record in factorial_records(factorial)]
-    content = [factorial_content(factorial, (counts, *others)) for factorial in found]
+    reasons = tuple(f"no 2 x 2: {reason}" for reason in analysed.reasons)
+    sheets = [sheet for factorial in analysed.found for sheet in lay_out_factorial(factorial, counts)]
+    last = sheets[-1]  # what belongs to none stands once, not with each
+    sheets[-1] = replace(last, notes=(*last.notes, *reasons), left_out=others)
+    records = [record for factorial in analysed.found for record in factorial_records(factorial)]
+    content = [factorial_content(factorial, (counts, *reasons, *others)) for factorial in analysed.found]
     write(options.format, options.directory, sheets, records, content)

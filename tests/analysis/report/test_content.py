@@ -81,6 +81,17 @@ def test_an_ablation_is_analysed_as_such(tmp_path: Path, write_run: Any) -> None
     assert report.lacking is None
 
 
+def test_why_there_is_no_2_x_2_is_said(tmp_path: Path, write_run: Any) -> None:
+    for kd_mode, intra in (("none", 0.0), ("intra", 8e-4)):
+        write_run(f"grid/{kd_mode}", kd_mode=kd_mode, lambda_intra=intra)
+    report = _report(tmp_path)
+    assert report.ablations == ()
+    (reason,) = report.no_ablation
+    assert reason.startswith("a 2 x 2 ablation needs runs with neither term, each alone, and both; no complete run has")
+    write_run("alike/a", kd_mode="intra", lambda_intra=8e-4)
+    assert report_content(read_source(tmp_path / "alike")).no_ablation == ()  # nobody meant one
+
+
 def test_single_runs_and_protocols_are_cautioned(tmp_path: Path, write_run: Any) -> None:
     write_run("a", kd_mode="none")
     write_run("b", kd_mode="tfd", protocol="paper", val_top1=None, test_top1=1.0, best_test_top1=2.0)

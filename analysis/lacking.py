@@ -68,10 +68,11 @@ def _of_plan(missing: Missing) -> Iterator[Lacking]:
         overrides = cell_overrides(missing.sweep, cell)
         yield Lacking(_text(cell), "missing", single_command(overrides) if overrides else command)
     for unfinished in missing.unfinished:
-        again = None if unfinished.status == "running" else command
+        again = command if unfinished.again else None
         if unfinished.status == "broken" and command:
             again = f"rm {shlex.quote(os.path.join(unfinished.path, 'result.json'))} && {command}"
-        yield Lacking(f"{_text(unfinished.cell)} ({unfinished.path})", unfinished.status, again)
+        what = _text(unfinished.cell) or f"a trial of study {missing.study}"
+        yield Lacking(f"{what} ({unfinished.path})", unfinished.status, again)
 
 
 def _text(cell: Mapping[str, str]) -> str:
@@ -162,7 +163,8 @@ def lay_out_lacking(lacking: Iterable[Lacking], gathered: Gathered) -> Sheet:
     """A row a cell; below, the commands that go on with whole sweeps."""
     columns = tuple(Column(title, head=True) for title in ("cell", "state", "command"))
     rows = tuple((Text(cell.cell), Text(cell.state), Text(cell.command or "")) for cell in lacking)
-    sweeps = dict.fromkeys(missing.sweep.command for missing in gathered.missing if missing.sweep.command)
+    commands = ((missing.sweep.command, missing.is_open) for missing in gathered.missing)
+    sweeps = dict.fromkeys(command for command, is_open in commands if command and is_open)
     notes = [f"all that a sweep lacks: {command}" for command in sweeps]
     if gathered.counts()["running"]:
         notes.append("runs are at work: what is missing may be about to start")

@@ -195,12 +195,8 @@ def _commands(gathered: Gathered) -> list[str]:
     stale = gathered.runs.loc[gathered.runs["status"] == "stale", "path"]
     found = []
     for plan in gathered.plan:
-        lacks = any(missing.sweep == plan and _is_open(missing) for missing in gathered.missing)
+        lacks = any(missing.sweep == plan and missing.is_open for missing in gathered.missing)
         killed = any(path.startswith(plan.path + os.sep) for path in stale)
         if plan.command and (lacks or killed):
             found.append(plan.command)
     return list(dict.fromkeys(found))
-
-
-def _is_open(missing: Missing) -> bool:
-    return missing.count > 0 or any(unfinished.status != "running" for unfinished in missing.unfinished)

@@ -12,6 +12,7 @@ from analysis.columns import check_name
 from analysis.gather import Gathered, Skipped
 from analysis.groups import sortable
 
+_RECIPE = ("trainer.batch_size", "trainer.lr", "trainer.pad_mode", "trainer.nesterov")
 _TAIL = 4096  # bytes that hold the last row of any metrics.csv
 
 
@@ -45,10 +46,10 @@ def with_columns(gathered: Gathered, names: Iterable[str], kind: str = "column")
 
 
 def recipe_of(runs: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
-    """The batch sizes and learning rates of runs, from the config of one run of each setting."""
+    """The recipe of runs, as far as published numbers tell theirs, from the config of one run of each setting."""
     one_each = {run["settings_hash"] or run["path"]: run["path"] for run in runs}
     configs = [_try(read_config, path)[0] for path in one_each.values()]
-    found = {key: {config[key] for config in configs if key in config} for key in ("trainer.batch_size", "trainer.lr")}
+    found = {key: {config[key] for config in configs if key in config} for key in _RECIPE}
     return {key: tuple(sorted(values, key=sortable)) for key, values in found.items() if values}
 
 

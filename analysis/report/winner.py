@@ -46,7 +46,7 @@ def find_winner(gathered: Gathered, complete: Sequence[Run], table: Table | None
 
 
 def _of_search(best: Best) -> Winner:
-    again, run = best.retraining, best.runs[0]
+    again, runs = best.retraining, best.front[0].runs
     sheet = lay_out_best(best)
     beside = ", and the baseline beside it" if again.has_baseline else ""
     seeds = ", ".join(map(str, again.seeds))
@@ -54,8 +54,8 @@ def _of_search(best: Best) -> Winner:
         (f"Train it on fresh seeds ({seeds}){beside}, and read the test set once a run", again.train),
         ("Then tabulate that", (again.tabulate,)),
     ]
-    if words := kept_overrides(read_overrides(run["path"]), ("name", "threads")):
-        commands.append(("The same run again", (single_command([*words, *_threads(best.runs)]),)))
+    if words := kept_overrides(read_overrides(runs[0]["path"]), ("name", "threads")):
+        commands.append(("The same run again", (single_command([*words, *_threads(runs)]),)))
     return Winner(replace(sheet, notes=()), sheet.notes, tuple(commands))
 
 

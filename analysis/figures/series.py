@@ -70,6 +70,24 @@ def label_of(by: Sequence[str], key: Sequence[object]) -> str:
     return ", ".join([label, *(f"{column}={short(value)}" for column, value in named.items() if value is not None)])
 
 
+def check_same(runs: Sequence[Run], columns: Sequence[str], what: str) -> None:
+    """Refuse to draw together what does not compare.
+
+    Args:
+        runs: To be drawn.
+        columns: In which they have to agree.
+        what: The picture and what it compares, for the message.
+    Raises:
+        ValueError: If the runs differ in one of the columns.
+    """
+    for column in columns:
+        values = list(dict.fromkeys(short(run[column]) for run in runs))
+        if len(values) > 1:
+            raise ValueError(
+                f"{what}, and its runs differ in {column}: {', '.join(values)}. Give a directory with one of them"
+            )
+
+
 @dataclass(frozen=True)
 class Styles:
     """A style for each label.

@@ -28,5 +28,5 @@ def _runs(options: argparse.Namespace) -> None:
     runs = plain_runs(gathered.runs)
     if not runs:
         raise ValueError("\n".join([f"{gathered.directory} holds no run", *left_out(gathered)]))
-    sys.stdout.write({"csv": as_csv, "json": as_json}[options.format](runs))
+    sys.stdout.write(as_csv(runs) if options.format == "csv" else as_json(runs))
     print(counts_line(gathered), *left_out(gathered), sep="\n", file=sys.stderr)

@@ -65,9 +65,9 @@ def _request(options: argparse.Namespace) -> "Request":
 
 
 def _list_missing(gathered: "Gathered", options: argparse.Namespace) -> None:
-    from analysis.lacking import lacking_cells, lay_out_lacking
+    from analysis.lacking import FIELDS, lacking_cells, lay_out_lacking
     from analysis.output import write
 
     lacking = lacking_cells(gathered, _request(options))
     records = [vars(cell) for cell in lacking]
-    write(options.format, options.directory, [lay_out_lacking(lacking, gathered)], records, records)
+    write(options.format, options.directory, [lay_out_lacking(lacking, gathered)], records, records, FIELDS)

@@ -124,6 +124,14 @@ def test_a_lambda_that_is_off_is_not_set(tmp_path: Path, write_run: Any) -> None
     ]
 
 
+def test_a_command_has_every_digit(tmp_path: Path, write_run: Any) -> None:
+    for number, (intra, seed) in enumerate(((0.00081234567, 0), (0.5, 0), (0.5, 1))):
+        write_run(str(number), kd_mode="tfd", lambda_intra=intra, seed=seed, overrides=("kd_mode=tfd",))
+    (cell,) = _lacking(tmp_path)
+    assert cell.command == "python run.py kd_mode=tfd name=demo lambda_intra=0.00081234567 seed=1"
+    assert cell.cell == "kd_mode=tfd lambda_intra=0.00081234567 seed=1"
+
+
 def test_what_cannot_be_set_has_no_command(tmp_path: Path, write_run: Any) -> None:
     for device, seeds in (("cpu (a)", (0, 1)), ("cpu (b)", (0,))):
         for seed in seeds:

@@ -63,6 +63,6 @@ def test_json_has_no_infinity() -> None:
     assert json.loads(as_json({"a": [float("nan"), 1.0], "b": (float("inf"),)})) == {"a": [None, 1.0], "b": [None]}
 
 
-def test_nothing_is_a_header_less_csv() -> None:
-    assert as_csv([]) == "\n"
+def test_nothing_is_a_header_alone() -> None:
+    assert as_csv([], ("cell", "state")) == "cell,state\n"
     assert as_csv([{"a": None, "b": True}]) == "a,b\n,true\n"

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from analysis.conditions import condition_notes
+from analysis.cost import other_costs
 from analysis.gather import Gathered
-from analysis.groups import Run, as_text
+from analysis.groups import Run, as_text, plain_runs
 from analysis.inventory import counts_line
 from analysis.paired import ALPHA, EXACT_UP_TO, holm, smallest_p
 from analysis.published import cautions
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from analysis.statistics import Difference
     from analysis.table import Cell, Table
 
+COST = "cost: "  # begins what is said of the columns of cost
 _MOST = 10  # cells that a line names
 
 
@@ -34,6 +36,8 @@ def remarks(table: "Table", gathered: Gathered, complete: Sequence[Run]) -> Iter
     yield from _group_notes(table)
     yield from _search_note(table, gathered, complete)
     yield from _epoch_notes(table)
+    if table.costs and (others := other_costs(plain_runs(gathered.runs))):
+        yield f"{COST}not counted in it, of all runs below the directory: {'; '.join(others)}"
     yield from condition_notes(table.conditions, table.by)
     yield from cautions(table.published, table.metrics, table.conditions)
 

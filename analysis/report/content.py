@@ -15,6 +15,7 @@ from analysis.inventory import complete_runs, counts_line
 from analysis.lacking import lacking_cells, lay_out_lacking
 from analysis.layout import lay_out
 from analysis.metrics import Metric, choose_metrics, describe_metric
+from analysis.notes import COST
 from analysis.report.apart import Apart
 from analysis.report.cautions import cautions
 from analysis.report.facts import Fact, run_facts, sweep_facts
@@ -95,7 +96,7 @@ def report_content(source: Source) -> Report:
         facts=(*((sweep.name or sweep.path, sweep_facts(sweep)) for sweep in gathered.plan), ("", run_facts(runs))),
         cautions=cautions(gathered, complete, table, notes),
         winner=find_winner(gathered, complete, table),
-        table=replace(lay_out(replace(table, costs={})), left_out=()) if table else None,
+        table=_means(table) if table else None,
         cost=_cost(table) if table else None,
         no_table=no_table,
         ablations=tuple(ablations),
@@ -125,9 +126,15 @@ def _pictures(source: Source, slow: Apart[Infos]) -> tuple[tuple[Picture, ...], 
     return tuple(sorted(ordered, key=lambda one: one.wide)), reasons | other_reasons
 
 
+def _means(table: Table) -> Sheet:
+    notes = tuple(note for note in table.notes if not note.startswith(COST))
+    return replace(lay_out(replace(table, costs={}, notes=notes)), left_out=())
+
+
 def _cost(table: Table) -> Sheet:
     sheet = lay_out(replace(table, published=()), show=["n"])
-    return replace(sheet, caption="All complete runs of each setting; time: of one run.", notes=(), left_out=())
+    notes = tuple(note for note in table.notes if note.startswith(COST))
+    return replace(sheet, caption="All complete runs of each setting; time: of one run.", notes=notes, left_out=())
 
 
 def _factorials(gathered: Gathered, complete: Sequence[Run]) -> Analysed:

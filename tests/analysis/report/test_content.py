@@ -81,6 +81,16 @@ def test_an_ablation_is_analysed_as_such(tmp_path: Path, write_run: Any) -> None
     assert report.lacking is None
 
 
+def test_what_failed_runs_cost_stands_with_the_costs(tmp_path: Path, write_run: Any) -> None:
+    write_run("a", kd_mode="none")
+    write_run("b", kd_mode="tfd", status="failed", train_seconds=3600.0)
+    report = _report(tmp_path)
+    assert report.table is not None and report.cost is not None
+    (note,) = report.cost.notes
+    assert note.endswith("1 failed (2 CPU core hours)")
+    assert note not in report.table.notes
+
+
 def test_why_there_is_no_2_x_2_is_said(tmp_path: Path, write_run: Any) -> None:
     for kd_mode, intra in (("none", 0.0), ("intra", 8e-4)):
         write_run(f"grid/{kd_mode}", kd_mode=kd_mode, lambda_intra=intra)

@@ -46,6 +46,8 @@ format: $(VENV)/.installed-dev  ## rewrite the code in ruff's format
 bench: $(VENV)/.installed-dev  ## measure what the README claims about speed
 	$(BIN)/python -m benchmarks.training
 	for what in schedule overhead costs reports pruning; do $(BIN)/python -m benchmarks.sweeps $$what || exit 1; done
+	$(BIN)/python -m benchmarks.gather
+	$(BIN)/python -m benchmarks.report
 
 clean:  ## remove what `make` installed; results and data stay
 	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache

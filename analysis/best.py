@@ -38,11 +38,11 @@ def mark_best(cells: Sequence[Cell], context: Callable[[Key], Key], metrics: Ite
             rivals[best] = [place for place in places if place != best]
     pairs = [(place, best) for best, others in rivals.items() for place in others]
     differences = compare_each([(cells[place].sample, cells[best].sample) for place, best in pairs])
-    p_values = {place: difference.p for (place, _), difference in zip(pairs, differences, strict=True)}
+    to_best = {place: difference for (place, _), difference in zip(pairs, differences, strict=True)}
     best_ones = set(rivals)
     for others in rivals.values():
-        best_ones |= _not_told_apart({place: p_values[place] for place in others})
-    return [replace(cell, is_best=place in best_ones) for place, cell in enumerate(cells)]
+        best_ones |= _not_told_apart({place: to_best[place].p for place in others})
+    return [replace(cell, is_best=place in best_ones, to_best=to_best.get(place)) for place, cell in enumerate(cells)]
 
 
 def _not_told_apart(p_values: Mapping[Place, float | None]) -> set[Place]:

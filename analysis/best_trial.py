@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from analysis.figures.trials import BASELINE, STUDY, Search, Trial, find_search
 from analysis.gather import Gathered
 from analysis.groups import Run, plain_runs
 from analysis.inventory import counts_line
@@ -14,6 +13,7 @@ from analysis.paired import t_interval
 from analysis.results import is_measured
 from analysis.retrain import Retraining, plan_retraining
 from analysis.statistics import Difference, Sample, compare, mean_and_sd
+from analysis.trials import BASELINE, STUDY, Search, Trial, find_search
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Entry:
         directory: The trial's, which holds a directory a seed if it has several; of a baseline that of its runs.
         settings: What the search chose, or what makes the baseline, as on the command line.
         measured: By metric.
+        runs: Which were measured.
         difference: Of the first metric, to the first baseline; None if there is none, and for a baseline.
     """
 
@@ -56,6 +57,7 @@ class Entry:
     directory: str
     settings: Mapping[str, str]
     measured: Mapping[str, Measured]
+    runs: tuple[Run, ...]
     difference: Difference | None = None
 
 
@@ -72,7 +74,6 @@ class Best:
         complete: Number of complete trials that measured the objectives, out of which the best was picked.
         statuses: Number of trials by status.
         planned: Number of trials that the search will have; None if it did not write that.
-        runs: Of the first trial of the front.
         retraining: How that one is trained again.
     """
 
@@ -83,8 +84,12 @@ class Best:
     complete: int
     statuses: Mapping[str, int]
     planned: int | None
-    runs: tuple[Run, ...]
     retraining: Retraining
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All that stand behind its numbers: those of the front and of the baselines."""
+        return tuple(run for entry in (*self.front, *self.baselines) for run in entry.runs)
 
 
 def find_best(gathered: Gathered, seeds: int = 5) -> Best:
@@ -116,7 +121,6 @@ def find_best(gathered: Gathered, seeds: int = 5) -> Best:
         complete=len(judged),
         statuses=statuses,
         planned=planned[0] if planned else None,
-        runs=front[0].runs,
         retraining=plan_retraining(gathered, search.plan, front[0].runs[0], keys, seeds),
     )
 
@@ -151,7 +155,7 @@ def _entry(trial: Trial, keys: Sequence[str], metrics: Sequence[Metric], baselin
     measured = _all_measured(trial.runs, metrics)
     beside = baselines[0].measured.get(metrics[0].name) if baselines else None
     difference = compare(measured[metrics[0].name].sample, beside.sample) if beside else None
-    return Entry(trial.number, _directory(trial), settings, measured, difference)
+    return Entry(trial.number, _directory(trial), settings, measured, trial.runs, difference)
 
 
 def _directory(trial: Trial) -> str:
@@ -173,7 +177,7 @@ def _baselines(gathered: Gathered, search: Search, metrics: Sequence[Metric]) ->
     found = []
     for setting, runs in groups.items():
         if measured := _all_measured(runs, metrics):
-            found.append(Entry(None, os.path.dirname(runs[0]["path"]), as_pairs(setting), measured))
+            found.append(Entry(None, os.path.dirname(runs[0]["path"]), as_pairs(setting), measured, tuple(runs)))
     return sorted(found, key=lambda entry: -max(one.n for one in entry.measured.values()))
 
 

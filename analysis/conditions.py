@@ -6,6 +6,7 @@ from typing import Any
 
 from analysis.groups import Run, as_text, sortable
 from analysis.metrics import Metric
+from analysis.words import count
 
 Conditions = Mapping[str, tuple[Any, ...]]
 
@@ -36,14 +37,23 @@ _SHOULD_AGREE = {
     "versions.torch": "torch versions",
     "git_commit": "commits",
 }
+_RECORDED = ("device", "threads", "versions.", "git_commit")
 _MOST = 10  # values that a caption lists; seeds apart
 
 
 def conditions_of(runs: Sequence[Run], metrics: Iterable[Metric] = ()) -> dict[str, tuple[Any, ...]]:
-    """The values that the runs have, by column; all `versions` too, and the split and epoch rule of the metrics."""
+    """The values that the runs have, by column; all `versions` too, and the split and epoch rule of the metrics.
+
+    Where some runs recorded their machine, versions or commit, "not recorded for 3 runs" is another value.
+    """
     columns = dict.fromkeys((*(column for column, _, _ in _STATED), *_SHOULD_AGREE))
     columns.update(dict.fromkeys(column for run in runs[:1] for column in run if column.startswith("versions.")))
-    found = {column: {run[column] for run in runs if run.get(column) is not None} for column in columns}
+    found: dict[str, set[Any]] = {}
+    for column in columns:
+        values = [run.get(column) for run in runs]
+        found[column] = {value for value in values if value is not None}
+        if found[column] and None in values and column.startswith(_RECORDED):
+            found[column].add(f"not recorded for {count(values.count(None), 'run')}")
     metrics = tuple(metrics)
     found["split"] = {metric.split for metric in metrics if metric.split}
     found["epoch"] = {metric.epoch for metric in metrics if metric.epoch}

@@ -1,11 +1,11 @@
 """What the runs of a cell cost."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from analysis.groups import Run
+from analysis.groups import Run, group_runs
 from analysis.results import is_measured
 from analysis.statistics import by_seed
 
@@ -44,6 +44,25 @@ def cost_of(runs: Sequence[Run], baseline: Sequence[Run] | None = None) -> Cost:
         peak_memory_mb=max(memory, default=None),
         time_ratio=_time_ratio(timed, baseline) if baseline else None,
     )
+
+
+def hours(cost: Cost) -> list[str]:
+    """The hours of a cost in words; [] where none were recorded."""
+    found = {"GPU hours": cost.gpu_hours, "CPU core hours": cost.cpu_hours}
+    return [f"{value:.3g} {unit}" for unit, value in found.items() if value is not None]
+
+
+def other_costs(runs: Iterable[Run]) -> list[str]:
+    """What the runs cost that are in no cell, in words, by status."""
+    by_status = group_runs(runs, ("status",))
+    found = []
+    for status in ("pruned", "failed", "stale"):
+        own = by_status.get((status,), [])
+        unknown = sum(not is_measured(run["train_seconds"]) for run in own)
+        parts = [*hours(cost_of(own)), *([f"{unknown} without a recorded time"] if unknown else [])]
+        if own:
+            found.append(f"{len(own)} {status} ({', '.join(parts)})")
+    return found
 
 
 def _on_gpu(run: Run) -> bool:

@@ -1,9 +1,7 @@
 """Learning curves: the `metrics.csv` of every run as one tidy frame, and the files that could not be used."""
 
-import csv
-import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +9,8 @@ import pandas as pd
 
 from analysis.gather import Gathered, Skipped
 from analysis.groups import Run, plain_runs
+from analysis.number_files import Columns, read_each
+from analysis.results import FIELDS
 
 # What says which run a row belongs to; gathered columns, which a run that has not ended lacks.
 IDENTITY = (
@@ -18,16 +18,14 @@ IDENTITY = (
     "lambda_intra", "lambda_inter", "seed", "protocol", "epochs", "settings_hash",
 )  # fmt: skip
 
-Columns = Mapping[str, np.ndarray]
-
 
 @dataclass(frozen=True)
 class Curves:
     """The learning curves of gathered runs.
 
     Attributes:
-        frame: One row an epoch and run: the run's identity, `epoch`, and the columns that any `metrics.csv` has.
-            What a run does not measure, such as `intra` without that term, is missing.
+        frame: One row an epoch and run: the run's identity (texts as categories), `epoch`, and the columns that any
+            `metrics.csv` has. What a run does not measure, such as `intra` without that term, is missing.
         skipped: Files that could not be used, with the reason.
         waiting: Directories of runs that have no `metrics.csv` yet, as their first epoch is not over.
     """
@@ -54,10 +52,12 @@ def read_curves(gathered: Gathered) -> Curves:
     """Read the `metrics.csv` of every gathered run, which may still be growing."""
     rows, tables = [], []
     skipped, waiting = [], []
-    for row, run in enumerate(plain_runs(gathered.runs)):
-        path = os.path.join(run["path"], "metrics.csv")
+    runs = plain_runs(gathered.runs)
+    paths = [os.path.join(run["path"], "metrics.csv") for run in runs]
+    for row, (run, path, columns) in enumerate(zip(runs, paths, read_each(paths), strict=True)):
         try:
-            columns = read_columns(path)
+            if isinstance(columns, Exception):
+                raise columns
             _check_epochs(columns, run)
         except FileNotFoundError:
             if run["status"] in ("complete", "pruned"):
@@ -72,43 +72,6 @@ def read_curves(gathered: Gathered) -> Curves:
             rows.append(row)
             tables.append(columns)
     return Curves(_frame(gathered.runs, rows, tables), tuple(skipped), tuple(waiting))
-
-
-def read_columns(path: str) -> dict[str, np.ndarray]:
-    """Read a CSV file of numbers: a header, then rows of the same length; an empty field is NaN.
-
-    Raises:
-        OSError: If it cannot be read.
-        ValueError: If it is anything else, or ends in the middle of a line; the message says what is wrong.
-    """
-    with open(path, "rb") as file:
-        content = file.read()
-    if not content.strip():
-        raise ValueError("is empty")
-    if not content.endswith(b"\n"):
-        raise ValueError("ends in the middle of a line")
-    try:
-        header, *rows = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"is not CSV ({error})") from error
-    if len(set(header)) < len(header) or "" in header:
-        raise ValueError(f"has a header with empty or repeated names: {','.join(header)}")
-    for line, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise ValueError(f"has {len(row)} fields in line {line}, and {len(header)} in its header")
-    columns = zip(*rows, strict=True) if rows else [()] * len(header)
-    return {name: _numbers(texts, name) for name, texts in zip(header, columns, strict=True)}
-
-
-def _numbers(texts: Sequence[str], name: str) -> np.ndarray:
-    values = []
-    try:
-        for text in texts:
-            values.append(float(text) if text else np.nan)
-    except ValueError:
-        line = len(values) + 2
-        raise ValueError(f"has {name} = {texts[len(values)]!r} in line {line}, which is not a number") from None
-    return np.array(values, dtype=float)
 
 
 def _check_epochs(columns: Columns, run: Run) -> None:
@@ -126,11 +89,14 @@ def _frame(runs: pd.DataFrame, rows: Sequence[int], tables: Sequence[Columns]) -
     """Repeat the identity of each run, a row of `runs`, for the epochs of its table."""
     lengths = [len(table["epoch"]) for table in tables]
     repeated = np.repeat(np.array(rows, dtype=int), lengths)
-    frame = runs[list(IDENTITY)].iloc[repeated].reset_index(drop=True)
+    # A text is kept once, and not for every epoch of ten thousand runs.
+    identity = runs[list(IDENTITY)].astype({name: "category" for name in IDENTITY if FIELDS.get(name, str) is str})
+    frame = identity.iloc[repeated].reset_index(drop=True)
     names = dict.fromkeys(["epoch", *(name for table in tables for name in table)])
     for name in names:
         if name in IDENTITY:
             continue  # it would say again which run this is
-        parts = [table.get(name, np.full(n, np.nan)) for table, n in zip(tables, lengths, strict=True)]
-        frame[name] = np.concatenate([np.empty(0), *parts])
-    return frame.astype({"epoch": "int64"})
+        parts = [table[name] if name in table else np.full(n, np.nan) for table, n in zip(tables, lengths, strict=True)]
+        values = np.concatenate([np.empty(0), *parts])
+        frame[name] = values.astype("int64") if name == "epoch" else values
+    return frame

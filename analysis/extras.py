@@ -12,6 +12,7 @@ from analysis.columns import check_name
 from analysis.gather import Gathered, Skipped
 from analysis.groups import sortable
 
+_RECIPE = ("trainer.batch_size", "trainer.lr", "trainer.pad_mode", "trainer.nesterov")
 _TAIL = 4096  # bytes that hold the last row of any metrics.csv
 
 
@@ -45,10 +46,10 @@ def with_columns(gathered: Gathered, names: Iterable[str], kind: str = "column")
 
 
 def recipe_of(runs: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
-    """The batch sizes and learning rates of runs, from the config of one run of each setting."""
+    """The recipe of runs, as far as published numbers tell theirs, from the config of one run of each setting."""
     one_each = {run["settings_hash"] or run["path"]: run["path"] for run in runs}
     configs = [_try(read_config, path)[0] for path in one_each.values()]
-    found = {key: {config[key] for config in configs if key in config} for key in ("trainer.batch_size", "trainer.lr")}
+    found = {key: {config[key] for config in configs if key in config} for key in _RECIPE}
     return {key: tuple(sorted(values, key=sortable)) for key, values in found.items() if values}
 
 
@@ -119,11 +120,13 @@ def read_last_row(run: str) -> dict[str, float]:
         ValueError: If it has no row, or a row that does not fit its header.
     """
     with open(os.path.join(run, "metrics.csv"), "rb") as file:
-        header = next(csv.reader([file.readline().decode()]), [])
-        start = file.tell()
-        file.seek(max(start, file.seek(0, os.SEEK_END) - _TAIL))
+        first = file.readline().decode()
+        file.seek(max(file.tell(), file.seek(0, os.SEEK_END) - _TAIL))
         tail = file.read().decode(errors="replace")
-    row = next(csv.reader(tail.splitlines()[-1:]), [])
+    try:
+        header, row = (next(csv.reader(lines), []) for lines in ([first], tail.splitlines()[-1:]))
+    except csv.Error as error:
+        raise ValueError(f"has a metrics.csv that is not CSV ({error})") from error
     if not tail.endswith("\n") or len(row) != len(header):
         raise ValueError("has a metrics.csv that is empty or cut off")
     try:

@@ -20,6 +20,9 @@ CONTEXT = tuple(column for column in DEFAULT_BY if column not in METHOD)
 
 Terms = tuple[bool, bool]
 
+_ROUNDING = 1e-12  # of a measured value
+_MOST = 5  # settings that a message lists
+
 
 @dataclass(frozen=True)
 class Effect:
@@ -61,23 +64,31 @@ class Factorial:
     lambdas: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Analysed:
+    """The 2 x 2 ablations of a directory, and of what else could have been one why it is none."""
+
+    found: tuple[Factorial, ...]
+    reasons: tuple[str, ...] = ()
+
+
 def analyse(
     gathered: Gathered,
     metrics: Sequence[str] | None = None,
     modes: Sequence[str] | None = None,
     where: Mapping[str, str] | None = None,
-) -> list[Factorial]:
+) -> Analysed:
     """Find the 2 x 2 ablations below a directory, one for each model, data set, protocol, length and metric.
 
-    Which terms a run has is read from its lambdas.
+    Which terms a run has is read from its lambdas. One that is not complete yet leaves the others alone.
 
     Args:
         gathered: The runs.
-        metrics: Columns to judge by; None for the sweep's objectives.
+        metrics: Columns to judge by; None for the sweep's objectives, or what a protocol judges by.
         modes: kd_modes to take, where several have the same terms.
         where: Only runs whose columns have these values.
     Raises:
-        ValueError: If a cell has no run, or runs of several settings, or no seed has all four cells.
+        ValueError: If of every one a cell has no run, or runs of several settings, or no seed has all four cells.
     """
     where = where or {}
     gathered = with_columns(with_columns(gathered, where), metrics or (), kind="metric")
@@ -89,11 +100,26 @@ def analyse(
     chosen = choose_metrics(gathered.runs, gathered.plan, complete, metrics)
     by = tuple(column for column in CONTEXT if len({run[column] for run in complete}) > 1)
     refuse_mixed_protocols(complete, by)
-    return [
-        _factorial(runs, dict(zip(by, map(as_text, key), strict=True)), metric)
-        for key, runs in group_runs(complete, by).items()
-        for metric in chosen
-    ]
+    found, reasons = [], []
+    for key, runs in group_runs(complete, by).items():
+        context = dict(zip(by, map(as_text, key), strict=True))
+        for metric in chosen if metrics else _usual_metrics(gathered, runs) or chosen:
+            try:
+                found.append(_factorial(runs, context, metric))
+            except ValueError as error:
+                lead = " ".join(f"{key}={value}" for key, value in context.items())
+                reasons.append(f"{lead}: {error}" if lead else str(error))
+    if not found:
+        raise ValueError("\n".join(reasons))
+    return Analysed(tuple(found), tuple(reasons))
+
+
+def _usual_metrics(gathered: Gathered, runs: Sequence[Run]) -> tuple[Metric, ...]:
+    """What runs of one protocol are judged by; () if they measured none of it."""
+    try:
+        return choose_metrics(gathered.runs, gathered.plan, runs, None)
+    except ValueError:
+        return ()
 
 
 def _factorial(runs: Sequence[Run], context: Mapping[str, str], metric: Metric) -> Factorial:
@@ -101,19 +127,18 @@ def _factorial(runs: Sequence[Run], context: Mapping[str, str], metric: Metric) 
     for run in runs:
         if run["lambda_intra"] is not None and run["lambda_inter"] is not None and is_measured(run[metric.name]):
             cells[run["lambda_intra"] > 0, run["lambda_inter"] > 0].append(run)
-    where = f" ({' '.join(f'{key}={value}' for key, value in context.items())})" if context else ""
-    for terms, found in cells.items():
-        _require_one_setting(f"{TITLES[terms]}{where}", found, metric)
-    values = {terms: by_seed([(run["seed"], run[metric.name]) for run in found]) for terms, found in cells.items()}
-    shared = sorted(set.intersection(*(set(of_cell) for of_cell in values.values())))
+    for terms, of_cell in cells.items():
+        _require_one_setting(TITLES[terms], of_cell, metric)
+    values = {terms: by_seed([(run["seed"], run[metric.name]) for run in of_cell]) for terms, of_cell in cells.items()}
+    shared = sorted(set.intersection(*(set(seeds) for seeds in values.values())))
     if not shared:
         seeds = "; ".join(f"{TITLES[terms]}: {_list(of_cell)}" for terms, of_cell in values.items())
-        raise ValueError(f"no seed has all four cells of the 2 x 2{where}; seeds of {seeds}.")
-    used = [run for found in cells.values() for run in found if run["seed"] in shared]
+        raise ValueError(f"no seed has all four cells of the 2 x 2; seeds of {seeds}.")
+    used = [run for of_cell in cells.values() for run in of_cell if run["seed"] in shared]
     return Factorial(
         context=context,
         metric=metric,
-        kd_modes={terms: str(found[0]["kd_mode"]) for terms, found in cells.items()},
+        kd_modes={terms: str(of_cell[0]["kd_mode"]) for terms, of_cell in cells.items()},
         seeds=tuple(shared),
         means={terms: mean_and_sd([of_cell[seed] for seed in shared]) for terms, of_cell in values.items()},
         effects=_effects(values, shared),
@@ -133,9 +158,10 @@ def _require_one_setting(cell: str, runs: Sequence[Run], metric: Metric) -> None
     if len(kd_modes) > 1:
         raise ValueError(f"{cell}: several kd_modes ({', '.join(kd_modes)}); choose: --modes none,intra,inter,tfd.")
     if len({run["settings_hash"] for run in runs}) > 1:
-        lambdas = dict.fromkeys(f"{as_text(run['lambda_intra'])} and {as_text(run['lambda_inter'])}" for run in runs)
+        pairs = dict.fromkeys(f"{as_text(run['lambda_intra'])} and {as_text(run['lambda_inter'])}" for run in runs)
+        more = f"; and {len(pairs) - _MOST} more" if len(pairs) > _MOST else ""
         raise ValueError(
-            f"{cell}: runs of several settings (lambdas {'; '.join(lambdas)}); choose one, as with "
+            f"{cell}: runs of several settings (lambdas {'; '.join([*pairs][:_MOST])}{more}); choose one, as with "
             f"--where lambda_intra=0,8e-4."
         )
 
@@ -149,12 +175,18 @@ def _effects(values: Mapping[Terms, Mapping[int, float]], seeds: Sequence[int]) 
         return ()
     n, a, e, b = ([values[terms][seed] for seed in seeds] for terms in (NEITHER, INTRA, INTER, BOTH))
     contrasts = {
-        "intra": [(a - n + b - e) / 2 for n, a, e, b in zip(n, a, e, b, strict=True)],
-        "inter": [(e - n + b - a) / 2 for n, a, e, b in zip(n, a, e, b, strict=True)],
-        "interaction": [b - e - a + n for n, a, e, b in zip(n, a, e, b, strict=True)],
+        "intra": [_total(a, -n, b, -e) / 2 for n, a, e, b in zip(n, a, e, b, strict=True)],
+        "inter": [_total(e, -n, b, -a) / 2 for n, a, e, b in zip(n, a, e, b, strict=True)],
+        "interaction": [_total(b, -e, -a, n) for n, a, e, b in zip(n, a, e, b, strict=True)],
     }
     differences = corrected([difference_of(contrast) for contrast in contrasts.values()])
     return tuple(Effect(name, difference) for name, difference in zip(contrasts, differences, strict=True))
+
+
+def _total(*parts: float) -> float:
+    """A sum; 0 where it is what rounding leaves of parts that cancel, which no test should weigh."""
+    total = sum(parts)
+    return 0.0 if abs(total) <= _ROUNDING * max(map(abs, parts)) else total
 
 
 def _lambdas(cells: Mapping[Terms, Sequence[Run]]) -> dict[str, tuple[float, ...]]:

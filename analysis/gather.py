@@ -94,7 +94,7 @@ def _read_runs(directories: Iterable[str]) -> tuple[list[dict[str, Any]], list[S
     for directory in directories:
         path = os.path.join(directory, "result.json")
         try:
-            rows.append({"path": directory, **read_result(path)})
+            rows.append({**read_result(path), "path": directory})  # a foreign file may have a path of its own
         except FileNotFoundError:
             # It went between listing and reading: what remains is a run without a result, or nothing.
             if has_config(directory):

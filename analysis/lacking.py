@@ -20,6 +20,7 @@ from analysis.table import Request, Table
 # What a column is called on the command line, where it has another name there.
 _KEYS = {"train_size": "dataset.train_size", "epochs": "trainer.epochs"}
 _SETTABLE = (*METHOD, "model", "dataset", "protocol", "seed", *_KEYS)
+FIELDS = ("cell", "state", "command")  # of `Lacking`, and titles of its table
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,11 @@ def _of_plan(missing: Missing) -> Iterator[Lacking]:
         overrides = cell_overrides(missing.sweep, cell)
         yield Lacking(_text(cell), "missing", single_command(overrides) if overrides else command)
     for unfinished in missing.unfinished:
-        again = None if unfinished.status == "running" else command
+        again = command if unfinished.again else None
         if unfinished.status == "broken" and command:
             again = f"rm {shlex.quote(os.path.join(unfinished.path, 'result.json'))} && {command}"
-        yield Lacking(f"{_text(unfinished.cell)} ({unfinished.path})", unfinished.status, again)
+        what = _text(unfinished.cell) or f"a trial of study {missing.study}"
+        yield Lacking(f"{what} ({unfinished.path})", unfinished.status, again)
 
 
 def _text(cell: Mapping[str, str]) -> str:
@@ -95,7 +97,7 @@ def _of_table(table: Table, runs: Sequence[Run], planned: Sequence[Cell]) -> Ite
         for seed in sorted(wanted - seeds.get(key, set()) - {None}):
             settings = dict(zip(table.by, key, strict=True)) | {"seed": seed}
             if not any(_is_planned(settings, cell) for cell in planned):
-                text = " ".join(f"{column}={as_text(value)}" for column, value in settings.items())
+                text = " ".join(f"{column}={_exact(value)}" for column, value in settings.items())
                 yield Lacking(text, "missing", commands.for_cell(settings))
 
 
@@ -112,6 +114,11 @@ def _grid(table: Table, keys: Sequence[Key]) -> list[Key]:
     rows, cols = dict.fromkeys(key[:width] for key in keys), dict.fromkeys(key[width:] for key in keys)
     found.update(dict.fromkeys((*row, *col) for row, col in product(rows, cols)))
     return list(found)
+
+
+def _exact(value: Any) -> str:
+    """A value as it is typed: with fewer digits, a lambda would be another one, and its cell would stay empty."""
+    return repr(value) if isinstance(value, float) else as_text(value)
 
 
 def _is_planned(settings: Mapping[str, Any], cell: Cell) -> bool:
@@ -148,7 +155,7 @@ class _Commands:
             words |= go_with_it
             # The mode itself turns a term off: its lambda need not be 0.
             if key not in as_pairs(go_with_it) and not (column.startswith("lambda_") and not value):
-                cell[key] = "null" if value is None else as_text(value)
+                cell[key] = "null" if value is None else _exact(value)
         kept = [word for word in self._order if word in words]
         return single_command(single_overrides(kept, cell, self._name))
 
@@ -160,9 +167,10 @@ class _Commands:
 
 def lay_out_lacking(lacking: Iterable[Lacking], gathered: Gathered) -> Sheet:
     """A row a cell; below, the commands that go on with whole sweeps."""
-    columns = tuple(Column(title, head=True) for title in ("cell", "state", "command"))
+    columns = tuple(Column(title, head=True) for title in FIELDS)
     rows = tuple((Text(cell.cell), Text(cell.state), Text(cell.command or "")) for cell in lacking)
-    sweeps = dict.fromkeys(missing.sweep.command for missing in gathered.missing if missing.sweep.command)
+    commands = ((missing.sweep.command, missing.is_open) for missing in gathered.missing)
+    sweeps = dict.fromkeys(command for command, is_open in commands if command and is_open)
     notes = [f"all that a sweep lacks: {command}" for command in sweeps]
     if gathered.counts()["running"]:
         notes.append("runs are at work: what is missing may be about to start")

@@ -9,7 +9,7 @@ from analysis.conditions import conditions_text
 from analysis.cost import Cost
 from analysis.groups import Key, as_text
 from analysis.metrics import Metric
-from analysis.published import PublishedCell
+from analysis.published_layout import published_rows
 from analysis.sheets.sheet import Column, Sheet, Text
 from analysis.statistics import Difference
 from analysis.table import Cell, Table
@@ -51,7 +51,7 @@ def lay_out(table: Table, show: Sequence[str] | None = None) -> Sheet:
     levels = len(columns[0].above)
     heads = tuple(Column(name, ("",) * levels, head=True) for name in table.rows)
     rows = [_measured_row(table, groups, key) for key in table.row_keys]
-    published = _published_rows(table, groups)
+    published = published_rows(table, [(group.mean, len(group.columns)) for group in groups])
     return Sheet(
         caption=caption(table),
         columns=(*heads, *columns),
@@ -185,27 +185,6 @@ _COSTS: dict[str, Callable[[Cost], str | None]] = {
 def _measured_row(table: Table, groups: Sequence[_Group], key: Key) -> tuple[Text, ...]:
     heads = (Text(as_text(value)) for value in key)
     return (*heads, *(text for group in groups for text in group.texts(key)))
-
-
-def _published_rows(table: Table, groups: Sequence[_Group]) -> list[tuple[Text, ...]]:
-    """A row for each method and source; the numbers stand under the means."""
-    rows: dict[tuple[Key, str], dict[tuple[Key, str], PublishedCell]] = {}
-    for cell in table.published:
-        rows.setdefault((cell.row, cell.published.source), {})[cell.col, cell.metric] = cell
-    return [_published_row(table, groups, row, source, cells) for (row, source), cells in rows.items()]
-
-
-def _published_row(
-    table: Table, groups: Sequence[_Group], row: Key, source: str, cells: dict[tuple[Key, str], PublishedCell]
-) -> tuple[Text, ...]:
-    named = table.rows.index("kd_mode") if "kd_mode" in table.rows else 0
-    heads = [Text(as_text(value) + (f" (published, {source})" if n == named else "")) for n, value in enumerate(row)]
-    texts: list[Text] = []
-    for group in groups:
-        cell = cells.get(group.mean) if group.mean else None
-        first = Text(f"{cell.published.top1:.2f}", number=True) if cell else Text()
-        texts += [first, *(Text() for _ in group.columns[1:])]
-    return (*heads, *texts)
 
 
 def _n_note(table: Table, parts: Sequence[str]) -> tuple[str, ...]:

@@ -20,11 +20,19 @@ _ORDER = ("broken", "failed", "stale", "running", "pruned", "complete")
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A planned cell whose run is not complete: running, stale, failed, or with a broken result."""
+    """A planned run that is not complete: running, stale, failed, or with a broken result.
+
+    Attributes:
+        cell: What the plan says of it; of a trial, what the search chose.
+        status: Which of these.
+        path: Its directory.
+        again: Whether the sweep's command makes it again: not what is at work, nor the failed trial of a search.
+    """
 
     cell: Cell
     status: str
     path: str
+    again: bool
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Missing:
         study: The study's name.
         count: How many runs are missing.
         cells: The cells without a run (grids). More than `count` where the cell of some run is unknown.
-        unfinished: The cells with a run that is not complete (grids).
+        unfinished: What has a run that is not complete; pruned ones are done.
     """
 
     sweep: Sweep
@@ -44,6 +52,11 @@ class Missing:
     count: int
     cells: tuple[Cell, ...] = ()
     unfinished: tuple[Unfinished, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the sweep's command has something to do."""
+        return self.count > 0 or any(unfinished.again for unfinished in self.unfinished)
 
 
 def find_missing(sweep: Sweep, runs_by_parent: Mapping[str, Sequence[Row]]) -> list[Missing]:
@@ -53,26 +66,33 @@ def find_missing(sweep: Sweep, runs_by_parent: Mapping[str, Sequence[Row]]) -> l
         sweep: The plan.
         runs_by_parent: The flat rows of all runs, listed by the directory that holds the run's directory.
     """
-    found = [
-        _open_cells(sweep, study, runs_by_parent)
-        if study.cells
-        else Missing(sweep, study.name, _open_trials(sweep, study, runs_by_parent))
-        for study in sweep.studies
-    ]
+    found = [(_open_cells if study.cells else _open_trials)(sweep, study, runs_by_parent) for study in sweep.studies]
     return [missing for missing in found if missing.count > 0 or missing.unfinished]
 
 
-def _open_trials(sweep: Sweep, study: Study, runs_by_parent: Mapping[str, Sequence[Row]]) -> int:
-    """Number of runs that a search has not begun; with `sweep.seeds` every trial is a run a seed."""
+def _open_trials(sweep: Sweep, study: Study, runs_by_parent: Mapping[str, Sequence[Row]]) -> Missing:
+    """The runs that a search has not begun or not ended; with `sweep.seeds` every trial is a run a seed."""
     directory = os.path.join(sweep.path, study.name)
-    begun = len(runs_by_parent.get(directory, ()))
-    if sweep.seeds is None:
-        return study.n_trials - begun
+    single = runs_by_parent.get(directory, ())
     trials = [runs for parent, runs in runs_by_parent.items() if os.path.dirname(parent) == directory]
+    unfinished = tuple(
+        Unfinished(_chosen(sweep, run), run["status"], run["path"], again=run["status"] in ("stale", "broken"))
+        for run in (*single, *(run for runs in trials for run in runs))
+        if run["status"] not in ("pruned", "complete")
+    )
+    if sweep.seeds is None:
+        return Missing(sweep, study.name, max(0, study.n_trials - len(single)), unfinished=unfinished)
     # A trial that failed or was pruned on one seed is not run on the others.
     going = [runs for runs in trials if not any(run["status"] in ("pruned", "failed") for run in runs)]
     rest = sum(max(0, len(sweep.seeds) - len(runs)) for runs in going)
-    return rest + max(0, study.n_trials - begun - len(trials)) * len(sweep.seeds)
+    to_begin = max(0, study.n_trials - len(single) - len(trials)) * len(sweep.seeds)
+    return Missing(sweep, study.name, rest + to_begin, unfinished=unfinished)
+
+
+def _chosen(sweep: Sweep, run: Row) -> Cell:
+    """What a search chose for a run."""
+    pairs = as_pairs(read_overrides(run["path"]))
+    return {key: pairs[key] for key in sweep.space if key in pairs}
 
 
 def _open_cells(sweep: Sweep, study: Study, runs_by_parent: Mapping[str, Sequence[Row]]) -> Missing:
@@ -87,7 +107,7 @@ def _open_cells(sweep: Sweep, study: Study, runs_by_parent: Mapping[str, Sequenc
         if run is None:
             without.append(cell)
         elif run["status"] not in ("pruned", "complete"):
-            unfinished.append(Unfinished(cell, run["status"], run["path"]))
+            unfinished.append(Unfinished(cell, run["status"], run["path"], again=run["status"] != "running"))
     return Missing(sweep, study.name, len(without) - unknown, tuple(without), tuple(unfinished))
 
 

@@ -4,16 +4,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from analysis.conditions import condition_notes
+from analysis.cost import other_costs
 from analysis.gather import Gathered
-from analysis.groups import Run, as_text
+from analysis.groups import Run, as_text, plain_runs
 from analysis.inventory import counts_line
 from analysis.paired import ALPHA, EXACT_UP_TO, holm, smallest_p
 from analysis.published import cautions
+from analysis.words import count
 
 if TYPE_CHECKING:
     from analysis.statistics import Difference
     from analysis.table import Cell, Table
 
+COST = "cost: "  # begins what is said of the columns of cost
 _MOST = 10  # cells that a line names
 
 
@@ -24,12 +27,17 @@ def remarks(table: "Table", gathered: Gathered, complete: Sequence[Run]) -> Iter
     if len(complete) < there:
         yield f"a selection: {there - len(complete)} other complete runs are not in this table"
     yield from _baseline_notes(table)
-    yield from comparison_notes([cell.difference for cell in table.cells if cell.difference])
+    differences = [cell.difference for cell in table.cells if cell.difference]
+    yield from comparison_notes(differences)
+    if not differences:  # what is bold compares all the same
+        yield from _untested([cell.to_best for cell in table.cells if cell.to_best])
     yield from _interval_notes(table)
     yield from _best_note(table)
     yield from _group_notes(table)
     yield from _search_note(table, gathered, complete)
     yield from _epoch_notes(table)
+    if table.costs and (others := other_costs(plain_runs(gathered.runs))):
+        yield f"{COST}not counted in it, of all runs below the directory: {'; '.join(others)}"
     yield from condition_notes(table.conditions, table.by)
     yield from cautions(table.published, table.metrics, table.conditions)
 
@@ -61,6 +69,7 @@ def comparison_notes(differences: Sequence["Difference"]) -> Iterator[str]:
         correction = f"corrected (Holm) for {len(tested)} comparisons" if len(tested) > 1 else "one comparison"
         yield f"p: two-sided, {names}; {correction}"
     yield from _too_few(tested)
+    yield from _untested(differences)
     if "welch" in methods:
         yield "means (Welch): difference of the means, fewer than 2 shared seeds; Welch's t interval, no p-value"
     if "means" in methods:
@@ -92,6 +101,14 @@ def _too_few(tested: Sequence["Difference"]) -> Iterator[str]:
     else:
         problem = f"In {len(hopeless)} of {len(tested)} comparisons ({pairs} pairs) no p below 0.05 is possible"
     yield f"warning: too few seeds. {problem}" + (f"; {advice}" if advice else "")
+
+
+def _untested(differences: Sequence["Difference"]) -> Iterator[str]:
+    """Warn of what no test can tell apart."""
+    if without := sum(difference.p is None for difference in differences):
+        have = "has" if len(differences) == 1 else "have"
+        of_all = f"{without} of {count(len(differences), 'comparison')} {have} fewer than 2 shared seeds"
+        yield f"warning: too few seeds. {of_all}, so no p tells them apart"
 
 
 def _interval_notes(table: "Table") -> Iterator[str]:

@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from analysis.conditions import Conditions, list_values
-from analysis.groups import Key
+from analysis.groups import Key, as_text
 from analysis.metrics import Metric
+
+_KNOWN = ("dataset", "model", "kd_mode", "epochs")  # columns of the runs that are known of a published number too
 
 
 @dataclass(frozen=True)
@@ -18,9 +21,12 @@ class Published:
     Attributes:
         split: The split that it was measured on.
         epoch: The epoch rule, as in `Metric.epoch`.
+        epoch_stated: Whether its source says so; else it is what the released script does.
         epochs: Length of the training.
         batch_size: Of the training.
         lr: Learning rate that it began with.
+        pad_mode: How pictures are padded before they are cropped, as in `trainer.pad_mode`.
+        nesterov: Whether the momentum is Nesterov's.
         protocol: How it came about, as far as it is known.
         source: Where it is published.
     """
@@ -32,9 +38,12 @@ class Published:
     top1: float
     split: str
     epoch: str
+    epoch_stated: bool
     epochs: int
     batch_size: int
     lr: float
+    pad_mode: str
+    nesterov: bool
     protocol: str
     source: str
 
@@ -54,11 +63,9 @@ def read_published() -> tuple[Published, ...]:
     """All published numbers, in the order of the file."""
     text = files("analysis").joinpath("published.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines())
-    numbers: dict[str, Callable[[str], float]] = {"top1": float, "epochs": int, "batch_size": int, "lr": float}
-    return tuple(
-        Published(**{name: numbers.get(name, str)(text) for name, text in row.items()})  # type: ignore[arg-type]
-        for row in rows
-    )
+    parsers: dict[str, Callable[[str], Any]] = {"top1": float, "epochs": int, "batch_size": int, "lr": float}
+    parsers |= dict.fromkeys(("epoch_stated", "nesterov"), lambda text: text == "true")
+    return tuple(Published(**{name: parsers.get(name, str)(text) for name, text in row.items()}) for row in rows)
 
 
 def published_cells(
@@ -71,7 +78,8 @@ def published_cells(
     """The published numbers for the data sets and models of a table.
 
     Where a table has a column for the split and the epoch rule of a number, it stands there; else under the first
-    top-1 accuracy, and `cautions` says so. There are none where it is not clear to which rows they belong.
+    top-1 accuracy, and it and `cautions` say so. There are none where it is not clear to which rows or columns they
+    belong.
 
     Args:
         rows: Columns that make a row.
@@ -83,7 +91,7 @@ def published_cells(
     by = (*rows, *cols)
     accuracies = [metric for metric in metrics if metric.name.endswith("top1") and metric.split in ("val", "test")]
     ambiguous = any(len(conditions.get(column, ())) != 1 and column not in by for column in ("dataset", "model"))
-    if not accuracies or ambiguous or "kd_mode" not in by:
+    if not accuracies or ambiguous or "kd_mode" not in by or not {*cols} <= {*_KNOWN}:
         return ()
     found = []
     for number in read_published():
@@ -93,13 +101,13 @@ def published_cells(
         metric = next(same, accuracies[0])
         row = tuple(_value(number, column) for column in rows)
         for col in col_keys:
-            if all(_value(number, column) in (None, value) for column, value in zip(cols, col, strict=True)):
+            if all(_value(number, column) == value for column, value in zip(cols, col, strict=True)):
                 found.append(PublishedCell(row, col, metric.name, number))
     return tuple(found)
 
 
-def _value(number: Published, column: str) -> str | None:
-    return str(getattr(number, column)) if column in ("dataset", "model", "kd_mode") else None
+def _value(number: Published, column: str) -> Any:
+    return getattr(number, column) if column in _KNOWN else None
 
 
 def cautions(cells: Iterable[PublishedCell], metrics: Iterable[Metric], conditions: Conditions) -> Iterator[str]:
@@ -116,12 +124,17 @@ def cautions(cells: Iterable[PublishedCell], metrics: Iterable[Metric], conditio
 
 
 def _differences(number: Published, metric: Metric, conditions: Conditions) -> str:
+    def recipe(key: str) -> str:
+        return list_values(conditions.get(f"trainer.{key}", ("not known",)))
+
     here = (
         ("split", number.split, metric.split),
-        ("epoch rule", f"{number.epoch} epoch", f"{metric.epoch} epoch"),
+        ("epoch rule", f"{number.epoch} epoch" if number.epoch_stated else "not stated", f"{metric.epoch} epoch"),
         ("epochs", str(number.epochs), list_values(conditions.get("epochs", ()))),
-        ("batch size", str(number.batch_size), list_values(conditions.get("trainer.batch_size", ("not known",)))),
-        ("learning rate", str(number.lr), list_values(conditions.get("trainer.lr", ("not known",)))),
+        ("batch size", str(number.batch_size), recipe("batch_size")),
+        ("learning rate", str(number.lr), recipe("lr")),
+        ("padding", number.pad_mode, recipe("pad_mode")),
+        ("Nesterov momentum", as_text(number.nesterov), recipe("nesterov")),
         ("train size", "all", list_values(conditions.get("train_size", ("all",)))),
     )
     return ", ".join(f"{what} {there} (here {ours})" for what, there, ours in here if there != ours)

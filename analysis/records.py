@@ -64,7 +64,8 @@ def table_records(table: Table) -> Iterator[dict[str, Any]]:
         number = place.published
         known = {"metric": "top1", "split": number.split, "epoch_rule": number.epoch, "mean": number.top1}
         empty = dict.fromkeys(("sd", "n", "diff", "ci_low", "ci_high", "p", "p_holm", "compared_by", "best"))
-        source = {"source": f"{number.source}: {number.protocol}"}
+        taught = f", teacher {number.teacher}" if number.teacher else ""
+        source = {"source": f"{number.source}{taught}: {number.protocol}"}
         yield _place(table, (*place.row, *place.col)) | known | empty | _cost(table, None) | source
 
 

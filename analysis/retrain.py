@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import count
 
 from analysis.extras import read_config
-from analysis.figures.trials import BASELINE
 from analysis.gather import Gathered, gather
 from analysis.groups import Run, plain_runs
 from analysis.overrides import as_pairs, grid_command, kept_overrides, key_of, read_overrides, single_command
 from analysis.plan import Sweep
+from analysis.trials import BASELINE
 
 PROTOCOL = "final"
 

@@ -1,5 +1,6 @@
 """How far a sweep is: what is done, at work with the time it still needs, failed, and to do."""
 
+import math
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -146,7 +147,8 @@ def _usual_pace(complete: Iterable[Run]) -> float | None:
 
 def _at_work(directory: str, plans: Iterable[Sweep], usual_pace: float | None, now: float) -> AtWork:
     row, epochs = _last_row(directory), _epochs(directory)
-    epoch = int(row.get("epoch", 0))
+    reached = row.get("epoch", 0.0)
+    epoch = int(reached) if math.isfinite(reached) else 0
     objectives = [name for plan in plans if directory.startswith(plan.path + os.sep) for name in plan.directions]
     names = (*(name.removeprefix("best_") for name in objectives), "val_top1", "test_top1")
     metric = next((name for name in names if name in row), None)
@@ -193,12 +195,8 @@ def _commands(gathered: Gathered) -> list[str]:
     stale = gathered.runs.loc[gathered.runs["status"] == "stale", "path"]
     found = []
     for plan in gathered.plan:
-        lacks = any(missing.sweep == plan and _is_open(missing) for missing in gathered.missing)
+        lacks = any(missing.sweep == plan and missing.is_open for missing in gathered.missing)
         killed = any(path.startswith(plan.path + os.sep) for path in stale)
         if plan.command and (lacks or killed):
             found.append(plan.command)
     return list(dict.fromkeys(found))
-
-
-def _is_open(missing: Missing) -> bool:
-    return missing.count > 0 or any(unfinished.status != "running" for unfinished in missing.unfinished)

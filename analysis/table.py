@@ -28,6 +28,7 @@ class Cell:
         is_baseline: Whether other cells are compared to this one.
         difference: To the baseline; None if there is none, and for the baseline itself.
         is_best: Whether it is the best of those it competes with, or cannot be told from it.
+        to_best: Difference to the best of those it competes with; None for that one, and without a competitor.
     """
 
     row: Key
@@ -41,6 +42,7 @@ class Cell:
     is_baseline: bool = False
     difference: Difference | None = None
     is_best: bool = False
+    to_best: Difference | None = None
 
     @property
     def n(self) -> int:

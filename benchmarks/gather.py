@@ -1,11 +1,12 @@
-"""Time `python -m analysis table` on a tree of many runs, in fresh processes.
+"""Time `python -m analysis table` on a tree of many runs, and the frame of their learning curves, in fresh processes.
 
-    python -m benchmarks.gather [--runs 10000] [--epochs 240] [--seeds 10] [--rounds 5] [--keep DIR]
+    python -m benchmarks.gather [--runs 10000] [--epochs 240] [--seeds 10] [--rounds 5]
 
 The tree is what finished sweeps leave: for every run `.hydra/config.yaml` and `overrides.yaml`, `result.json`, and
 `metrics.csv` with a row an epoch; 4 kd_modes on 5 models, with as many training sizes as the number of runs asks for.
 One in a hundred has failed, one has no result and one a broken file. Each round is a process of its own that starts,
-gathers, tabulates and writes. The files are in the page cache, as they were written just before.
+gathers, tabulates and writes; for the learning curves it gathers and reads every `metrics.csv`. The files are in the
+page cache, as they were written just before.
 """
 
 import argparse
@@ -31,6 +32,8 @@ TABLES = {
     "missing": ["--missing"],
     "runs": [],
 }
+CURVES = "import sys; from analysis.curves import read_curves; from analysis.gather import gather; "
+CURVES += "read_curves(gather(sys.argv[1]))"
 
 
 def main() -> None:
@@ -49,19 +52,29 @@ def main() -> None:
         print("| command | s, median (min to max) | CPU s, median | peak memory (MiB) |\n|:--|--:|--:|--:|")
         for name, arguments in TABLES.items():
             command = ["runs"] if name == "runs" else ["table", *arguments]
-            measured = [measure([command[0], directory, *command[1:]]) for _ in range(options.rounds)]
-            seconds, busy, peaks = zip(*measured, strict=True)
-            spread = f"{statistics.median(seconds):.1f} ({min(seconds):.1f} to {max(seconds):.1f})"
-            print(f"| {name} | {spread} | {statistics.median(busy):.1f} | {max(peaks):.0f} |", flush=True)
+            report(name, [measure([command[0], directory, *command[1:]]) for _ in range(options.rounds)])
+        report("learning curves", [run_apart(["-c", CURVES, directory]) for _ in range(options.rounds)])
+
+
+def report(name: str, measured: list[tuple[float, float, float]]) -> None:
+    """Print a row of the table."""
+    seconds, busy, peaks = zip(*measured, strict=True)
+    spread = f"{statistics.median(seconds):.1f} ({min(seconds):.1f} to {max(seconds):.1f})"
+    print(f"| {name} | {spread} | {statistics.median(busy):.1f} | {max(peaks):.0f} |", flush=True)
 
 
 def measure(arguments: list[str]) -> tuple[float, float, float]:
-    """Return the seconds, the CPU seconds and the peak memory in MiB of one command in a process of its own."""
+    """Run a command of the analysis in a process of its own; see `run_apart`."""
+    return run_apart(["-m", "analysis", *arguments])
+
+
+def run_apart(arguments: list[str]) -> tuple[float, float, float]:
+    """Return the seconds, the CPU seconds and the peak memory in MiB of a Python process with these arguments."""
     # Of the children of this small process only: the largest resident set that getrusage knows is over all of them.
     code = (
         "import resource, subprocess, sys, time\n"
         "started = time.perf_counter()\n"
-        "subprocess.run([sys.executable, '-m', 'analysis', *sys.argv[1:]], check=True, stdout=subprocess.DEVNULL,\n"
+        "subprocess.run([sys.executable, *sys.argv[1:]], check=True, stdout=subprocess.DEVNULL,\n"
         "               stderr=subprocess.DEVNULL)\n"
         "seconds, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)\n"
         "print(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss)\n"

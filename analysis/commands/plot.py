@@ -26,15 +26,17 @@ def add(commands: "Commands") -> None:
 def _plot(options: argparse.Namespace) -> None:
     from analysis.columns import check_name
     from analysis.figures.files import write_files
-    from analysis.figures.kinds import make_infos, read_source
+    from analysis.figures.kinds import make_infos, read_source, with_metric
     from analysis.inventory import complete_runs
 
     for kind in options.kind or ():
         check_name("kind", kind, ("all", *KINDS))
     kinds = KINDS if "all" in (options.kind or ["all"]) else tuple(dict.fromkeys(options.kind))
     source = read_source(options.directory)
-    infos, reasons = make_infos(source, kinds, options.metric)
     complete_runs(source.gathered)  # or else one message for all kinds
+    if options.metric:
+        source = with_metric(source, options.metric)
+    infos, reasons = make_infos(source, kinds, options.metric)
     for bad in source.skipped:
         print(f"skipped: {bad.path} {bad.reason}", file=sys.stderr)
     for kind, reason in reasons.items():

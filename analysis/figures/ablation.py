@@ -6,13 +6,13 @@ from statistics import fmean
 from analysis.figures.chart import Axis, Bars, Chart, Mark, Numbers, Panel, Points, Rule
 from analysis.figures.series import compared_runs, label_of
 from analysis.figures.style import BLACK, Style, numbered
-from analysis.figures.words import conditions, count, spread
 from analysis.gather import Gathered
 from analysis.groups import choose_by, context_of, find_baselines, group_runs, read_baseline
 from analysis.inventory import complete_runs
 from analysis.metrics import Metric, choose_metric
 from analysis.paired import t_interval
 from analysis.results import is_measured
+from analysis.words import conditions, count, spread
 
 _LONGEST = 30  # bars that a page can hold
 _NARROW = 30  # letters of a name beside which a column has room for bars

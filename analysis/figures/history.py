@@ -6,11 +6,11 @@ from itertools import accumulate
 
 from analysis.figures.chart import Axis, Chart, Line, Mark, Panel, Points, Rule
 from analysis.figures.style import BLACK, GREY, Style, numbered
-from analysis.figures.trials import Trial, find_search
-from analysis.figures.words import short
 from analysis.gather import Gathered
 from analysis.metrics import Metric
 from analysis.statistics import mean_and_sd
+from analysis.trials import Trial, find_search
+from analysis.words import short
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from analysis.dimensions import Dimension
 from analysis.figures.chart import Axis, Bars, Chart, Label, Panel
-from analysis.figures.dimensions import Dimension
 from analysis.figures.style import numbered
-from analysis.figures.trials import Search, Trial, find_search
-from analysis.figures.words import count
 from analysis.gather import Gathered
 from analysis.metrics import Metric
+from analysis.trials import Search, Trial, find_search
+from analysis.words import count
 
 if TYPE_CHECKING:
     from optuna.study import Study

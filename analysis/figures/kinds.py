@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analysis.curves import Curves, read_curves
+from analysis.extras import with_columns
 from analysis.figures import KINDS
 from analysis.figures.ablation import ablation_info
 from analysis.figures.chart import Info
@@ -16,6 +17,8 @@ from analysis.figures.parallel import parallel_info
 from analysis.figures.pareto import pareto_info
 from analysis.figures.saliency import Saliency, read_saliency, saliency_info
 from analysis.gather import Gathered, Skipped, gather
+from analysis.inventory import complete_runs
+from analysis.metrics import choose_metric
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,17 @@ def read_source(directory: str | os.PathLike[str]) -> Source:
     """
     gathered = gather(directory)
     return Source(gathered, read_curves(gathered), read_saliency(gathered))
+
+
+def with_metric(source: Source, name: str) -> Source:
+    """Add a column of configs or of metrics.csv, such as train_loss, where the runs lack one of this name.
+
+    Raises:
+        ValueError: If there is no such metric, or no complete run has measured it; once, not for every picture.
+    """
+    gathered = with_columns(source.gathered, [name], kind="metric")
+    choose_metric(gathered, complete_runs(gathered), name)
+    return replace(source, gathered=gathered)
 
 
 INFOS: dict[str, Callable[[Source, str | None], Info]] = {

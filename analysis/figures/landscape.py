@@ -7,15 +7,16 @@ from statistics import fmean
 import numpy as np
 
 from analysis.figures.chart import Axis, Chart, ColourScale, Numbers, Panel, Points, Surface
+from analysis.figures.series import check_same
 from analysis.figures.style import BLACK, GREY, Style
-from analysis.figures.trials import only_search
-from analysis.figures.words import conditions, count, short, spread
 from analysis.gather import Gathered
 from analysis.groups import DEFAULT_BY, Run, plain_runs
 from analysis.inventory import complete_runs
 from analysis.metrics import Metric, choose_metric
 from analysis.overrides import as_pairs, read_overrides
 from analysis.results import is_measured
+from analysis.trials import only_search
+from analysis.words import conditions, count, short, spread
 
 # lambda_intra, lambda_inter: the command in the README, and the defaults of train_kd.py (Tf-FD at 3427f98).
 PUBLISHED = (("published: README", 8e-4, 5e-4), ("published: script", 4e-4, 5e-3))
@@ -73,7 +74,7 @@ def landscape_info(gathered: Gathered, metric: str | None = None) -> Landscape:
     chosen = choose_metric(gathered, complete, metric)
     search = only_search(complete)
     runs = [run for run in (search[1] if search else complete) if _has_both(run) and is_measured(run[chosen.name])]
-    _check_comparable(runs)
+    check_same(runs, _CONTEXT, "a landscape compares lambdas alone")
     points = _points(runs, chosen)
     if len(points) < 3:
         raise ValueError(
@@ -95,16 +96,6 @@ def landscape_info(gathered: Gathered, metric: str | None = None) -> Landscape:
 
 def _has_both(run: Run) -> bool:
     return (run["lambda_intra"] or 0) > 0 and (run["lambda_inter"] or 0) > 0
-
-
-def _check_comparable(runs: Sequence[Run]) -> None:
-    for column in _CONTEXT:
-        values = list(dict.fromkeys(short(run[column]) for run in runs))
-        if len(values) > 1:
-            raise ValueError(
-                f"a landscape compares lambdas alone, and its runs differ in {column}: {', '.join(values)}. "
-                "Give a directory with one of them"
-            )
 
 
 def _points(runs: Sequence[Run], metric: Metric) -> tuple[Point, ...]:

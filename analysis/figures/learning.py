@@ -72,7 +72,7 @@ def _values_by_run(curves: Curves, name: str) -> dict[str, np.ndarray]:
     """One metric from the first epoch on, by run; runs that never measured it are not in it."""
     if name not in curves.metrics():
         return {}
-    by_path = curves.frame.groupby("path", sort=False)[name]
+    by_path = curves.frame.groupby("path", sort=False, observed=True)[name]
     values = {str(path): column.to_numpy(float) for path, column in by_path}
     return {path: of_run for path, of_run in values.items() if not np.isnan(of_run).all()}
 

@@ -4,15 +4,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from analysis.dimensions import Dimension
 from analysis.figures.chart import Axis, Chart, ColourScale, Label, Line, Numbers, Panel, Rule
-from analysis.figures.dimensions import Dimension
 from analysis.figures.history import describe_trial
 from analysis.figures.style import PALE
-from analysis.figures.trials import find_search
-from analysis.figures.words import short, tick
 from analysis.gather import Gathered
 from analysis.groups import sortable
 from analysis.metrics import Metric
+from analysis.trials import find_search
+from analysis.words import short, tick
 
 
 @dataclass(frozen=True)

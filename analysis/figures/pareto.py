@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from analysis.figures.chart import Axis, Chart, Label, Line, Mark, Panel, Points, Style
-from analysis.figures.series import Series, choose_styles, make_series
+from analysis.figures.series import Series, check_same, choose_styles, make_series
 from analysis.figures.style import BLACK, GREY
-from analysis.figures.trials import objectives
-from analysis.figures.words import conditions, count, short, spread
 from analysis.gather import Gathered
 from analysis.inventory import complete_runs
 from analysis.metrics import Metric, choose_metric
 from analysis.paired import t_interval
+from analysis.trials import objectives
+from analysis.words import conditions, count, short, spread
 
 _NAMED = 8  # points of a front that have room for their names
 _TIMES = ("train_seconds", "images_per_second")
@@ -64,7 +64,8 @@ def pareto_info(gathered: Gathered, metric: str | None = None, cost: str | None 
         metric: What is to be reached; None for the (first) objective.
         cost: What it costs; None for the second objective of a sweep that has several, else train_seconds.
     Raises:
-        ValueError: If fewer than 2 settings or trials have both, or if a column cannot be had.
+        ValueError: If fewer than 2 settings or trials have both, if these are of several data sets or protocols, or if
+            a column cannot be had.
     """
     complete = complete_runs(gathered)
     both = objectives(gathered) if metric is None and cost is None else ()
@@ -74,18 +75,23 @@ def pareto_info(gathered: Gathered, metric: str | None = None, cost: str | None 
     if value.name == price.name:
         raise ValueError(f"cost and value are both {value.name}; choose another --metric")
     series = make_series(gathered, value)
-    choices = [_choice(one, value, price) for one in series if one.values(value.name) and one.values(price.name)]
+    drawn = [one for one in series if one.values(value.name) and one.values(price.name)]
+    runs = [run for one in drawn for run in one.runs]
+    check_same(runs, ("dataset", "protocol"), "cost against accuracy is of one data set and one protocol")
+    choices = [_choice(one, value, price) for one in drawn]
     if len(choices) < 2:
         raise ValueError(f"cost against accuracy needs 2 settings with both; there are {len(choices)}")
     numbers = [choice.n for choice in choices]
     averaged = f"means of {spread(numbers)} runs" if max(numbers) > 1 else "single runs"
-    notes = [value.label, conditions(complete), f"{count(len(choices), 'setting')}, {averaged}"]
+    notes = [value.label, conditions(runs), f"{count(len(choices), 'setting')}, {averaged}"]
     if max(numbers) > 1:
         off_front = ", of trials on the front alone" if any(choice.trial for choice in choices) else ""
         notes.append(f"Bars: 95 % t interval of the mean{off_front}")
+    if without := len(series) - len(drawn):
+        notes.append(f"{count(without, 'setting')} without {value.name} or {price.name}")
     if len(both) > 2:
         notes.append(f"Left out: {', '.join(other.name for other in both[2:])}")
-    machines = {(run["device"], run["threads"]) for run in complete}
+    machines = {(run["device"], run["threads"]) for run in runs}
     if price.name in _TIMES and len(machines) > 1:
         notes.append("The runs' devices or threads differ, so that their times do not compare")
     return Pareto(price, value, tuple(choices), _front(choices, value, price), tuple(notes))

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.curves import read_columns
 from analysis.figures.bands import CurvePanel, CurvePicture, assemble, curve_of
 from analysis.figures.series import make_series
 from analysis.gather import Gathered, Skipped
 from analysis.groups import plain_runs
 from analysis.inventory import complete_runs
 from analysis.metrics import choose_metric
+from analysis.number_files import read_columns
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,6 @@ import numpy as np
 
 from analysis.figures.chart import Numbers, Style
 from analysis.figures.style import BASELINE, GREY, MOST, numbered
-from analysis.figures.trials import group_trials, split_searches
-from analysis.figures.words import short
 from analysis.gather import Gathered
 from analysis.groups import Run, choose_by, group_runs
 from analysis.inventory import complete_runs
@@ -18,6 +16,8 @@ from analysis.metrics import Metric
 from analysis.paired import t_interval
 from analysis.results import is_measured
 from analysis.statistics import mean_and_sd
+from analysis.trials import group_trials, split_searches
+from analysis.words import short
 
 BANDS = {"sd": "± 1 sample standard deviation", "ci": "95 % t interval of the mean"}
 
@@ -68,6 +68,24 @@ def label_of(by: Sequence[str], key: Sequence[object]) -> str:
     named = dict(zip(by, key, strict=True))
     label = str(named.pop("kd_mode"))
     return ", ".join([label, *(f"{column}={short(value)}" for column, value in named.items() if value is not None)])
+
+
+def check_same(runs: Sequence[Run], columns: Sequence[str], what: str) -> None:
+    """Refuse to draw together what does not compare.
+
+    Args:
+        runs: To be drawn.
+        columns: In which they have to agree.
+        what: The picture and what it compares, for the message.
+    Raises:
+        ValueError: If the runs differ in one of the columns.
+    """
+    for column in columns:
+        values = list(dict.fromkeys(short(run[column]) for run in runs))
+        if len(values) > 1:
+            raise ValueError(
+                f"{what}, and its runs differ in {column}: {', '.join(values)}. Give a directory with one of them"
+            )
 
 
 @dataclass(frozen=True)

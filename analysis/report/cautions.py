@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 from analysis.figures.series import compared_runs
-from analysis.figures.words import count
 from analysis.gather import Gathered
 from analysis.groups import Run
 from analysis.layout import capital
 from analysis.table import Table
+from analysis.words import count
 
 A_PARAMETER = 10  # trials
 AT_RANDOM = 10  # trials that TPE draws before it models anything

@@ -4,17 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from analysis.factorial import Factorial, analyse
+from analysis.factorial import Analysed, analyse
 from analysis.factorial_layout import lay_out_factorial
 from analysis.figures import KINDS
 from analysis.figures.chart import Info
 from analysis.figures.kinds import Source, make_infos
 from analysis.gather import Gathered
 from analysis.groups import Run, plain_runs
-from analysis.inventory import counts_line
+from analysis.inventory import complete_runs, counts_line
 from analysis.lacking import lacking_cells, lay_out_lacking
 from analysis.layout import lay_out
 from analysis.metrics import Metric, choose_metrics, describe_metric
+from analysis.notes import COST
 from analysis.report.apart import Apart
 from analysis.report.cautions import cautions
 from analysis.report.facts import Fact, run_facts, sweep_facts
@@ -47,6 +48,7 @@ class Report:
         cost: What each setting took; None likewise.
         no_table: Why there is none, "" if there is one.
         ablations: Of each 2 x 2 its cells and effects; () if the directory holds none.
+        no_ablation: Why runs with and without a term are none; () where there is nothing to explain.
         pictures: Those that can be drawn; half as wide as the page first, then the wide ones.
         not_drawn: Why the other kinds cannot be drawn.
         runs: All runs.
@@ -63,6 +65,7 @@ class Report:
     cost: Sheet | None
     no_table: str
     ablations: tuple[Sheet, ...]
+    no_ablation: tuple[str, ...]
     pictures: tuple[Picture, ...]
     not_drawn: Mapping[str, str]
     runs: RunTable
@@ -78,14 +81,13 @@ def report_content(source: Source) -> Report:
     """
     gathered = replace(source.gathered, skipped=source.skipped)
     if gathered.runs.empty and not gathered.plan:
-        raise ValueError(
-            f"{gathered.directory} holds no run: nothing below it has a result.json or a .hydra/config.yaml."
-        )
+        complete_runs(gathered)  # says what there is instead
     slow = Apart(partial(make_infos, source, (_SLOW,)))
     runs = plain_runs(gathered.runs)
     complete = [run for run in runs if run["status"] == "complete"]
     table, no_table = _table(gathered)
-    ablations = [sheet for one in _factorials(gathered) for sheet in lay_out_factorial(one, counts_line(gathered))]
+    analysed = _factorials(gathered, complete)
+    ablations = [sheet for one in analysed.found for sheet in lay_out_factorial(one, counts_line(gathered))]
     pictures, not_drawn = _pictures(source, slow)
     notes = [note for sheet in ablations for note in sheet.notes] + list(table.notes if table else ())
     return Report(
@@ -94,10 +96,11 @@ def report_content(source: Source) -> Report:
         facts=(*((sweep.name or sweep.path, sweep_facts(sweep)) for sweep in gathered.plan), ("", run_facts(runs))),
         cautions=cautions(gathered, complete, table, notes),
         winner=find_winner(gathered, complete, table),
-        table=replace(lay_out(replace(table, costs={})), left_out=()) if table else None,
+        table=_means(table) if table else None,
         cost=_cost(table) if table else None,
         no_table=no_table,
         ablations=tuple(ablations),
+        no_ablation=analysed.reasons,
         pictures=pictures,
         not_drawn=not_drawn,
         runs=run_table(gathered, runs, _metrics(gathered, complete)),
@@ -123,16 +126,27 @@ def _pictures(source: Source, slow: Apart[Infos]) -> tuple[tuple[Picture, ...], 
     return tuple(sorted(ordered, key=lambda one: one.wide)), reasons | other_reasons
 
 
+def _means(table: Table) -> Sheet:
+    notes = tuple(note for note in table.notes if not note.startswith(COST))
+    return replace(lay_out(replace(table, costs={}, notes=notes)), left_out=())
+
+
 def _cost(table: Table) -> Sheet:
     sheet = lay_out(replace(table, published=()), show=["n"])
-    return replace(sheet, caption="All complete runs of each setting; time: of one run.", notes=(), left_out=())
+    notes = tuple(note for note in table.notes if note.startswith(COST))
+    return replace(sheet, caption="All complete runs of each setting; time: of one run.", notes=notes, left_out=())
 
 
-def _factorials(gathered: Gathered) -> list[Factorial]:
+def _factorials(gathered: Gathered, complete: Sequence[Run]) -> Analysed:
     try:
         return analyse(gathered)
-    except ValueError:
-        return []  # not a 2 x 2, or not yet; the command `ablation` says what it lacks
+    except ValueError as error:
+        # Runs that all have the same terms are no attempt at a 2 x 2, so there is nothing to explain.
+        with_and_without = any(
+            len({run[name] > 0 for run in complete if run[name] is not None}) > 1
+            for name in ("lambda_intra", "lambda_inter")
+        )
+        return Analysed((), tuple(str(error).splitlines()) if with_and_without else ())
 
 
 def _metrics(gathered: Gathered, complete: Sequence[Run]) -> list[Metric]:

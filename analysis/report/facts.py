@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from analysis.conditions import conditions_of, stated
-from analysis.cost import cost_of
-from analysis.figures.words import count
+from analysis.cost import cost_of, hours
 from analysis.groups import Run
 from analysis.plan import Study, Sweep
+from analysis.words import count
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,7 @@ def _time(ended: Sequence[Run]) -> Iterator[Fact]:
     begun = [run["started"] for run in ended if run["started"]]
     if begun:
         yield Fact("time", (f"{_plain(min(begun))} to {_plain(max(run['finished'] for run in ended))}",))
-    cost = cost_of(ended)
-    hours = {"GPU hours": cost.gpu_hours, "CPU core hours": cost.cpu_hours}
-    if texts := [f"{value:.3g} {unit}" for unit, value in hours.items() if value is not None]:
+    if texts := hours(cost_of(ended)):
         yield Fact("cost", (" and ".join(texts),))
 
 

@@ -101,6 +101,7 @@ def _tables(report: Report) -> Iterable[str]:
         yield table(report.table)
     if report.cost is not None:
         yield folded("What each setting cost", html_table(report.cost))
+    yield folded("What is no 2 × 2 of the two terms, and why", bullets(report.no_ablation))
 
 
 def _facts(report: Report) -> Iterable[str]:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from urllib.parse import quote
 
-from analysis.figures.words import count
 from analysis.report.facts import Fact
 from analysis.report.failures import Failure
 from analysis.report.pictures import Picture
 from analysis.report.runs import RunRow, RunTable
 from analysis.sheets.html import escaped, html_table
 from analysis.sheets.sheet import Sheet
+from analysis.words import count
 
 _LONG = 30  # rows of a table, beyond which the page shows the first ones
 _FIRST = 12

@@ -11,8 +11,8 @@ from typing import Any
 from analysis.figures.chart import Bars, Chart, Info, Line, Panel, Points
 from analysis.figures.parallel import Parallel
 from analysis.figures.web_marks import escape
-from analysis.figures.words import short
 from analysis.report.lines import draw_with_lines
+from analysis.words import short
 
 _LINE = 36  # letters of a name
 _DIGITS = 6  # significant ones; more than a screen can show

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from analysis.best_layout import lay_out_best
 from analysis.best_trial import Best, find_best
-from analysis.figures.words import count
 from analysis.gather import Gathered
 from analysis.groups import Run
 from analysis.layout import fixed
@@ -14,6 +13,7 @@ from analysis.notes import named
 from analysis.overrides import grid_command, kept_overrides, read_overrides, single_command
 from analysis.sheets.sheet import Sheet
 from analysis.table import Cell, Table
+from analysis.words import count
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def find_winner(gathered: Gathered, complete: Sequence[Run], table: Table | None
 
 
 def _of_search(best: Best) -> Winner:
-    again, run = best.retraining, best.runs[0]
+    again, runs = best.retraining, best.front[0].runs
     sheet = lay_out_best(best)
     beside = ", and the baseline beside it" if again.has_baseline else ""
     seeds = ", ".join(map(str, again.seeds))
@@ -54,8 +54,8 @@ def _of_search(best: Best) -> Winner:
         (f"Train it on fresh seeds ({seeds}){beside}, and read the test set once a run", again.train),
         ("Then tabulate that", (again.tabulate,)),
     ]
-    if words := kept_overrides(read_overrides(run["path"]), ("name", "threads")):
-        commands.append(("The same run again", (single_command([*words, *_threads(best.runs)]),)))
+    if words := kept_overrides(read_overrides(runs[0]["path"]), ("name", "threads")):
+        commands.append(("The same run again", (single_command([*words, *_threads(runs)]),)))
     return Winner(replace(sheet, notes=()), sheet.notes, tuple(commands))
 
 

@@ -6,6 +6,14 @@ from tabulate import tabulate
 
 from analysis.sheets.sheet import Sheet, Text, one_line
 
+# Elsewhere these letters mean themselves, and most texts hold some: intervals, kd_mode, paths.
+_MEANS_SOMETHING = re.compile(
+    r"[|*`]"
+    r"|\\(?=[!-/:-@\[-`{-~]|$)"  # before what it would escape, or what follows the text
+    r"|\](?=[(\[:])"  # between the two parts of a link
+    r"|(?<![^\W_])_|_(?![^\W_])"  # at the edge of a word
+)
+
 
 def render_markdown(sheet: Sheet) -> str:
     """A pipe table, below it the caption, and then the notes as a list; several lines of titles become one.
@@ -27,5 +35,6 @@ def _place(text: Text) -> str:
 
 
 def _escape(text: str) -> str:
-    """Leave a text readable, and keep it from ending a cell or becoming emphasis or HTML."""
-    return re.sub(r"([|*`])", r"\\\1", re.sub(r"<(?=[a-zA-Z/!?])", "&lt;", one_line(text)))
+    """Leave a text readable, and keep it from ending a cell or becoming emphasis, a link or HTML."""
+    escaped = re.sub(r"<(?=[a-zA-Z/!?])", "&lt;", one_line(text))
+    return _MEANS_SOMETHING.sub(r"\\\g<0>", escaped)

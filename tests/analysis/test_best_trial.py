@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from analysis.__main__ import main
-from analysis.best_layout import remarks
+from analysis.best_layout import lay_out_best, remarks
 from analysis.best_trial import find_best
 from analysis.gather import gather
 
@@ -182,6 +182,21 @@ def test_of_a_loss_the_smallest_is_best(write_search: WriteSearch) -> None:
     trials = [[{"val_loss": loss}] for loss in (2.0, 1.0, 3.0)]
     root = write_search(*trials, objective="val_loss", direction="minimize")
     assert find_best(gather(root)).front[0].trial == 1
+
+
+def test_conditions_are_those_of_the_trial_and_its_baseline(write_search: WriteSearch) -> None:
+    root = write_search(63.0, 66.0)
+    result = root / "baseline/0002/result.json"
+    result.write_text(json.dumps(json.loads(result.read_text()) | {"device": "another", "git_commit": None}))
+    best = find_best(gather(root))
+    assert {run["path"] for run in best.runs} == {
+        "results/lambdas/search/0001",
+        *(f"results/lambdas/baseline/{seed:04d}" for seed in range(3)),
+    }
+    caption = lay_out_best(best).caption
+    assert "seeds 0 to 2; devices another, cpu;" in caption
+    assert caption.endswith("commits 0123456789, not recorded for 1 run.")
+    assert _notes(root)[-1] == "caution: the runs differ in devices, commits"
 
 
 def test_the_page(write_search: WriteSearch, capsys: Any) -> None:

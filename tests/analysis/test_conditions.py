@@ -42,10 +42,24 @@ def test_several_values() -> None:
     text = conditions_text(conditions)
     assert "train size 500" in text
     assert "epochs 2, 4; seed 0; devices cpu (some), cuda" in text
-    assert text.endswith("commit ffffffffff+")
     dirty = "caution: a commit with + is not what ran; files differed from it"
-    assert list(condition_notes(conditions, ())) == ["caution: the runs differ in epochs, devices", dirty]
-    assert list(condition_notes(conditions, ("epochs",))) == ["caution: the runs differ in devices", dirty]
+    varying = "devices, torch versions, commits"
+    assert list(condition_notes(conditions, ())) == [f"caution: the runs differ in epochs, {varying}", dirty]
+    assert list(condition_notes(conditions, ("epochs",))) == [f"caution: the runs differ in {varying}", dirty]
+
+
+def test_what_some_runs_did_not_record_is_a_value_too() -> None:
+    unknown = {"git_commit": None, "device": None, "threads": None, "versions.torch": None}
+    conditions = conditions_of([_run(), _run(**unknown), _run(**unknown)])
+    assert conditions_text(conditions).endswith(
+        "devices cpu (some), not recorded for 2 runs; threads 1, not recorded for 2 runs; Python 3.11.7; "
+        "torch versions 2.9.0, not recorded for 2 runs; commits 0123456789, not recorded for 2 runs"
+    )
+    assert list(condition_notes(conditions, ())) == [
+        "caution: the runs differ in devices, threads, torch versions, commits"
+    ]
+    assert "train_size" not in conditions  # null is all of it
+    assert "device" not in conditions_of([_run(**unknown)])
 
 
 def test_many_values_are_counted() -> None:

@@ -46,3 +46,16 @@ def test_costs_of_a_table(tmp_path: Path, write_runs: Any) -> None:
     costs = summarise(gather(tmp_path), cost=True).costs
     assert costs == {("none",): Cost(None, 4.0, 4, None, 1.0), ("tfd",): Cost(None, 3.0, 2, None, 1.5)}
     assert summarise(gather(tmp_path)).costs == {}
+
+
+def test_what_other_runs_cost_is_said(tmp_path: Path, write_run: Any, write_runs: Any) -> None:
+    write_runs("none", [60.0], train_seconds=3600.0)
+    assert not [note for note in summarise(gather(tmp_path), cost=True).notes if note.startswith("cost: ")]
+    for number, seconds in enumerate((900.0, 900.0, None)):
+        write_run(f"failed-{number}", status="failed", seed=number, train_seconds=seconds)
+    write_run("pruned", status="pruned", train_seconds=1800.0, device="NVIDIA H100")
+    write_run("killed", ended=False)
+    notes = summarise(gather(tmp_path), cost=True).notes
+    others = "1 pruned (0.5 GPU hours); 3 failed (1 CPU core hours, 1 without a recorded time); 1 stale (1 without a "
+    assert f"cost: not counted in it, of all runs below the directory: {others}recorded time)" in notes
+    assert not [note for note in summarise(gather(tmp_path)).notes if note.startswith("cost: ")]

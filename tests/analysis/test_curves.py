@@ -1,13 +1,12 @@
 """Learning curves: one tidy frame, and every file that could not be used by its path."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from analysis.curves import IDENTITY, read_columns, read_curves
+from analysis.curves import IDENTITY, read_curves
 from analysis.gather import gather
 
 
@@ -102,9 +101,11 @@ def test_a_pruned_run_has_the_epochs_it_did(tmp_path: Path, write_run: Any) -> N
     assert list(curves.frame["status"]) == ["pruned", "pruned"]
 
 
-def test_columns_keep_full_precision(tmp_path: Path) -> None:
-    path = tmp_path / "x.csv"
-    path.write_text("a,b\n0.1,1e-300\n0.30000000000000004,-inf\n")
-    columns = read_columns(os.fspath(path))
-    assert columns["a"].tolist() == [0.1, 0.30000000000000004]
-    assert columns["b"].tolist() == [1e-300, -np.inf]
+def test_texts_are_kept_once(tmp_path: Path, write_run: Any) -> None:
+    write_run("0000", kd_mode="none", seed=3)
+    write_run("0001", ended=False)
+    frame = read_curves(gather(tmp_path)).frame
+    kinds = {name: str(frame[name].dtype) for name in ("path", "kd_mode", "seed", "lambda_intra", "epoch")}
+    expected = {"path": "category", "kd_mode": "category", "seed": "Int64", "lambda_intra": "float64", "epoch": "int64"}
+    assert kinds == expected
+    assert frame["kd_mode"].isna().tolist() == [False, False, True, True]

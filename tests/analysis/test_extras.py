@@ -71,10 +71,11 @@ def test_a_config_is_read_flat(two_rates: Path) -> None:
         ("epoch,loss\n1,2.5\n2", "empty or cut off"),
         ("epoch,loss\n1,2.5\n2,3.7", "empty or cut off"),  # 3.75 perhaps
         ("epoch,loss\n1,two\n", "a value that is no number"),
+        ("epoch\r,loss\n1,2.5\n", "is not CSV"),
     ],
 )
 def test_half_written_metrics_are_skipped(two_rates: Path, content: str, reason: str) -> None:
-    (two_rates / "2" / "metrics.csv").write_text(content)
+    (two_rates / "2" / "metrics.csv").write_bytes(content.encode())
     with pytest.raises(ValueError, match=reason):
         read_last_row(str(two_rates / "2"))
     (two_rates / "1" / "metrics.csv").unlink()

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from scipy.stats import permutation_test, ttest_1samp
 
+from analysis.__main__ import main
 from analysis.conclusion import conclude
 from analysis.factorial import BOTH, INTER, INTRA, NEITHER, Factorial, analyse
 from analysis.factorial_layout import factorial_content, factorial_records, lay_out_factorial
@@ -28,7 +29,7 @@ def write_cells(write_runs: Any) -> Any:
 
 
 def _only(directory: Path, **options: Any) -> Factorial:
-    (found,) = analyse(gather(directory), **options)
+    (found,) = analyse(gather(directory), **options).found
     return found
 
 
@@ -53,6 +54,15 @@ def test_effects_by_hand(tmp_path: Path, write_cells: Any) -> None:
     interval = ttest_1samp([3.0, 1.0], 0).confidence_interval(0.95)
     assert (intra.low, intra.high) == pytest.approx((interval.low, interval.high))
     assert (intra.p, intra.p_holm) == (0.5, 1.0)
+
+
+def test_terms_that_add_up_have_no_interaction(tmp_path: Path, write_cells: Any) -> None:
+    # Counts out of 389 pictures: intra is worth 7 more, inter 11, both 18, so that floats leave 1e-14 of each seed.
+    counts = [241, 238, 250, 244, 239, 247, 243, 240]
+    gains = {"none": 0, "intra": 7, "inter": 11, "tfd": 18}
+    write_cells({kd_mode: [100 * (count + gain) / 389 for count in counts] for kd_mode, gain in gains.items()})
+    interaction = _only(tmp_path).effects[2].difference
+    assert (interaction.value, interaction.low, interaction.high, interaction.p) == (0.0, 0.0, 0.0, 1.0)
 
 
 EIGHT = {
@@ -149,14 +159,14 @@ def test_only_seeds_with_all_four_cells_count(tmp_path: Path, write_cells: Any) 
 def test_each_model_and_metric_is_an_ablation_of_its_own(tmp_path: Path, write_cells: Any) -> None:
     for model in ("resnet20", "vgg8"):
         write_cells(EIGHT, model=model)
-    found = analyse(gather(tmp_path), metrics=["val_top1", "val_loss"])
+    found = analyse(gather(tmp_path), metrics=["val_top1", "val_loss"]).found
     assert [(factorial.context, factorial.metric.name) for factorial in found] == [
         ({"model": "resnet20"}, "val_top1"),
         ({"model": "resnet20"}, "val_loss"),
         ({"model": "vgg8"}, "val_top1"),
         ({"model": "vgg8"}, "val_loss"),
     ]
-    assert len(analyse(gather(tmp_path), where={"model": "vgg8"})) == 1
+    assert len(analyse(gather(tmp_path), where={"model": "vgg8"}).found) == 1
 
 
 def test_what_is_no_2_x_2_is_refused(tmp_path: Path, write_cells: Any, write_runs: Any) -> None:
@@ -183,13 +193,41 @@ def test_what_is_no_2_x_2_is_refused(tmp_path: Path, write_cells: Any, write_run
         analyse(gather(tmp_path), modes=list(LAMBDAS))
 
 
-def test_protocols_are_not_mixed(tmp_path: Path, write_cells: Any) -> None:
+def test_each_protocol_is_judged_by_its_own_metric(tmp_path: Path, write_cells: Any) -> None:
     write_cells(EIGHT)
-    write_cells(EIGHT, protocol="final")
-    assert [factorial.context for factorial in analyse(gather(tmp_path))] == [
-        {"protocol": "final"},
-        {"protocol": "validation"},
+    write_cells(EIGHT, protocol="final", metric="test_top1", val_top1=None)
+    analysed = analyse(gather(tmp_path))
+    assert [(factorial.context, factorial.metric.name) for factorial in analysed.found] == [
+        ({"protocol": "final"}, "test_top1"),
+        ({"protocol": "validation"}, "val_top1"),
     ]
+    asked = analyse(gather(tmp_path), metrics=["val_top1"])
+    assert [factorial.context for factorial in asked.found] == [{"protocol": "validation"}]
+    (reason,) = asked.reasons
+    assert reason.startswith("protocol=final: a 2 x 2 ablation needs runs with neither term, each alone, and both; no ")
+
+
+def test_what_is_no_2_x_2_leaves_the_others_alone(tmp_path: Path, write_cells: Any, capsys: Any) -> None:
+    write_cells(EIGHT)
+    write_cells({"none": [60.0], "tfd": [61.0]}, model="vgg8")
+    assert main(["ablation", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "Model resnet20, val top-1, last epoch (%): mean" in out
+    reason = "no 2 x 2: model=vgg8: a 2 x 2 ablation needs runs with neither term, each alone, and both; no complete"
+    assert out.count(f"\n- {reason} run has intra alone and a value for val") == 1
+    for path in tmp_path.rglob("inter-*/result.json"):
+        path.unlink()
+    with pytest.raises(ValueError) as caught:
+        analyse(gather(tmp_path))
+    assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == ["model=resnet20", "model=vgg8"]
+
+
+def test_a_message_lists_few_settings(tmp_path: Path, write_cells: Any, write_runs: Any) -> None:
+    write_cells(EIGHT)
+    for number in range(30):
+        write_runs("tfd", [60.0], lambda_intra=1e-4 * (number + 1), lambda_inter=1.0)
+    with pytest.raises(ValueError, match=r"both: runs of several settings \(lambdas 0.0001 and 1; .*; and 26 more\)"):
+        analyse(gather(tmp_path))
 
 
 def test_lambdas_that_differ_between_cells_are_a_caution(tmp_path: Path, write_cells: Any, write_runs: Any) -> None:

@@ -133,6 +133,14 @@ def test_broken_results_are_reported_by_path(tmp_path: Path, write_run: Any, con
     assert reason in gathered.skipped[0].reason
 
 
+@pytest.mark.parametrize("path", [None, "/elsewhere", 3])
+def test_a_result_does_not_say_where_it_lies(tmp_path: Path, write_run: Any, path: Any) -> None:
+    run = write_run("0000")
+    result = json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps(result | {"path": path}))
+    assert list(gather(tmp_path).runs["path"]) == [str(run)]
+
+
 def test_a_result_that_cannot_be_read_is_reported(tmp_path: Path, write_run: Any) -> None:
     (write_run("0000", ended=False) / "result.json").mkdir()
     assert [bad.reason for bad in gather(tmp_path).skipped] == ["cannot be read (Is a directory)"]

@@ -51,6 +51,35 @@ def test_a_search(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
     assert _lacking(tmp_path) == [Lacking("17 runs of study search", "missing", "python run.py -m sweep=lambdas")]
 
 
+def test_trials_of_a_search_that_did_not_end_well(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
+    space = {"lambda_inter": "interval(0, 1)"}
+    write_sweep({"study": "search", "kind": "search", "n_trials": 5}, space=space)
+    fields = {"kd_mode": "tfd", "study": "search"}
+    write_run("search/0000", **fields)
+    write_run("search/0001", status="pruned", **fields)
+    failed = write_run("search/0002", status="failed", overrides=("lambda_inter=0.5",), **fields)
+    killed = write_run("search/0003", ended=False, overrides=("lambda_inter=0.25",))
+    broken = write_run("search/0004")
+    (broken / "result.json").write_text("{")
+    gathered = gather(tmp_path)
+    lacking = lacking_cells(gathered, Request())
+    assert sorted(lacking, key=lambda cell: cell.state) == [
+        Lacking(f"a trial of study search ({broken})", "broken", f"rm {broken}/result.json && {SWEEP}"),
+        Lacking(f"lambda_inter=0.5 ({failed})", "failed", None),
+        Lacking(f"lambda_inter=0.25 ({killed})", "stale", SWEEP),
+    ]
+    assert lay_out_lacking(lacking, gathered).notes == (f"all that a sweep lacks: {SWEEP}",)
+    for run in (killed, broken):
+        write_run(f"search/{run.name}-again", **fields)
+        (run / ".hydra" / "config.yaml").unlink()
+        (run / "metrics.csv").unlink()
+        (run / "result.json").unlink(missing_ok=True)
+    gathered = gather(tmp_path)
+    lacking = lacking_cells(gathered, Request())
+    assert [cell.state for cell in lacking] == ["failed"]
+    assert lay_out_lacking(lacking, gathered).notes == ()  # a search does not repeat what failed
+
+
 def test_before_the_first_run(tmp_path: Path, write_sweep: Any) -> None:
     write_sweep(GRID)
     assert [(cell.cell, cell.state) for cell in _lacking(tmp_path)][:2] == [
@@ -93,6 +122,14 @@ def test_a_lambda_that_is_off_is_not_set(tmp_path: Path, write_run: Any) -> None
         "python run.py kd_mode=tfd name=demo lambda_intra=0.0001 seed=1",
         "python run.py kd_mode=tfd name=demo lambda_intra=0.0002 seed=0",
     ]
+
+
+def test_a_command_has_every_digit(tmp_path: Path, write_run: Any) -> None:
+    for number, (intra, seed) in enumerate(((0.00081234567, 0), (0.5, 0), (0.5, 1))):
+        write_run(str(number), kd_mode="tfd", lambda_intra=intra, seed=seed, overrides=("kd_mode=tfd",))
+    (cell,) = _lacking(tmp_path)
+    assert cell.command == "python run.py kd_mode=tfd name=demo lambda_intra=0.00081234567 seed=1"
+    assert cell.cell == "kd_mode=tfd lambda_intra=0.00081234567 seed=1"
 
 
 def test_what_cannot_be_set_has_no_command(tmp_path: Path, write_run: Any) -> None:

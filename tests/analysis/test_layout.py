@@ -6,8 +6,9 @@ import pytest
 
 from analysis.layout import caption, fixed, lay_out, p_text
 from analysis.metrics import describe_metric
+from analysis.published import PublishedCell
 from analysis.sheets.sheet import Sheet
-from tests.analysis.tables import across, down, make_cell
+from tests.analysis.tables import across, down, make_cell, publish
 
 
 def _texts(sheet: Sheet) -> list[list[str]]:
@@ -52,6 +53,19 @@ def test_a_table_that_goes_across() -> None:
     assert sheet.breaks == (2,)
     published = ["tfd (published, poster)", *[""] * 10, "71.62", *[""] * 5]
     assert _texts(sheet)[2] == published
+
+
+def test_a_published_number_says_what_its_column_does_not() -> None:
+    table = across()
+    last = PublishedCell(("st",), ("vgg8",), "test_top1", publish("vgg8", "st", 72.98, teacher="vgg13", epoch="last"))
+    other = replace(last, col=("resnet20",), published=publish("resnet20", "st", 70.67, teacher="resnet110"))
+    (row,) = _texts(lay_out(replace(table, published=(last,)), show=["mean"]))[2:]
+    assert (row[0], row[7]) == ("st (teacher vgg13; published, poster)", "72.98")
+    (row,) = _texts(lay_out(replace(table, published=(last, other)), show=["mean"]))[2:]
+    assert (row[0], row[7]) == ("st (published, poster)", "72.98 (teacher vgg13)")
+    assert row[1] == "70.67 (test, best epoch, teacher resnet110)"
+    sheet = lay_out(replace(table, published=(other,)), show=["mean"])
+    assert (sheet.rows[2][1].text, sheet.rows[2][1].number) == ("70.67 (test, best epoch)", False)
 
 
 def test_the_parts_that_are_shown() -> None:

@@ -74,6 +74,12 @@ def test_every_command_in_every_format(ablation: Path, capsys: Any, command: lis
         assert out.startswith(beginning[format_])
 
 
+def test_nothing_missing_has_a_header_for_programs(tmp_path: Path, write_runs: Any, capsys: Any) -> None:
+    write_runs("none", [60.0])
+    assert main(["table", str(tmp_path), "--missing", "--format", "csv"]) == 0
+    assert capsys.readouterr().out == "cell,state,command\n"
+
+
 def test_an_ablation_says_what_the_data_support(ablation: Path, capsys: Any) -> None:
     assert main(["ablation", str(ablation)]) == 0
     out, _ = capsys.readouterr()

@@ -21,16 +21,36 @@ def test_cells_without_a_run_are_named(tmp_path: Path, write_run: Any, write_swe
     assert (missing.study, missing.count) == ("terms", 2)
     assert missing.cells == ({"kd_mode": "none", "seed": "1"}, {"kd_mode": "tfd", "seed": "0"})
     assert missing.sweep.command == "python run.py -m ablation=terms"
-    assert missing.unfinished == (Unfinished(CELLS[3], "failed", str(tmp_path / "terms/0003")),)
+    assert missing.unfinished == (Unfinished(CELLS[3], "failed", str(tmp_path / "terms/0003"), again=True),)
 
 
 def test_a_search_lacks_its_remaining_trials(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
-    write_sweep(SEARCH, path="lambdas")
+    write_sweep(SEARCH, path="lambdas", space={"lambda_intra": "interval(0, 1)"})
     write_run("lambdas/lambdas/0000", status="pruned")
-    write_run("lambdas/lambdas/0001", ended=False)
-    (write_run("lambdas/lambdas/0002") / "result.json").write_text("{")
+    words = ("sweep=lambdas", "lambda_intra=0.25")
+    stale = write_run("lambdas/lambdas/0001", ended=False, overrides=words)
+    broken, failed = write_run("lambdas/lambdas/0002"), write_run("lambdas/lambdas/0003", status="failed")
+    (broken / "result.json").write_text("{")
     (missing,) = gather(tmp_path).missing
-    assert (missing.count, missing.cells) == (17, ())
+    assert (missing.count, missing.cells) == (16, ())
+    assert sorted(missing.unfinished, key=lambda one: one.path) == [
+        Unfinished({"lambda_intra": "0.25"}, "stale", str(stale), again=True),
+        Unfinished({}, "broken", str(broken), again=True),
+        Unfinished({}, "failed", str(failed), again=False),
+    ]
+
+
+@pytest.mark.parametrize(("status", "is_open"), [("stale", True), ("failed", False), ("running", False)])
+def test_a_search_that_has_begun_every_trial(
+    tmp_path: Path, write_run: Any, write_sweep: Any, status: str, is_open: bool
+) -> None:
+    write_sweep({"study": "search", "kind": "search", "n_trials": 1}, seeds=[1])
+    run = write_run("search/0000/seed1", ended=status == "failed", status="failed")
+    if status == "running":
+        (run / "heartbeat").touch()
+    (missing,) = gather(tmp_path).missing
+    assert (missing.count, missing.is_open) == (0, is_open)
+    assert [one.status for one in missing.unfinished] == [status]
 
 
 def test_nothing_is_missing_from_what_is_done(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
@@ -161,4 +181,4 @@ def test_a_broken_result_is_not_missing_but_has_to_be_made_again(
     run = write_run("terms/0000", ended=False, overrides=("kd_mode=none", "seed=0"))
     (run / "result.json").write_text("{")
     (missing,) = gather(tmp_path).missing
-    assert (missing.count, missing.unfinished) == (0, (Unfinished(CELLS[0], "broken", str(run)),))
+    assert (missing.count, missing.unfinished) == (0, (Unfinished(CELLS[0], "broken", str(run), again=True),))

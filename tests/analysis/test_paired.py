@@ -1,7 +1,7 @@
 """Intervals and p-values of paired differences against numbers by hand and scipy."""
 
 import math
-from itertools import product
+from itertools import combinations, product
 from statistics import fmean
 
 import numpy as np
@@ -29,6 +29,22 @@ def test_p_is_the_share_of_all_signings_and_what_scipy_says(pairs: int) -> None:
     (inference,) = infer_each([list(values)])
     assert inference.p == pytest.approx(naive, abs=1e-12)
     assert inference.p == pytest.approx(scipys, abs=1e-12)
+
+
+@pytest.mark.parametrize("pairs", [6, 8, 11])
+def test_ties_of_accuracies_are_those_of_their_counts(pairs: int) -> None:
+    """Accuracies are counts out of 389 pictures; in whole numbers a tie is a tie."""
+    rng = np.random.default_rng(pairs)
+    counts = rng.integers(340, 352, (500, 2, pairs))
+    differences = counts[:, 0] - counts[:, 1]
+    signs = np.array(list(product((1, -1), repeat=pairs)))
+    exact = (np.abs(differences @ signs.T) >= np.abs(differences.sum(axis=1, keepdims=True))).mean(axis=1)
+    accuracies = 100 * counts / 389
+    inferred = infer_each((accuracies[:, 0] - accuracies[:, 1]).tolist())
+    assert [inference.p for inference in inferred] == exact.tolist()
+    for inference in inferred:
+        assert inference.low is not None and inference.high is not None and inference.p is not None
+        assert (inference.p < 0.05) == (not inference.low <= 0 <= inference.high)
 
 
 def test_up_to_five_pairs_the_interval_is_students() -> None:
@@ -139,6 +155,17 @@ def test_holm_lies_between_bonferroni_and_a_weaker_correction() -> None:
     corrected = np.array(holm(list(p_values)))
     assert (corrected <= np.minimum(1, p_values * 20)).all()
     assert (corrected >= false_discovery_control(p_values, method="bh") - 1e-12).all()
+
+
+def test_holm_is_the_closed_test_of_bonferroni() -> None:
+    """Naively: p of one comparison is the largest Bonferroni p of all sets of comparisons that it belongs to."""
+    rng = np.random.default_rng(0)
+    for number in range(1, 8):
+        p_values = rng.uniform(0, 0.4, number).round(2).tolist()  # rounded, for ties
+        sets = [chosen for size in range(1, number + 1) for chosen in combinations(range(number), size)]
+        bonferroni = {chosen: min(1.0, len(chosen) * min(p_values[place] for place in chosen)) for chosen in sets}
+        closed = [max(p for chosen, p in bonferroni.items() if place in chosen) for place in range(number)]
+        assert holm(p_values) == pytest.approx(closed)
 
 
 def test_the_smallest_p_values() -> None:

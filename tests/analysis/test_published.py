@@ -30,7 +30,7 @@ def test_they_stand_under_their_own_epoch_rule(tmp_path: Path, write_runs: Any) 
     fields = {"dataset": "cifar100", "protocol": "paper", "val_top1": None, "best_test_top1": 70.0, "epochs": 240}
     write_runs("none", [69.0], metric="test_top1", **fields)
     (config,) = tmp_path.rglob("config.yaml")
-    config.write_text("trainer: {batch_size: 128, lr: 0.1}\n")
+    config.write_text("trainer: {batch_size: 128, lr: 0.1, pad_mode: reflect, nesterov: true}\n")
     places = [
         (cell.row, cell.metric, cell.published.top1) for cell in _table(tmp_path).published if cell.row != ("st",)
     ]
@@ -43,9 +43,10 @@ def test_they_stand_under_their_own_epoch_rule(tmp_path: Path, write_runs: Any) 
     cautions = [note for note in _table(tmp_path).notes if note.startswith("published")]
     assert cautions == [
         "published, Tf-FD poster (none, st): RepDistiller's recipe (zero padding), to whose README this row is equal; "
-        "caution, the protocols differ: batch size 64 (here 128), learning rate 0.05 (here 0.1)",
+        "caution, the protocols differ: batch size 64 (here 128), learning rate 0.05 (here 0.1), padding zero (here "
+        "reflect), Nesterov momentum false (here true)",
         "published, Tf-FD poster (tfd, tfd_plus): epoch rule not stated; the released script (reflect padding) reports "
-        "the best test epoch",
+        "the best test epoch; caution, the protocols differ: epoch rule not stated (here best test epoch)",
         "published, Knowledge-Distillation-Zoo README (none): the script's recipe (reflect padding)",
     ]
 
@@ -56,9 +57,11 @@ def test_another_protocol_is_a_caution(tmp_path: Path, write_runs: Any) -> None:
     assert notes[0].startswith("published, Tf-FD poster (none, st): RepDistiller's recipe")
     assert notes[0].endswith(
         "caution, the protocols differ: split test (here val), epochs 240 (here 2), batch size 64 (here not known), "
-        "learning rate 0.05 (here not known), train size all (here 500)"
+        "learning rate 0.05 (here not known), padding zero (here not known), Nesterov momentum false (here not known), "
+        "train size all (here 500)"
     )
-    assert "epoch rule best test epoch (here last epoch)" in notes[1]
+    assert "epoch rule not stated (here last epoch)" in notes[1]
+    assert "epoch rule best test epoch (here last epoch)" in notes[2]
 
 
 @pytest.mark.parametrize(
@@ -69,6 +72,8 @@ def test_another_protocol_is_a_caution(tmp_path: Path, write_runs: Any) -> None:
         ({"dataset": "cifar100"}, {"published": False}),
         ({"dataset": "cifar100"}, {"rows": ["model"]}),  # to no kd_mode in particular
         ({"dataset": "cifar100"}, {"metrics": ["val_loss"]}),
+        ({"dataset": "cifar100"}, {"rows": ["kd_mode"], "cols": ["protocol"]}),  # in no column in particular
+        ({"dataset": "cifar100"}, {"rows": ["kd_mode"], "cols": ["train_size"]}),
     ],
 )
 def test_tables_without_them(tmp_path: Path, write_runs: Any, fields: Any, options: Any) -> None:
@@ -88,3 +93,21 @@ def test_columns_of_models_and_data_sets(tmp_path: Path, write_runs: Any) -> Non
         (("none",), ("resnet20", "cifar10"), 92.37),
     ]
     assert _table(tmp_path, rows=["kd_mode"], where={"dataset": "cifar100"}).published == ()  # which model is not clear
+
+
+def test_columns_of_lengths(tmp_path: Path, write_runs: Any) -> None:
+    for epochs in (30, 240):
+        write_runs("none", [60.0], dataset="cifar100", epochs=epochs)
+    table = _table(tmp_path, rows=["kd_mode"], cols=["epochs"])
+    assert {cell.col for cell in table.published} == {(240,)}
+    below = _table(tmp_path, rows=["epochs", "kd_mode"])
+    assert [cell.row for cell in below.published][:2] == [(240, "none"), (240, "tfd")]
+
+
+def test_the_file_tells_recipes_apart() -> None:
+    recipes = {(n.batch_size, n.lr, n.pad_mode, n.nesterov) for n in read_published()}
+    assert recipes == {(128, 0.1, "reflect", True), (64, 0.05, "zero", False)}
+    assert {(n.kd_mode, n.source) for n in read_published() if not n.epoch_stated} == {
+        ("tfd", "Tf-FD poster"),
+        ("tfd_plus", "Tf-FD poster"),
+    }

@@ -1,10 +1,12 @@
 """What programs read: CSV and JSON, in full precision."""
 
 import json
+from dataclasses import replace
 
 from analysis.output import as_csv, as_json
+from analysis.published import PublishedCell
 from analysis.records import table_content, table_records
-from tests.analysis.tables import across, down
+from tests.analysis.tables import across, down, publish
 
 
 def test_csv() -> None:
@@ -26,6 +28,12 @@ def test_csv_with_costs_and_published_numbers() -> None:
     assert lines[0].endswith("best,gpu_hours,cpu_hours,epochs_run,peak_memory_mb,time_ratio,source")
     assert lines[1] == "none,resnet20,test_top1,test,last,60.5,0.7071067811865476,2,,,,,,,false,0.5,,480,812.4,1.0,"
     assert lines[-1] == "tfd,vgg8,top1,test,best test,71.62,,,,,,,,,,,,,,,poster: not stated"
+
+
+def test_csv_names_the_teacher_of_a_published_number() -> None:
+    number = publish("vgg8", "st", 72.98, teacher="vgg13")
+    table = replace(across(), published=(PublishedCell(("st",), ("vgg8",), "test_top1", number),))
+    assert list(table_records(table))[-1]["source"] == "poster, teacher vgg13: not stated"
 
 
 def test_json() -> None:
@@ -55,6 +63,6 @@ def test_json_has_no_infinity() -> None:
     assert json.loads(as_json({"a": [float("nan"), 1.0], "b": (float("inf"),)})) == {"a": [None, 1.0], "b": [None]}
 
 
-def test_nothing_is_a_header_less_csv() -> None:
-    assert as_csv([]) == "\n"
+def test_nothing_is_a_header_alone() -> None:
+    assert as_csv([], ("cell", "state")) == "cell,state\n"
     assert as_csv([{"a": None, "b": True}]) == "a,b\n,true\n"

@@ -106,6 +106,14 @@ def test_time_left_at_the_pace_of_complete_runs(tmp_path: Path, write_run: Any, 
     assert [run.metric for run in find_status(gather(tmp_path)).running] == [None, "val_top1"]
 
 
+@pytest.mark.parametrize("epoch", ["nan", "inf"])
+def test_an_epoch_that_is_no_number_is_none(tmp_path: Path, at_work: Any, epoch: str) -> None:
+    run = at_work("t/0000", 1)
+    (run / "metrics.csv").write_text(f"epoch,val_top1\n{epoch},61.0\n")
+    (found,) = find_status(gather(tmp_path)).running
+    assert (found.epoch, found.epochs) == (0, 12)
+
+
 def test_the_objective_is_shown(tmp_path: Path, write_sweep: Any, at_work: Any) -> None:
     study = {"study": "search", "kind": "search", "n_trials": 1, "cells": None}
     write_sweep(study, path="t", objectives=["train_seconds", "val_loss"], directions=["minimize", "minimize"])

@@ -235,6 +235,22 @@ def test_too_few_seeds_are_a_warning(tmp_path: Path, write_runs: Any) -> None:
     assert _note(table, "bold:", "here that is everything")
 
 
+def test_comparisons_without_shared_seeds_are_a_warning(tmp_path: Path, write_runs: Any) -> None:
+    write_runs("none", [60.0, 61.0, 62.0])
+    write_runs("tfd", [61.0])  # a single run
+    write_runs("st", [63.0, 64.0], first_seed=7)  # seeds of its own
+    write_runs("at", [60.0, 61.0, 61.0])
+    warning = "fewer than 2 shared seeds, so no p tells them apart"
+    assert _note(summarise(gather(tmp_path)), "warning: too few seeds. 2 of 3 comparisons have", warning)
+    one = summarise(gather(tmp_path), where={"kd_mode": "none,tfd"})
+    assert _note(one, "warning: too few seeds. 1 of 1 comparison has", warning)
+    without = summarise(gather(tmp_path), where={"kd_mode": "st,tfd,at"})  # no baseline, and all of it is bold
+    assert without.baseline is None
+    assert _note(without, "warning: too few seeds. 2 of 2 comparisons have", warning)
+    tested = summarise(gather(tmp_path), where={"kd_mode": "none,at"})
+    assert not _note(tested, warning)
+
+
 def test_the_warning_counts_comparisons(tmp_path: Path, write_runs: Any) -> None:
     for number, kd_mode in enumerate(("none", "intra", "inter", "tfd")):
         write_runs(kd_mode, [60.0 + number + seed / 8 for seed in range(6)])

@@ -40,7 +40,9 @@ def test_pages_load_the_script_beside_them(tmp_path: Path, write_terms: Any, cap
     [
         (["--kind", "landscap"], "unknown kind 'landscap'; the nearest: landscape"),
         (["--kind", "landscape"], "nothing can be drawn"),
-        (["--metric", "val_top"], "nothing can be drawn"),
+        (["--metric", "val_top"], "unknown metric 'val_top'; the nearest: val_top"),
+        (["--metric", "model"], "model is not a metric: its values are not numbers"),
+        (["--metric", "test_top1"], "test_top1 is null in all 2 complete runs"),
         (["--kind", "learning", "--out", "file/x"], "choose another --out"),
     ],
 )
@@ -53,7 +55,16 @@ def test_mistakes_end_with_status_2(
     assert main(["plot", "demo", *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert message in err
+    assert err.count(message) == 1
+
+
+def test_columns_of_metrics_csv_and_of_configs_can_be_drawn(tmp_path: Path, write_terms: Any, capsys: Any) -> None:
+    write_terms(none=[60.0, 61.0], tfd=[62.0, 63.0])
+    for config in tmp_path.rglob("config.yaml"):
+        config.write_text("trainer: {lr: 0.1}\n")
+    for metric in ("train_ce", "trainer.lr"):
+        assert main(["plot", str(tmp_path), "--kind", "ablation,learning", "--metric", metric]) == 0
+        assert "ablation.png" in capsys.readouterr().out
 
 
 def test_a_directory_without_runs(tmp_path: Path, capsys: Any) -> None:

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from analysis.figures.dimensions import make_dimension
+from analysis.dimensions import make_dimension
 from analysis.figures.history import history_info
 from analysis.figures.importance import importance_info
 from analysis.figures.landscape import PUBLISHED, landscape_info
 from analysis.figures.parallel import parallel_info
 from analysis.figures.pareto import pareto_info
-from analysis.figures.trials import find_search
 from analysis.gather import gather
+from analysis.trials import find_search
 
 
 @pytest.fixture
@@ -267,6 +267,25 @@ def test_pareto_front_of_two_objectives(tmp_path: Path, write_trial: Any, write_
     info = pareto_info(gather(tmp_path))
     assert (info.metric.name, info.cost.name) == ("val_top1", "val_loss")
     assert [info.choices[i].label for i in info.front] == ["trial 0", "trial 1"]
+
+
+def test_pareto_refuses_what_does_not_compare(tmp_path: Path, write_runs: Any) -> None:
+    write_runs("none", [60.0])
+    write_runs("tfd", [61.0])
+    write_runs("st", [90.0], dataset="cifar10", train_seconds=None)  # has no cost, so it is not drawn
+    info = pareto_info(gather(tmp_path))
+    assert [choice.label for choice in info.choices] == ["none, dataset=digits", "tfd, dataset=digits"]
+    assert "1 setting without val_top1 or train_seconds" in info.notes
+    write_runs("at", [91.0], dataset="cifar10")
+    with pytest.raises(ValueError, match="is of one data set and one protocol, and its runs differ in dataset: "):
+        pareto_info(gather(tmp_path))
+
+
+def test_pareto_front_is_of_one_protocol(tmp_path: Path, write_runs: Any) -> None:
+    write_runs("none", [60.0])
+    write_runs("tfd", [61.0], protocol="paper")
+    with pytest.raises(ValueError, match="its runs differ in protocol: validation, paper"):
+        pareto_info(gather(tmp_path))
 
 
 def test_pareto_says_that_times_of_other_machines_do_not_compare(tmp_path: Path, write_trial: Any) -> None:

@@ -81,6 +81,27 @@ def test_an_ablation_is_analysed_as_such(tmp_path: Path, write_run: Any) -> None
     assert report.lacking is None
 
 
+def test_what_failed_runs_cost_stands_with_the_costs(tmp_path: Path, write_run: Any) -> None:
+    write_run("a", kd_mode="none")
+    write_run("b", kd_mode="tfd", status="failed", train_seconds=3600.0)
+    report = _report(tmp_path)
+    assert report.table is not None and report.cost is not None
+    (note,) = report.cost.notes
+    assert note.endswith("1 failed (2 CPU core hours)")
+    assert note not in report.table.notes
+
+
+def test_why_there_is_no_2_x_2_is_said(tmp_path: Path, write_run: Any) -> None:
+    for kd_mode, intra in (("none", 0.0), ("intra", 8e-4)):
+        write_run(f"grid/{kd_mode}", kd_mode=kd_mode, lambda_intra=intra)
+    report = _report(tmp_path)
+    assert report.ablations == ()
+    (reason,) = report.no_ablation
+    assert reason.startswith("a 2 x 2 ablation needs runs with neither term, each alone, and both; no complete run has")
+    write_run("alike/a", kd_mode="intra", lambda_intra=8e-4)
+    assert report_content(read_source(tmp_path / "alike")).no_ablation == ()  # nobody meant one
+
+
 def test_single_runs_and_protocols_are_cautioned(tmp_path: Path, write_run: Any) -> None:
     write_run("a", kd_mode="none")
     write_run("b", kd_mode="tfd", protocol="paper", val_top1=None, test_top1=1.0, best_test_top1=2.0)
@@ -147,6 +168,13 @@ def test_a_sweep_without_a_complete_run_has_a_report(tmp_path: Path, write_run: 
 
 def test_a_directory_without_runs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds no run"):
+        _report(tmp_path)
+
+
+def test_a_directory_with_a_broken_result_alone_names_it(tmp_path: Path, write_run: Any) -> None:
+    path = write_run("0000", ended=False) / "result.json"
+    path.write_text("{")
+    with pytest.raises(ValueError, match=f"has no complete run: .* 1 skipped\nskipped: {path} is not JSON"):
         _report(tmp_path)
 
 

@@ -57,6 +57,11 @@ class _Reader(HTMLParser):
             self.text += data
 
 
+def test_a_page_says_why_there_is_no_2_x_2(search: Path) -> None:
+    folded = "<summary>What is no 2 × 2 of the two terms, and why</summary>\n<ul><li>a 2 x 2 ablation needs runs with"
+    assert folded in _page(search)
+
+
 def test_a_page_holds_everything(search: Path) -> None:
     reader = _Reader(_page(search))
     identities = [attributes["id"] for _, attributes in reader.tags if attributes.get("id")]

@@ -14,6 +14,7 @@ import analysis
 from analysis.__main__ import main
 from analysis.report import write
 from analysis.report.write import watch_report, write_report
+from benchmarks.report import write_search
 from tests.analysis.conftest import RESULT
 
 ROOT = Path(analysis.__file__).parents[1]
@@ -65,6 +66,14 @@ def test_a_page_is_replaced_at_once_or_not_at_all(tmp_path: Path, write_run: Any
         write_report(str(tmp_path))
     assert page.read_text() == before
     assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+@pytest.mark.slow
+def test_a_report_of_300_trials_stays_below_10_megabytes(tmp_path: Path) -> None:
+    write_search(tmp_path, trials=300, epochs=30)
+    page = Path(write_report(str(tmp_path)))
+    assert page.stat().st_size < 10e6
+    assert "303 runs;" in page.read_text()
 
 
 def test_watching_ends_when_nothing_runs(tmp_path: Path, write_run: Any, monkeypatch: Any) -> None:

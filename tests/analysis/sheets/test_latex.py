@@ -3,9 +3,11 @@
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from analysis.__main__ import main
 from analysis.layout import lay_out
 from analysis.sheets.latex import escape_latex, render_latex
 from analysis.sheets.sheet import Column, Sheet, Text
@@ -70,8 +72,20 @@ def test_text_means_itself() -> None:
     assert escape_latex("--mix é 漢 ≤") == "-{}-mix é {[}U+6F22{]} {[}U+2264{]}"
 
 
+def _compile(directory: Path, tables: str) -> None:
+    (directory / "paper.tex").write_text(DOCUMENT % tables, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "paper.tex"]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, errors="replace", timeout=60)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert (directory / "paper.pdf").stat().st_size > 1000
+    assert "Missing character" not in (directory / "paper.log").read_text(errors="replace")
+
+
+needs_latex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+
+
 @pytest.mark.latex
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+@needs_latex
 def test_a_real_latex_compiles_it(tmp_path: Path) -> None:
     columns = (Column("", ("", ""), True), Column("x", (ODD, "a")), Column(ODD, (ODD, "a")))
     rows = (
@@ -80,10 +94,25 @@ def test_a_real_latex_compiles_it(tmp_path: Path) -> None:
     )
     odd = Sheet(ODD, columns, rows, breaks=(1,), notes=(ODD, "--missing lists them"), left_out=(ODD, "% 漢 \\end{"))
     empty = Sheet("Nothing.", columns, ())
-    tables = "\n".join(render_latex(sheet) for sheet in (lay_out(down()), lay_out(across()), odd, empty))
-    (tmp_path / "paper.tex").write_text(DOCUMENT % tables, encoding="utf-8")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "paper.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=60)
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert (tmp_path / "paper.pdf").stat().st_size > 1000
-    assert "Missing character" not in (tmp_path / "paper.log").read_text(errors="replace")
+    _compile(tmp_path, "\n".join(render_latex(sheet) for sheet in (lay_out(down()), lay_out(across()), odd, empty)))
+
+
+@pytest.mark.latex
+@needs_latex
+def test_a_real_latex_compiles_what_the_commands_write(tmp_path: Path, write_run: Any, capsys: Any) -> None:
+    lambdas = {"none": (0.0, 0.0), "intra": (8e-4, 0.0), "inter": (0.0, 5e-4), "tfd": (8e-4, 5e-4)}
+    for tree, commit in (("a", "0" * 40), ("b", None)):
+        for number, (kd_mode, (intra, inter)) in enumerate(lambdas.items()):
+            for seed in range(2 if kd_mode == "none" else 3):
+                fields = {"lambda_intra": intra, "lambda_inter": inter, "dataset": "cifar100", "git_commit": commit}
+                path = f"results_{tree}/100%_{kd_mode}&co/{seed}"
+                write_run(path, kd_mode=kd_mode, seed=seed, val_top1=60.0 + number + seed / 8, **fields)
+        write_run(f"results_{tree}/killed_#1", ended=False)
+    a, b = str(tmp_path / "results_a"), str(tmp_path / "results_b")
+    tables = []
+    for command in (["table", a, "--cost"], ["ablation", a], ["compare", a, b], ["table", a, "--missing"]):
+        assert main([*command, "--format", "latex"]) == 0
+        tables.append(capsys.readouterr().out)
+    assert "(teacher resnet110; published, Tf-FD poster) & 70.67 (test, last epoch)" in tables[0]
+    assert "kd\\_mode=none seed=2 & missing & python run.py" in tables[-1]
+    _compile(tmp_path, "\n".join(tables))

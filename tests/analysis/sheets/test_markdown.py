@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from analysis.layout import lay_out
 from analysis.sheets.markdown import render_markdown
 from analysis.sheets.sheet import Column, Sheet, Text
@@ -49,8 +51,25 @@ def test_text_cannot_break_it() -> None:
         "a\n*b*", (Column("name", head=True),), ((Text("[a|b]\n{50%}_\\~^#$&*<b>\x1b[0m"),),), notes=("`<0.05",)
     )
     text = render_markdown(sheet)
-    assert r"| [a\|b] {50%}_\~^#$&\*&lt;b>\x1b[0m |" in text
+    assert r"| [a\|b] {50%}\_\\~^#$&\*&lt;b>\x1b[0m |" in text
     assert text.endswith("\n\na \\*b\\*\n\n- \\`<0.05\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        (r"a\|b", r"a\\\|b"),  # two escapes: the cell would end at the letter that is left
+        (r"C:\runs\x", r"C:\runs\x"),
+        ("end\\", r"end\\"),
+        ("[x](javascript:alert(1))", r"[x\](javascript:alert(1))"),
+        ("[a[b]](x)", r"[a[b]\](x)"),
+        ("[x][y]: z", r"[x\][y\]: z"),
+        ("+2.00 [-0.48, +4.48]", "+2.00 [-0.48, +4.48]"),
+        ("_x_ __y__ tfd_plus", r"\_x\_ \_\_y\_\_ tfd_plus"),
+    ],
+)
+def test_what_would_mean_something_is_escaped(text: str, escaped: str) -> None:
+    assert render_markdown(Sheet(text, (Column("name", head=True),), ())) == f"{escaped}\n"
 
 
 def test_without_rows_there_is_no_table() -> None:

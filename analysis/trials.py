@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from analysis.figures.dimensions import Dimension, Value, as_value, make_dimension
-from analysis.figures.words import conditions, count, spread
+from analysis.dimensions import Dimension, Value, as_value, make_dimension
 from analysis.gather import STATUSES, Gathered
 from analysis.groups import Run, plain_runs
 from analysis.inventory import counts_line
@@ -14,6 +13,7 @@ from analysis.metrics import Metric, choose_metrics
 from analysis.overrides import as_pairs, read_overrides
 from analysis.plan import Sweep
 from analysis.results import is_measured
+from analysis.words import conditions, count, spread
 
 STUDY = "search"  # the directory of a search's trials
 BASELINE = "baseline"  # and of the runs beside it

@@ -1,4 +1,4 @@
-"""Short texts that all pictures share."""
+"""Short texts that pictures, tables and the report share."""
 
 import math
 from collections.abc import Sequence

@@ -1,0 +1,32 @@
+"""`python -m analysis runs results/<name>`: every run with all its fields."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from analysis.commands.arguments import DIRECTORY
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add(commands: "Commands") -> None:
+    """Add the command to the command line."""
+    runs = commands.add_parser("runs", help="every run with all its fields, for other programs")
+    runs.add_argument("directory", help=DIRECTORY)
+    runs.add_argument("--format", choices=("csv", "json"), default="csv", help="default: %(default)s")
+    runs.set_defaults(command=_runs)
+
+
+def _runs(options: argparse.Namespace) -> None:
+    from analysis.gather import gather
+    from analysis.groups import plain_runs
+    from analysis.inventory import counts_line, left_out
+    from analysis.output import as_csv, as_json
+
+    gathered = gather(options.directory)
+    runs = plain_runs(gathered.runs)
+    if not runs:
+        raise ValueError("\n".join([f"{gathered.directory} holds no run", *left_out(gathered)]))
+    sys.stdout.write(as_csv(runs) if options.format == "csv" else as_json(runs))
+    print(counts_line(gathered), *left_out(gathered), sep="\n", file=sys.stderr)

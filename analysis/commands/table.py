@@ -1,0 +1,73 @@
+"""`python -m analysis table results/<name>`: means and differences; `--missing`: the cells that lack runs."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from analysis.commands.arguments import add_selection, names
+
+if TYPE_CHECKING:
+    from analysis.gather import Gathered
+    from analysis.table import Request
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add(commands: "Commands") -> None:
+    """Add the command to the command line."""
+    table = commands.add_parser("table", help="mean, spread, n and the difference to the baseline")
+    add_selection(table)
+    rows_help = "what makes a row: fields of result.json or keys of the config; default: kd_mode and what varies"
+    table.add_argument("--rows", "--by", type=names, metavar="COL,COL", help=rows_help)
+    table.add_argument("--cols", type=names, default=[], metavar="COL,COL", help="what makes a column: model,dataset")
+    table.add_argument("--baseline", metavar="NAME", help="kd_mode to compare to, or COL=VALUE; default: none")
+    table.add_argument("--show", type=names, metavar="PART,PART", help="of mean,n,difference,p,pairs; default: all")
+    table.add_argument("--cost", action="store_true", help="add hours, epochs, memory and time against the baseline")
+    table.add_argument("--no-published", dest="published", action="store_false", help="leave out published numbers")
+    table.add_argument("--mix-protocols", action="store_true", help="let runs of several protocols share a cell")
+    table.add_argument("--missing", action="store_true", help="list the cells that lack runs, and what fills them")
+    table.set_defaults(command=_table)
+
+
+def _table(options: argparse.Namespace) -> None:
+    from analysis.gather import gather
+    from analysis.layout import lay_out
+    from analysis.output import write
+    from analysis.records import table_content, table_records
+    from analysis.summary import summarise
+
+    gathered = gather(options.directory)
+    if options.missing:
+        _list_missing(gathered, options)
+        return
+    table = summarise(gathered, _request(options))
+    write(
+        options.format,
+        options.directory,
+        [lay_out(table, options.show)],
+        list(table_records(table)),
+        table_content(table),
+    )
+
+
+def _request(options: argparse.Namespace) -> "Request":
+    from analysis.table import Request
+
+    return Request(
+        rows=options.rows,
+        cols=options.cols,
+        metrics=options.metric,
+        baseline=options.baseline,
+        where=dict(options.where),
+        mix_protocols=options.mix_protocols,
+        published=options.published,
+        cost=options.cost,
+    )
+
+
+def _list_missing(gathered: "Gathered", options: argparse.Namespace) -> None:
+    from analysis.lacking import FIELDS, lacking_cells, lay_out_lacking
+    from analysis.output import write
+
+    lacking = lacking_cells(gathered, _request(options))
+    records = [vars(cell) for cell in lacking]
+    write(options.format, options.directory, [lay_out_lacking(lacking, gathered)], records, records, FIELDS)

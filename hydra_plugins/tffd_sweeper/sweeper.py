@@ -37,11 +37,14 @@ class TffdSweeper(Sweeper):
         from tffd.app import refuse
         from tffd.config import ConfigError
         from tffd.sweep.engine import Engine
+        from tffd.sweep.executors import ClusterError
 
         try:
             failed = Engine(self.hydra_context, self.config, arguments).run()
         except ConfigError as error:
             refuse(error)
             return
+        except ClusterError as error:
+            sys.exit(str(error))
         if failed:
             sys.exit(1)

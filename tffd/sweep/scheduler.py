@@ -12,7 +12,7 @@ from tffd.records import COMPLETE, FAILED, INTERRUPT, PRUNE, RESULT, STOP, ask_t
 from tffd.sweep.display import SweepDisplay, TrialLine
 from tffd.sweep.executors import Executor, Handle
 from tffd.sweep.lease import Lease
-from tffd.sweep.outcome import is_final, last_epoch, may_be_retried, read_outcome, values_of
+from tffd.sweep.outcome import is_final, is_loss, last_epoch, may_be_retried, read_outcome, values_of
 from tffd.sweep.reports import EpochReports
 from tffd.sweep.signals import StopRequests
 from tffd.sweep.study import Claim, ResumableStudy
@@ -97,7 +97,7 @@ class Scheduler:
                     self._display.refresh()
                     time.sleep(_POLL_SECONDS)
             finally:
-                self._executor.close()
+                self._executor.close(cancel=signals.count > 1)
             if signals.count:
                 raise KeyboardInterrupt
         return self._failed
@@ -155,6 +155,8 @@ class Scheduler:
                 self._conclude(running, result)
             else:
                 self._mourn(running, handle.reason())
+        elif self._interrupted and handle.seconds() == 0:
+            handle.stop()  # the cluster has put it back into its queue
         elif self._is_overtime(running, handle):
             running.overtime = True
             handle.stop()
@@ -217,7 +219,7 @@ class Scheduler:
         epoch = last_epoch(running.job.run_dir)
         running.losses = 1 if epoch > running.last_epoch else running.losses + 1
         running.last_epoch = max(epoch, running.last_epoch)
-        if not running.overtime and running.losses < _MOST_LOSSES:
+        if is_loss(reason) and running.losses < _MOST_LOSSES:
             self._display.lost(running.line, reason)
             self._train(running)
             return

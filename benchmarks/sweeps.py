@@ -19,8 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from hydra import compose, initialize_config_dir
 
+from tffd.app import register_resolvers
+from tffd.sweep.executors.local import LocalExecutor
 from tffd.sweep.storage import open_storage
+from tffd.sweep.worker import Job
 
 REPOSITORY = Path(__file__).parents[1]
 EPOCHS = (12, 14, 16, 18, 20, 22, 24, 26, 28, 32, 36, 40, 48, 60, 72, 96)  # of trials of unequal length
@@ -111,6 +115,31 @@ def overhead(rounds: int) -> None:
             trained = sum(record["train_seconds"] for record in records(Path(folder)))
             costs.append((makespan(Path(folder)) - trained) / trials)
     print(f"a trial costs {spread(costs)} s besides its training")
+    with tempfile.TemporaryDirectory() as folder:
+        first, *others = starts(Path(folder), 10 * rounds)
+    print(
+        f"start() to the first line of a run: {spread(others)} s; of the first, which waits for imports, {first:.2g} s"
+    )
+
+
+def starts(directory: Path, count: int) -> list[float]:
+    """Seconds from LocalExecutor.start() to run.log, the first thing that a run does in its process."""
+    overrides = [*PLAIN, f"dataset.cache={directory}/cache", "model=resnet8", "trainer.epochs=1"]
+    register_resolvers()
+    with initialize_config_dir(str(REPOSITORY / "conf")):
+        config = compose("config", overrides, return_hydra_config=True)
+    executor, seconds = LocalExecutor(1, 1), []
+    for number in range(count):
+        run_dir = directory / str(number)
+        started = time.perf_counter()
+        run = executor.start(Job(config, "", run_dir, (None, None), "benchmark", number, None))
+        while not (run_dir / "run.log").exists():
+            time.sleep(0.0005)
+        seconds.append(time.perf_counter() - started)
+        run.stop()
+        time.sleep(1)  # a trial takes longer than a process to wait for the next one
+    executor.close(cancel=True)
+    return seconds
 
 
 def reports(rounds: int) -> None:

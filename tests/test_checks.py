@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 
-from tests.support import compose_config, places
-from tffd.checks import check_config, writable_fault
+from tests.support import CONF, compose_config, places
+from tffd.app import register_resolvers
+from tffd.checks import check_config, trains_elsewhere, writable_fault
 from tffd.config import ConfigError
 from tffd.models import create_model
 
@@ -83,6 +85,20 @@ def test_cuda_is_not_replaced_in_silence(tmp_path: Path) -> None:
     assert faults_of(tmp_path, "device=cuda") == [
         "device=cuda: PyTorch sees no CUDA device here; use device=cpu or device=auto"
     ]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA, so asking for it is no fault")
+def test_cuda_may_be_asked_for_where_other_machines_train(tmp_path: Path) -> None:
+    cfg = compose_config(*places(tmp_path), "device=cuda")
+    assert check_config(cfg, elsewhere=True).device == "cuda"
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local", "submitit_slurm"])
+def test_only_a_cluster_trains_elsewhere(launcher: str) -> None:
+    register_resolvers()
+    with initialize_config_dir(str(CONF)):
+        cfg = compose("config", overrides=[f"hydra/launcher={launcher}"], return_hydra_config=True)
+    assert trains_elsewhere(cfg) is (launcher == "submitit_slurm")
 
 
 def test_weights_of_another_number_of_classes(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
+import errno
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,34 @@ def test_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         records.write_json(path, {"status": "failed"})
     assert json.loads(path.read_text()) == {"status": "complete"}
     assert records.read_result(tmp_path) == {"status": "complete"}
+
+
+def test_a_heart_goes_on_beating_where_a_file_system_stumbles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch, beats = Path.touch, []
+
+    def stumbling(path: Path, *arguments: object) -> None:
+        beats.append(path)
+        if len(beats) < 3:
+            raise OSError(errno.ESTALE, "Stale file handle")
+        touch(path)
+
+    monkeypatch.setattr(Path, "touch", stumbling)
+    monkeypatch.setattr(records, "BEAT_SECONDS", 0.001)
+    with records.beating(tmp_path):
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "heartbeat").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_ends_well_where_its_heartbeat_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stale(path: Path, *arguments: object, **named: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(Path, "unlink", stale)
+    with records.beating(tmp_path):
+        pass
 
 
 def picture_tree(root: Path, shade: int) -> Path:

@@ -58,14 +58,14 @@ class CheckFirst(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check what a foreign sweeper starts from; our own checks every config that it can lead to."""
-        from tffd.checks import check_config
+        from tffd.checks import check_config, trains_elsewhere
         from tffd.config import ConfigError
 
         sweeper = config.hydra.sweeper._target_
         if sweeper.startswith("hydra_plugins.tffd_sweeper."):
             return
         try:
-            checked = check_config(config)
+            checked = check_config(config, trains_elsewhere(config))
             chooses = "direction" in config.hydra.sweeper
             swept = [override for override in config.hydra.overrides.task if override.startswith("protocol")]
             if chooses and (checked.protocol.test != "never" or any("," in override for override in swept)):

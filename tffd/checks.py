@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from tffd import build
@@ -18,13 +18,15 @@ from tffd.data import Summary, load_arrays
 from tffd.data.splits import split_training_set
 
 
-def check_config(cfg: DictConfig) -> Config:
+def check_config(cfg: DictConfig, elsewhere: bool = False) -> Config:
     """Check a composed config completely, without training, and prepare its data.
 
+    Args:
+        elsewhere: Whether it will be trained on other machines.
     Raises:
         ConfigError: With every fault found.
     """
-    faults = find_faults(cfg)
+    faults = find_faults(cfg, elsewhere)
     if faults:
         raise ConfigError(faults)
     config = require_config(cfg)
@@ -34,13 +36,21 @@ def check_config(cfg: DictConfig) -> Config:
     return config
 
 
-def find_faults(cfg: DictConfig) -> list[str]:
+def find_faults(cfg: DictConfig, elsewhere: bool = False) -> list[str]:
     """Return the faults of a composed config that can be found without decoding pictures.
 
     Those of the machine, the data and the network are looked for in the sound sections even where others have faults.
+
+    Args:
+        elsewhere: Whether it will be trained on other machines.
     """
     reading = read_config(cfg)
-    return [*reading.faults, *_machine_faults(reading.values), *_content_faults(reading)]
+    return [*reading.faults, *_machine_faults(reading.values, elsewhere), *_content_faults(reading)]
+
+
+def trains_elsewhere(cfg: DictConfig) -> bool:
+    """Tell whether the launcher of a multirun hands runs to other machines, whose devices cannot be seen from here."""
+    return str(OmegaConf.select(cfg, "hydra.launcher._target_")).endswith(".SlurmLauncher")
 
 
 def writable_fault(directory: str) -> str | None:
@@ -57,9 +67,9 @@ def writable_fault(directory: str) -> str | None:
         return f"{existing} is not writable ({error.strerror})"
 
 
-def _machine_faults(values: dict[str, Any]) -> list[str]:
+def _machine_faults(values: dict[str, Any], elsewhere: bool) -> list[str]:
     faults = []
-    if values.get("device") in ("auto", "cpu", "cuda"):
+    if values.get("device") in ("auto", "cpu", "cuda") and not elsewhere:
         faults += _collect(lambda: build.pick_device(values["device"]))[1]
     if isinstance(values.get("results_dir"), str) and (reason := writable_fault(values["results_dir"])):
         faults.append(f"results_dir={values['results_dir']}: {reason}; name another with results_dir=...")

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -112,7 +112,8 @@ def beating(run_dir: Path) -> Iterator[None]:
 
     def beat() -> None:
         while True:
-            path.touch()
+            with suppress(OSError):  # of a file system over a network; the next beat may come through
+                path.touch()
             if ended.wait(BEAT_SECONDS):
                 return
 
@@ -123,7 +124,8 @@ def beating(run_dir: Path) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()
 
 
 def ask_to_stop(run_dir: Path, how: str) -> None:

@@ -129,7 +129,7 @@ def _train(config: Config, run_dir: Path, reporter: EpochReporter, progress: Pro
     result |= {
         "split": parts.data.split.record(),
         "parameters": sum(parameter.numel() for parameter in parts.model.parameters()),
-        "device": _device_name(parts.device),
+        "device": device_name(parts.device),
         "threads": torch.get_num_threads(),
     }
     records.write_metrics(run_dir, progress.history)
@@ -183,7 +183,8 @@ def _require_same_config(earlier: dict[str, Any], config_hash: str, run_dir: Pat
         )
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """What a device is called by its maker."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({_processor()})"
 
 

@@ -37,6 +37,7 @@ class TffdSweeper(Sweeper):
         from tffd.app import refuse
         from tffd.config import ConfigError
         from tffd.sweep.engine import Engine
+        from tffd.sweep.executors import ClusterError
         from tffd.sweep.storage import StorageLost
 
         try:
@@ -44,7 +45,9 @@ class TffdSweeper(Sweeper):
         except ConfigError as error:
             refuse(error)
             return
-        except StorageLost:  # what the display has told
+        except ClusterError as error:
+            sys.exit(str(error))
+        except StorageLost:  # which the display has told
             sys.exit(1)
         if failed:
             sys.exit(1)

@@ -53,6 +53,7 @@ class Act:
         values: val_top1 of its epochs, from the first.
         end: COMPLETE, FAILED, LOST (without a record) or HANGS.
         error: Of a failure.
+        reason: Why its process ended without a record.
         seconds: That it is at work.
         result: Fields of the record that are not those of the last epoch.
         after_epoch: Called with the number of each epoch that was written.
@@ -61,6 +62,7 @@ class Act:
     values: Sequence[float] = (1.0, 2.0, 3.0)
     end: str = COMPLETE
     error: str = "RuntimeError: broken"
+    reason: str = "the process was killed"
     seconds: float = 1.0
     result: dict[str, Any] = field(default_factory=dict)
     after_epoch: Callable[[int], None] = lambda epoch: None
@@ -84,7 +86,7 @@ class FakeRun:
         return self._ended
 
     def reason(self) -> str:
-        return "the process was killed"
+        return self._act.reason
 
     def seconds(self) -> float:
         return self._act.seconds
@@ -141,7 +143,7 @@ class FakeExecutor:
     def __init__(self, script: Script, slots: int = 1) -> None:
         self.slots, self._script = slots, script
         self.started: list[str] = []
-        self.closed = False
+        self.closed = self.cancelled = False
 
     def start(self, job: Job) -> FakeRun:
         result = read_result(job.run_dir)
@@ -150,8 +152,8 @@ class FakeExecutor:
         self.started.append(name)
         return FakeRun(job, self._script(job, self.started.count(name) - 1))
 
-    def close(self) -> None:
-        self.closed = True
+    def close(self, cancel: bool) -> None:
+        self.closed, self.cancelled = True, cancel
 
 
 def name_of(job: Job) -> str:

@@ -4,13 +4,16 @@ import io
 from pathlib import Path
 
 import pytest
+import torch
 from omegaconf import DictConfig
 from rich.console import Console
 
 from tests.support import TINY, compose_config, places
-from tffd.config import Config
+from tests.sweep.fakes import FakeExecutor, good
+from tffd.config import Config, require_config
 from tffd.sweep import estimate as estimate_module
-from tffd.sweep.estimate import RunCost, estimate
+from tffd.sweep.estimate import RunCost, estimate, measure_run
+from tffd.sweep.executors import Executor
 from tffd.sweep.plan import Compose, SweepPlan, make_plan
 from tffd.sweep.space import sort_arguments
 
@@ -22,9 +25,12 @@ def plan(directory: Path, *arguments: str) -> tuple[SweepPlan, Compose]:
     return make_plan(arguments, compose(sort_arguments(arguments).fixed), compose), compose
 
 
-def printed(planned: tuple[SweepPlan, Compose], slots: int = 1) -> tuple[float, list[str]]:
-    output = io.StringIO()
-    hours = estimate(*planned, slots, 1, Console(file=output, width=200, highlight=False, soft_wrap=True))
+def printed(
+    planned: tuple[SweepPlan, Compose], slots: int = 1, on_this_machine: bool = True
+) -> tuple[float, list[str]]:
+    executor, output = FakeExecutor(good, slots), io.StringIO()
+    executor.on_this_machine = on_this_machine
+    hours = estimate(*planned, executor, Console(file=output, width=200, highlight=False, soft_wrap=True))
     return hours, output.getvalue().splitlines()
 
 
@@ -33,10 +39,10 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Two seconds an epoch for a baseline, six for all others; which were measured."""
     kinds: list[str] = []
 
-    def measure(config: Config, threads: int) -> RunCost:
+    def measure(config: Config, executor: Executor) -> RunCost:
         kinds.append(config.kd_mode.name)
         seconds = 2.0 if config.kd_mode.name == "none" else 6.0
-        return RunCost(f"with {config.kd_mode.name}", 0.25, seconds, config.trainer.epochs)
+        return RunCost(f"with {config.kd_mode.name}", "cpu (Z80)", 0.25, seconds, config.trainer.epochs)
 
     monkeypatch.setattr(estimate_module, "measure_run", measure)
     return kinds
@@ -79,6 +85,26 @@ def test_a_search_over_modes_is_spread_over_them(tmp_path: Path, measured: list[
     arguments = ("sweep=lambdas", "kd_mode=none,tfd", "sweep.n_trials=10", "sweep.baseline=null")
     hours, _ = printed(plan(tmp_path, *arguments))
     assert hours * 3600 == pytest.approx(2 * 10 * (2 + 6) / 2)
+
+
+def test_what_other_machines_will_do_is_measured_here_and_says_so(tmp_path: Path, measured: list[str]) -> None:
+    _, lines = printed(plan(tmp_path, "seed=0,1", "kd_mode=none,tfd"), on_this_machine=False)
+    assert lines[2:4] == [
+        "measured here, on cpu (Z80); the jobs may have other devices and take more or less:",
+        "  with none: 250.0 ms a step, 2.0 s an epoch",
+    ]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA, so it measures there")
+def test_runs_for_a_gpu_elsewhere_are_measured_on_the_cpu_here(tmp_path: Path) -> None:
+    overrides = (*places(tmp_path), *TINY, "device=cuda", "dataset.train_size=100")
+    executor = FakeExecutor(good)
+    executor.on_this_machine = False
+    cost = measure_run(require_config(compose_config(*overrides)), executor)
+    assert cost.device.startswith("cpu (")
+    executor.on_this_machine = True
+    with pytest.raises(ValueError, match="device=cuda: PyTorch sees no CUDA device here"):
+        measure_run(require_config(compose_config(*overrides)), executor)
 
 
 def test_a_dry_run_measures_and_writes_nothing_but_the_decoded_pictures(tmp_path: Path) -> None:

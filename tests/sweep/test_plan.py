@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from omegaconf import DictConfig
+import torch
+from omegaconf import DictConfig, OmegaConf
 
 from tests.support import compose_config, places
 from tffd.config import ConfigError
@@ -21,6 +22,20 @@ def faults(directory: Path, *arguments: str) -> list[str]:
         plan(directory, *arguments)
     assert not (directory / "results").exists()
     return caught.value.faults
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA, so asking for it is no fault")
+def test_only_devices_of_this_machine_are_looked_for(tmp_path: Path) -> None:
+    def compose(overrides: list[str]) -> DictConfig:
+        cfg = compose_config(*places(tmp_path), "device=cuda", *overrides)
+        OmegaConf.update(cfg, "hydra.launcher._target_", launcher, force_add=True)
+        return cfg
+
+    launcher = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
+    assert make_plan(["seed=0,1"], compose([]), compose).config.device == "cuda"
+    launcher = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher"
+    with pytest.raises(ConfigError, match="device=cuda: PyTorch sees no CUDA device here"):
+        make_plan(["seed=0,1"], compose([]), compose)
 
 
 def test_a_search_has_a_baseline_and_begins_with_the_published_points(tmp_path: Path) -> None:

@@ -208,6 +208,17 @@ def test_losses_are_retried_like_other_failures(tmp_path: Path) -> None:
     assert sweep.studies[0].trials()[0].user_attrs["failed_attempts"] == ["the process was killed"]
 
 
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_lack_of_memory_that_the_cluster_tells_is_a_failure_and_no_loss(tmp_path: Path, retries: int) -> None:
+    reason = "OutOfMemory: job 17 was killed for its memory"
+    sweep = open_sweep(tmp_path, grid(5), config(retries=retries), acts(Act((1.0,), LOST, reason=reason)))
+    assert sweep.run() == 1
+    assert sweep.executor.started == ["grid/0000"] * (1 + retries)
+    (trial,) = sweep.studies[0].trials()
+    assert trial.user_attrs["error"] == record_of(tmp_path, "grid/0000")["error"] == reason
+    assert trial.user_attrs.get("failed_attempts", []) == [reason] * retries
+
+
 def test_a_run_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
     slow = Act((1.0,), HANGS, seconds=61.0)
     sweep = open_sweep(tmp_path, grid(5), config(retries=1, trial_timeout=60.0), acts(slow))
@@ -551,7 +562,27 @@ def test_a_second_interrupt_ends_at_once(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         sweep.run()
     assert states(sweep) == [RUNNING, TrialState.WAITING]
-    assert sweep.executor.closed
+    assert sweep.executor.cancelled
+
+
+def test_only_a_second_interrupt_cancels_jobs(tmp_path: Path) -> None:
+    """What goes on elsewhere is found by the next command, whatever went wrong in this one."""
+    for name in ("once", "surprised"):
+        (tmp_path / name).mkdir()
+    act = Act((6.0, 7.0), after_epoch=interrupt(signal.SIGINT))
+    once = open_sweep(tmp_path / "once", grid(0), config(), acts(act))
+    with pytest.raises(KeyboardInterrupt):
+        once.run()
+
+    def broken(job: Job, attempt: int) -> Act:
+        raise OSError("no space left")
+
+    surprised = open_sweep(tmp_path / "surprised", grid(0), config(), broken)
+    with pytest.raises(OSError, match="no space left"):
+        surprised.run()
+    for sweep in (once, surprised):
+        assert (sweep.executor.closed, sweep.executor.cancelled) == (True, False)
+    assert states(surprised) == [RUNNING]
 
 
 def test_a_failure_at_the_interrupt_is_left_to_the_next_command(tmp_path: Path) -> None:
@@ -630,6 +661,35 @@ def test_jobs_that_wait_in_a_queue_are_taken_out_of_it_by_an_interrupt(tmp_path:
     with pytest.raises(KeyboardInterrupt):
         sweep.run()
     assert waiting.stopped
+    assert states(sweep) == [RUNNING]
+
+
+def test_a_job_that_is_back_in_the_queue_is_taken_out_of_it_after_an_interrupt(tmp_path: Path) -> None:
+    class Requeued:
+        looks = 0
+        stopped = False
+
+        def has_ended(self) -> bool:
+            self.looks += 1
+            if self.looks == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+            return self.stopped
+
+        def reason(self) -> str:
+            return "it was cancelled"
+
+        def seconds(self) -> float:
+            return 5.0 if self.looks < 4 else 0.0
+
+        def stop(self) -> None:
+            self.stopped = True
+
+    sweep = open_sweep(tmp_path, grid(0), config())
+    requeued = Requeued()
+    sweep.executor.start = lambda job: requeued  # type: ignore[method-assign, assignment, return-value]
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run()
+    assert (requeued.stopped, requeued.looks >= 4) == (True, True)
     assert states(sweep) == [RUNNING]
 
 

@@ -30,6 +30,7 @@ pytestmark = [
 ON_SLURM = ("-m", "hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=10", "sweep.heartbeat_timeout=15")
 SMALL = ("model=resnet8", "device=cpu", "trainer.checkpoint_every=1")
 LONG = (*SMALL, "trainer.epochs=150")  # ten to twenty seconds
+ENDLESS = (*SMALL, "trainer.epochs=100000")
 
 
 def jobs(directory: Path) -> list[str]:
@@ -81,6 +82,64 @@ def test_a_job_that_is_warned_of_its_end_is_requeued(tmp_path: Path) -> None:
     assert [result["status"] for result in results(tmp_path)] == ["complete"] * 2
 
 
+def test_a_job_at_its_time_limit_is_requeued(tmp_path: Path) -> None:
+    """With SLURM's own warning, which it gives up to 30 s early: 20 to 50 s after the job's beginning."""
+    limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=10")
+    process = start(*ON_SLURM, *limit, "seed=0,1", "sweep.n_jobs=1", *ENDLESS, *places(tmp_path))
+    first = tmp_path / "results" / "default" / "grid" / "0000"
+    wait_until((first / "checkpoint.pt").exists, process)
+    before = jobs(tmp_path)
+    wait_until(lambda: "going on after epoch" in (first / "run.log").read_text(), process, seconds=240)
+    assert jobs(tmp_path) == before
+    assert "this job is timed-out" in (first / "run.log").read_text()
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert "it goes on from its checkpoint" not in output  # it was never lost
+    assert results(tmp_path) == []
+
+
+def test_ctrl_c_takes_a_job_that_was_requeued_out_of_the_queue(tmp_path: Path) -> None:
+    process = start(*ON_SLURM, "seed=0,1", "sweep.n_jobs=1", *ENDLESS, *places(tmp_path))
+    first = tmp_path / "results" / "default" / "grid" / "0000"
+    wait_until((first / "checkpoint.pt").exists, process)
+    (job,) = jobs(tmp_path)
+    subprocess.run(["scontrol", "requeuehold", job], check=True)  # a preemption, and no place for hours
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    wait_until_gone({job})
+    assert (first / "checkpoint.pt").exists()
+
+
+def test_a_cluster_that_refuses_a_job_is_asked_again(tmp_path: Path) -> None:
+    refuses = tmp_path / "refuses"
+    (tmp_path / "bin").mkdir()
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.write_text(f'#!/bin/sh\n[ -e {refuses} ] && echo full >&2 && exit 1\nexec {shutil.which("sbatch")} "$@"\n')
+    sbatch.chmod(0o755)
+    path = {"PATH": f"{sbatch.parent}:{os.environ['PATH']}"}
+    process = start(*ON_SLURM, "seed=0,1", "sweep.n_jobs=1", *LONG, *places(tmp_path), environment=path)
+    wait_until(lambda: jobs(tmp_path), process)
+    refuses.touch()
+    assert process.stdout is not None
+    words = iter(process.stdout.readline, "")
+    assert any("No job is taken at present (full); it is tried again." in line for line in words)
+    refuses.unlink()
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert [result["status"] for result in results(tmp_path)] == ["complete"] * 2
+    assert len(jobs(tmp_path)) == 2
+
+
+def test_a_partition_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
+    sweep = run_py(*ON_SLURM, "hydra.launcher.partition=nowhere", "seed=0,1", *SMALL, *places(tmp_path))
+    assert sweep.returncode == 2
+    assert "hydra/launcher=submitit_slurm: sbatch: error: invalid partition specified: nowhere" in sweep.stderr
+    assert "Traceback" not in sweep.stdout + sweep.stderr
+    assert results(tmp_path) == []
+
+
 def test_a_job_that_vanishes_is_noticed_and_its_trial_goes_on(tmp_path: Path) -> None:
     process = start(*ON_SLURM, "seed=0,1", "sweep.n_jobs=1", *LONG, *places(tmp_path))
     first = tmp_path / "results" / "default" / "grid" / "0000"
@@ -113,18 +172,23 @@ def test_jobs_outlive_a_killed_sweep_and_the_next_command_waits_for_them(tmp_pat
 
 
 def test_ctrl_c_lets_jobs_write_checkpoints_and_leaves_none_in_the_queue(tmp_path: Path) -> None:
-    process = start(*ON_SLURM, "seed=0,1,2,3", "sweep.n_jobs=4", *LONG, *places(tmp_path))
+    process = start(*ON_SLURM, "seed=0,1,2,3", "sweep.n_jobs=4", *ENDLESS, *places(tmp_path))
     wait_until(lambda: len(list(tmp_path.rglob("checkpoint.pt"))) == 2, process)
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
     assert "Go on with: python run.py -m hydra/launcher=submitit_slurm" in output
-    deadline = time.monotonic() + 60
-    while _queued() & set(jobs(tmp_path)):  # SLURM lists a job for a moment after its process has ended
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+    wait_until_gone(set(jobs(tmp_path)))
     assert len(list(tmp_path.rglob("checkpoint.pt"))) >= 2
     assert results(tmp_path) == []
+
+
+def wait_until_gone(numbers: set[str]) -> None:
+    """SLURM lists a job for a moment after its process has ended."""
+    deadline = time.monotonic() + 60
+    while _queued() & numbers:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
 
 
 def _queued() -> set[str]:

@@ -58,7 +58,7 @@ class Engine:
         if sweep.dry_run:
             from tffd.sweep.estimate import estimate
 
-            estimate(plan, self._compose, executor.slots, executor.threads)
+            estimate(plan, self._compose, executor)
             return 0
         directory = Path(plan.config.results_dir) / plan.config.name
         every_epoch = judges_epochs(sweep)

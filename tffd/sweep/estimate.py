@@ -12,9 +12,11 @@ from rich.console import Console
 from tffd.build import build_parts
 from tffd.config import Config, require_config
 from tffd.data import Data, Pictures
+from tffd.sweep.executors import Executor
 from tffd.sweep.plan import Compose, StudyPlan, SweepPlan
 from tffd.sweep.space import Value, corners, trial_overrides
 from tffd.training.loop import Progress, evaluate, make_optimizer, train
+from tffd.trial import device_name
 
 _STEPS = 6  # timed, after as many to warm up
 _EVALUATED = 2000  # pictures at most
@@ -26,12 +28,14 @@ class RunCost:
 
     Attributes:
         name: Network, data set and kd_mode.
+        device: On which it was measured.
         step: Seconds of one training step.
         epoch: Seconds of an epoch, its evaluation included.
         epochs: Of a run.
     """
 
     name: str
+    device: str
     step: float
     epoch: float
     epochs: int
@@ -42,9 +46,11 @@ class RunCost:
         return self.epoch * self.epochs
 
 
-def measure_run(config: Config, threads: int) -> RunCost:
+def measure_run(config: Config, executor: Executor) -> RunCost:
     """Time a few real steps and a part of the evaluation, and extend them to a run."""
-    torch.set_num_threads(config.threads or threads)
+    if not executor.on_this_machine and not torch.cuda.is_available():
+        config = config.model_copy(update={"device": "cpu"})  # as what is printed says
+    torch.set_num_threads(config.threads or executor.threads)
     parts = build_parts(config)
     batch, data = config.trainer.batch_size, parts.data
     few = replace(data, train=_first(data.train, _STEPS * batch), val=None, test=None)
@@ -56,15 +62,15 @@ def measure_run(config: Config, threads: int) -> RunCost:
     step = (seconds[1] - seconds[0]) / steps
     epoch = step * -(-len(data.train) // batch)
     name = f"{config.model.name} on {config.dataset.name}, {config.kd_mode.name}, batch {batch}, {parts.device.type}"
-    return RunCost(name, step, epoch + _evaluation_seconds(parts.model, data, recipe.bf16), config.trainer.epochs)
+    epoch += _evaluation_seconds(parts.model, data, recipe.bf16)
+    return RunCost(name, device_name(parts.device), step, epoch, config.trainer.epochs)
 
 
-def estimate(plan: SweepPlan, compose: Compose, slots: int, threads: int, console: Console | None = None) -> float:
+def estimate(plan: SweepPlan, compose: Compose, executor: Executor, console: Console | None = None) -> float:
     """Print what each study and the whole sweep would take.
 
     Args:
-        slots: Runs at a time.
-        threads: CPU threads of each.
+        executor: That would train it.
     Returns:
         Device-hours in all: hours that runs keep a device busy, however many there are.
     """
@@ -74,18 +80,21 @@ def estimate(plan: SweepPlan, compose: Compose, slots: int, threads: int, consol
     total = runs_in_all = 0.0
     for study in plan.studies:
         seeds = len(plan.config.sweep.seeds or [0]) if study.cells is None else 1
-        costs = [_cost(config, threads, measured) for config in _configs(study, plan, compose)]
+        costs = [_cost(config, executor, measured) for config in _configs(study, plan, compose)]
         runs = study.n_trials * seeds
         # The trials of a search are taken to spread evenly over what it varies.
         total += runs * sum(cost.seconds for cost in costs) / len(costs)
         runs_in_all += runs
         epochs = "/".join(map(str, sorted({cost.epochs for cost in costs})))
         console.print(f"{study.key}: {study.n_trials} trials x {_counted(seeds, 'seed')} x {epochs} epochs")
+    if not executor.on_this_machine:
+        devices = ", ".join(dict.fromkeys(cost.device for cost in measured.values()))
+        console.print(f"measured here, on {devices}; the jobs may have other devices and take more or less:")
     for cost in measured.values():
         console.print(f"  {cost.name}: {1000 * cost.step:.1f} ms a step, {_duration(cost.epoch)} an epoch")
     console.print(
         f"in all {runs_in_all:.0f} runs, at most {total / 3600:.2g} device-hours: "
-        f"about {_duration(total / slots)} with {slots} at a time"
+        f"about {_duration(total / executor.slots)} with {executor.slots} at a time"
     )
     return total / 3600
 
@@ -95,7 +104,7 @@ def _configs(study: StudyPlan, plan: SweepPlan, compose: Compose) -> list[DictCo
     return [compose(trial_overrides(plan.fixed, point)) for point in points]
 
 
-def _cost(cfg: DictConfig, threads: int, measured: dict[str, RunCost]) -> RunCost:
+def _cost(cfg: DictConfig, executor: Executor, measured: dict[str, RunCost]) -> RunCost:
     """The cost of a config's run, measured once for all that differ in numbers that cost no time."""
     config = require_config(cfg)
     kind = json.dumps([
@@ -104,7 +113,7 @@ def _cost(cfg: DictConfig, threads: int, measured: dict[str, RunCost]) -> RunCos
         config.trainer.compile, config.device,
     ])  # fmt: skip
     if kind not in measured:
-        measured[kind] = measure_run(config, threads)
+        measured[kind] = measure_run(config, executor)
     return replace(measured[kind], epochs=config.trainer.epochs)
 
 

@@ -8,6 +8,7 @@ from tffd.records import FAILED, read_last_metrics, read_result
 from tffd.sweep.worker import Job
 
 _SAME_AGAIN = ("TrainingDiverged", "NotFinite")
+_OF_THE_RUN = ("Timeout", "OutOfMemory")
 _UNTIL_MENDED = ("ConfigError", "DamagedRecord", "OtherConfiguration")
 
 
@@ -26,6 +27,11 @@ def read_outcome(job: Job) -> dict[str, Any] | None:
 def last_epoch(run_dir: Path) -> int:
     """The last epoch in a run's metrics; 0 before the first."""
     return int(read_last_metrics(run_dir).get("epoch", 0))
+
+
+def is_loss(reason: str) -> bool:
+    """Tell whether a process may have ended through no fault of its run, which then simply goes on."""
+    return not reason.startswith(_OF_THE_RUN)
 
 
 def is_final(reason: str) -> bool:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution
 from optuna.pruners import NopPruner
 
-from tffd.checks import check_config, find_faults
+from tffd.checks import check_config, find_faults, trains_elsewhere
 from tffd.config import Config, ConfigError, SweepSection, read_config
 from tffd.records import COST_OBJECTIVES, VALIDATION_OBJECTIVES, hash_config
 from tffd.sweep.samplers import EvenGrid, make_pruner, make_sampler, require_fit
@@ -89,16 +89,16 @@ def make_plan(arguments: Sequence[str], base: DictConfig, compose: Compose) -> S
         ConfigError: With every fault found.
     """
     sorted_arguments = sort_arguments(arguments)
-    reading = read_config(base)
+    reading, elsewhere = read_config(base), trains_elsewhere(base)
     faults = objective_faults(reading.sound["sweep"]) if "sweep" in reading.sound else []
     if reading.config is None:
-        raise ConfigError([*faults, *find_faults(base)])
+        raise ConfigError([*faults, *find_faults(base, elsewhere)])
     config = reading.config
     try:
         studies = _studies(config, sorted_arguments)
     except (ValueError, TypeError, InstantiationException) as error:
-        raise ConfigError([*faults, str(error).strip().splitlines()[0], *find_faults(base)]) from error
-    studies = [_checked(study, sorted_arguments.fixed, compose, faults) for study in studies]
+        raise ConfigError([*faults, str(error).strip().splitlines()[0], *find_faults(base, elsewhere)]) from error
+    studies = [_checked(study, sorted_arguments.fixed, compose, elsewhere, faults) for study in studies]
     if faults:
         raise ConfigError(dict.fromkeys(faults))
     return SweepPlan(config, sorted_arguments.fixed, studies, config.sweep.objectives)
@@ -182,7 +182,7 @@ def _grid(key: str, dimensions: dict[str, str]) -> StudyPlan:
     return StudyPlan(key, tuple(dimensions), len(cells), cells=cells)
 
 
-def _checked(study: StudyPlan, fixed: list[str], compose: Compose, faults: list[str]) -> StudyPlan:
+def _checked(study: StudyPlan, fixed: list[str], compose: Compose, elsewhere: bool, faults: list[str]) -> StudyPlan:
     """Check the config of every cell, bound and known point, and give a grid's cells their hashes.
 
     Faults are added to the list, each with a point where it shows.
@@ -192,7 +192,7 @@ def _checked(study: StudyPlan, fixed: list[str], compose: Compose, faults: list[
     for point in points:
         where = f"  [in {' '.join(as_overrides(point))}]"
         try:
-            config = check_config(compose(trial_overrides(fixed, point)))
+            config = check_config(compose(trial_overrides(fixed, point)), elsewhere)
         except ConfigError as error:
             known = {fault.split("  [in ")[0] for fault in faults}
             faults += [f"{fault}{where}" for fault in error.faults if fault not in known]

@@ -23,7 +23,7 @@ from tffd.records import (
 from tffd.sweep.display import SweepDisplay, TrialLine
 from tffd.sweep.executors import Executor, Handle
 from tffd.sweep.lease import Lease
-from tffd.sweep.outcome import is_final, last_epoch, may_be_retried, read_outcome, values_of
+from tffd.sweep.outcome import is_final, is_loss, last_epoch, may_be_retried, read_outcome, values_of
 from tffd.sweep.reports import EpochReports
 from tffd.sweep.signals import StopRequests
 from tffd.sweep.storage import STORAGE_ERRORS, StorageLost
@@ -113,7 +113,7 @@ class Scheduler:
                 self._wait_for_checkpoints(signals)
                 raise StorageLost(str(error).strip().splitlines()[0]) from error
             finally:
-                self._executor.close()
+                self._executor.close(cancel=signals.count > 1)
             if signals.count:
                 raise KeyboardInterrupt
         return self._failed
@@ -176,6 +176,8 @@ class Scheduler:
                 self._conclude(running, result)
             else:
                 self._mourn(running, handle.reason())
+        elif self._interrupted and handle.seconds() == 0:
+            handle.stop()  # the cluster has put it back into its queue
         elif self._is_overtime(running, handle):
             running.overtime = True
             handle.stop()
@@ -240,7 +242,7 @@ class Scheduler:
         epoch = last_epoch(running.job.run_dir)
         running.losses = 1 if epoch > running.last_epoch else running.losses + 1
         running.last_epoch = max(epoch, running.last_epoch)
-        if not running.overtime and running.losses < _MOST_LOSSES:
+        if is_loss(reason) and running.losses < _MOST_LOSSES:
             self._display.lost(running.line, reason)
             self._train(running)
             return
@@ -296,7 +298,12 @@ class Scheduler:
         self._ask_for_checkpoints()
 
     def _wait_for_checkpoints(self, signals: StopRequests) -> None:
-        """Let what runs end well without a word to the study; the next command finds what it left."""
+        """Let what runs end well without a word to the study; the next command finds what it left.
+
+        A cluster's jobs go on: it finds them too.
+        """
+        if not self._executor.on_this_machine:
+            return
         self._display.interrupted(len(self._running))
         self._ask_for_checkpoints()
         before = signals.count

@@ -1,6 +1,8 @@
 """Requests to end that leave time to end well."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -24,3 +26,13 @@ class StopRequests:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
+
+
+@contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Have the processes that are started meanwhile never see Ctrl-C; this one sees what came as soon as it is over."""
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)

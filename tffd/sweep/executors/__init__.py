@@ -2,5 +2,6 @@
 
 from tffd.sweep.executors.base import Executor, Handle
 from tffd.sweep.executors.choose import cuda_devices, make_executor
+from tffd.sweep.executors.submission import ClusterError
 
-__all__ = ["Executor", "Handle", "cuda_devices", "make_executor"]
+__all__ = ["ClusterError", "Executor", "Handle", "cuda_devices", "make_executor"]

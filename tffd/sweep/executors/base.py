@@ -35,7 +35,15 @@ class Executor(Protocol):
     on_this_machine: bool
 
     def start(self, job: Job) -> Handle:
-        """Start a run; it may have to wait for its turn."""
+        """Start a run; it may have to wait for its turn.
 
-    def close(self) -> None:
-        """End what is still at work, at once."""
+        Raises:
+            ClusterError: If no run can be started any more.
+        """
+
+    def close(self, cancel: bool) -> None:
+        """End what is still at work, at once.
+
+        Args:
+            cancel: Whether jobs on other machines are to end too. Else they go on, and the next command finds them.
+        """

@@ -29,7 +29,9 @@ def make_executor(base: DictConfig, config: Config) -> Executor:
             slots = local_slots(config)
             return LocalExecutor(slots, max(1, cores() // slots))
         case "JoblibLauncher":
-            return LokyExecutor(config.sweep.n_jobs, settings, cores())
+            executor = LokyExecutor(config.sweep.n_jobs, settings, cores())
+            _require_room(executor.slots, config)
+            return executor
         case "LocalLauncher":
             slots = local_slots(config)
             threads = settings["cpus_per_task"] or max(1, cores() // slots)
@@ -51,10 +53,27 @@ def local_slots(config: Config) -> int:
 
     On a CPU, processes of one thread each finish more trials than threads would, and give the same bits on machines
     with other numbers of cores.
+
+    Raises:
+        ConfigError: If the CUDA devices have no room for so many.
     """
     if config.sweep.n_jobs is not None:
+        _require_room(config.sweep.n_jobs, config)
         return config.sweep.n_jobs
     return len(cuda_devices(config)) * config.sweep.trials_per_device or min(cores(), _MOST_JOBS)
+
+
+def _require_room(slots: int, config: Config) -> None:
+    """Refuse to share a CUDA device among more trials than was asked for."""
+    devices, each = len(cuda_devices(config)), config.sweep.trials_per_device
+    if devices and slots > devices * each:
+        raise ConfigError(
+            [
+                f"sweep.n_jobs: {slots} trials at a time are too many for sweep.trials_per_device={each} on {devices} "
+                f"CUDA device{'s' * (devices > 1)}; use sweep.n_jobs={devices * each}, or "
+                f"sweep.trials_per_device={-(-slots // devices)}"
+            ]
+        )
 
 
 def cuda_devices(config: Config) -> list[str]:

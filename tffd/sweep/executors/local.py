@@ -1,6 +1,7 @@
 """Runs as processes of this machine, each new, from a fork server that has the heavy imports done."""
 
 import multiprocessing
+import signal
 import time
 from concurrent.futures import CancelledError
 
@@ -22,35 +23,54 @@ class LocalExecutor:
 
     def __init__(self, slots: int, threads: int) -> None:
         self.slots, self.threads = slots, threads
-        context = multiprocessing.get_context("forkserver")
-        # One more than will ever work: a fresh process then waits for the next run when one ends.
-        self._pool = ProcessPool(max_workers=slots + 1, max_tasks=1, context=context)
+        self._pool = self._open()
 
     def start(self, job: Job) -> "LocalRun":
         start_fork_server()
-        return LocalRun(self._pool.schedule(run_in_worker, args=(job,)))
+        try:
+            return self._schedule(job)
+        except RuntimeError:
+            # pebble gives a pool up when a spare process dies while no run is at work in it. One may be at its first
+            # line by now, which pebble no longer sees: it ends here, and goes on as any that is lost.
+            self._shut()
+            self._pool = self._open()
+            return self._schedule(job)
 
-    def close(self) -> None:
+    def close(self, cancel: bool) -> None:
+        self._shut()
+
+    def _open(self) -> ProcessPool:
+        context = multiprocessing.get_context("forkserver")
+        # One more than will ever work: a fresh process then waits for the next run when one ends.
+        return ProcessPool(max_workers=self.slots + 1, max_tasks=1, context=context)
+
+    def _shut(self) -> None:
         self._pool.stop()
         self._pool.join()
+
+    def _schedule(self, job: Job) -> "LocalRun":
+        return LocalRun(self._pool, self._pool.schedule(run_in_worker, args=(job,)))
 
 
 class LocalRun:
     """A process of the pool."""
 
-    def __init__(self, future: "ProcessFuture[None]") -> None:
-        self._future, self._started = future, time.monotonic()
+    def __init__(self, pool: ProcessPool, future: "ProcessFuture[None]") -> None:
+        self._pool, self._future, self._started = pool, future, time.monotonic()
 
     def has_ended(self) -> bool:
-        return self._future.done()
+        return self._future.done() or not self._pool.active  # one that was given up tells nothing any more
 
     def reason(self) -> str:
         try:
             error = self._future.exception(timeout=0)
         except CancelledError:
             return "it was stopped"
+        except TimeoutError:
+            return "its process was lost when another died"
         if isinstance(error, ProcessExpired):
-            return f"the process of this trial ended with exit code {error.exitcode}"
+            killed = "was killed, perhaps for its memory:" if error.exitcode == -signal.SIGKILL else "ended with"
+            return f"the process of this trial {killed} exit code {error.exitcode}"
         return f"{type(error).__name__}: {error}" if error else "it ended without a record"
 
     def seconds(self) -> float:

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from tffd.config import ConfigError
+from tffd.sweep.signals import without_interrupts
 from tffd.sweep.worker import Job, run_in_worker
 
 
@@ -37,7 +38,7 @@ class LokyExecutor:
         self._runs.append(LokyRun(job))
         return self._runs[-1]
 
-    def close(self) -> None:
+    def close(self, cancel: bool) -> None:
         for run in self._runs:
             run.stop()
 
@@ -49,12 +50,14 @@ class LokyRun:
         from joblib.externals.loky import ProcessPoolExecutor
 
         self._pool = ProcessPoolExecutor(max_workers=1)
-        self._future = self._pool.submit(run_in_worker, job)
-        self._pool.shutdown(wait=False)  # once the task is done
+        with without_interrupts():  # it takes seconds to come to the line that ignores them
+            self._future = self._pool.submit(run_in_worker, job)
         self._started = time.monotonic()
 
     def has_ended(self) -> bool:
         ended: bool = self._future.done()
+        if ended:
+            self._pool.shutdown(wait=False)  # not before: a pool that is shut down cannot be told to kill any more
         return ended
 
     def reason(self) -> str:

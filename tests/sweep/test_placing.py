@@ -1,0 +1,82 @@
+"""Where runs are put: each on one CUDA device, with its share of the CPU threads."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from optuna.trial import TrialState
+
+from tests.support import CONF, places, results, run_py
+from tests.sweep.fakes import FakeExecutor, good
+from tests.sweep.processes import study_of
+from tffd.app import register_resolvers
+from tffd.config import require_config
+from tffd.sweep import engine
+from tffd.sweep.plan import make_plan
+from tffd.sweep.study import Claim
+from tffd.sweep.worker import Job
+
+MakeJob = Callable[..., Job]
+
+
+@pytest.fixture
+def make_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeJob:
+    """Compose the run in a slot, on a machine with two CUDA devices."""
+    monkeypatch.setattr(engine, "cuda_devices", lambda config: ["3", "GPU-5e1d"])
+    register_resolvers()
+
+    def make(slot: int, *overrides: str, on_this_machine: bool = True) -> Job:
+        def composed(more: list[str]) -> DictConfig:
+            with initialize_config_dir(str(CONF)):
+                return compose("config", [*places(tmp_path), *overrides, *more], return_hydra_config=True)
+
+        executor = FakeExecutor(good)
+        executor.threads, executor.on_this_machine = 5, on_this_machine
+        parts: dict[str, Any] = {
+            "context": SimpleNamespace(config_loader=None, execution_whitelist=None),
+            "plan": make_plan(["seed=0,1"], composed([]), composed),
+            "lease": SimpleNamespace(path=tmp_path / "lease"),
+        }
+        study: Any = SimpleNamespace(plan=parts["plan"].studies[0])
+        trial = optuna.create_study().ask()
+        jobs = engine._Jobs(executor=executor, compose=composed, **parts)
+        return jobs.make(study, Claim(slot, {"seed": "1"}, trial), None, slot)
+
+    return make
+
+
+def test_each_slot_has_a_device(make_job: MakeJob) -> None:
+    pinned = [make_job(slot).config.hydra.job.env_set["CUDA_VISIBLE_DEVICES"] for slot in range(4)]
+    assert pinned == ["3", "GPU-5e1d", "3", "GPU-5e1d"]
+
+
+def test_a_cluster_pins_its_jobs_itself(make_job: MakeJob) -> None:
+    job = make_job(1, on_this_machine=False)
+    assert "CUDA_VISIBLE_DEVICES" not in job.config.hydra.job.env_set
+    assert job.lease is None
+
+
+def test_a_run_has_its_share_of_the_threads_unless_told_otherwise(make_job: MakeJob) -> None:
+    assert require_config(make_job(0).config).threads == 5
+    assert require_config(make_job(0, "threads=2").config).threads == 2
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_trials_share_the_devices_of_this_machine(tmp_path: Path) -> None:
+    devices = torch.cuda.device_count()
+    grid = ("-m", f"seed={','.join(map(str, range(2 * devices)))}", "model=resnet8", "trainer.epochs=2", "device=cuda")
+    sweep = run_py(*grid, "sweep.trials_per_device=2", *places(tmp_path))
+    assert sweep.returncode == 0, sweep.stdout + sweep.stderr
+    assert [result["device"] for result in results(tmp_path)] == [torch.cuda.get_device_name()] * (2 * devices)
+    assert [trial.state for trial in study_of(tmp_path, "default.grid").trials] == [TrialState.COMPLETE] * 2 * devices
+    refused = run_py(*grid, f"sweep.n_jobs={devices + 1}", *places(tmp_path / "refused"))
+    assert refused.returncode == 2
+    assert f"use sweep.n_jobs={devices}, or sweep.trials_per_device=2" in refused.stderr

@@ -1,0 +1,75 @@
+"""Handing jobs to a cluster, which may not take one just now."""
+
+import io
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import redirect_stderr
+from typing import TYPE_CHECKING
+
+from tffd.config import ConfigError
+
+if TYPE_CHECKING:
+    import submitit
+
+_SECONDS_BETWEEN_TRIES = 5.0
+
+Submit = Callable[[], "submitit.Job[None]"]
+
+
+class ClusterError(Exception):
+    """A cluster takes no jobs any more. That is no trial's fault: they stay open, and the same command goes on."""
+
+
+class Submitter:
+    """Submits jobs, and bears with a cluster that refuses them for a while: it restarts, or a limit is reached.
+
+    After a refusal all runs wait: one of them tries again now and then.
+
+    Args:
+        launcher: Hydra's name for it.
+        patience: Seconds of refusals, without any job of this command in the queue, after which it counts as lost.
+        is_idle: Tells whether this command has no job in the queue. While it has some, a limit may be due to them.
+    """
+
+    def __init__(self, launcher: str, patience: float, is_idle: Callable[[], bool]) -> None:
+        self._launcher, self._patience, self._is_idle = launcher, patience, is_idle
+        self._has_accepted = False
+        self._next_try = self._since = 0.0
+        self._reason = ""
+
+    def try_to(self, submit: Submit) -> "submitit.Job[None] | None":
+        """Return the submitted job, or None if there is none yet.
+
+        Raises:
+            ConfigError: If the cluster refuses the first of this command's jobs: the settings may be wrong.
+            ClusterError: If it has refused all of them for too long.
+        """
+        from submitit.core.utils import FailedSubmissionError, UncompletedJobError
+
+        if time.monotonic() < self._next_try:
+            return None
+        try:
+            with redirect_stderr(io.StringIO()):  # submitit prints what is in the error
+                job = submit()
+        except (FailedSubmissionError, UncompletedJobError, OSError, subprocess.SubprocessError) as error:
+            self._bear(str(error).strip() or type(error).__name__)
+            return None
+        self._has_accepted, self._next_try, self._reason = True, 0.0, ""
+        return job
+
+    def _bear(self, reason: str) -> None:
+        reason, now = " ".join(reason.split()), time.monotonic()
+        if not self._has_accepted:
+            raise ConfigError([f"hydra/launcher={self._launcher}: {reason}"])
+        if not self._reason or not self._is_idle():
+            self._since = now
+        if now - self._since >= self._patience:
+            raise ClusterError(
+                f"hydra/launcher={self._launcher} has taken no job for {now - self._since:.0f} s: {reason}\n"
+                "What has ended is recorded. The same command goes on."
+            )
+        if reason != self._reason:
+            print(f"No job is taken at present ({reason}); it is tried again.", file=sys.stderr)
+        self._reason, self._next_try = reason, now + _SECONDS_BETWEEN_TRIES

@@ -31,21 +31,12 @@ EPOCHS = (12, 14, 16, 18, 20, 22, 24, 26, 28, 32, 36, 40, 48, 60, 72, 96)  # of 
 PLAIN = ("device=cpu", "threads=1", "trainer.checkpoint_every=0")
 
 
-# The engine's own processor time, without that of the trials, as the last line of its standard error.
-METER = """
-import atexit, resource, runpy, sys
-atexit.register(lambda: print(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]), file=sys.stderr))
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
-
-def sweep(directory: Path, *arguments: str) -> tuple[float, float]:
-    """Run a sweep to its end; return how long the command took, and the engine's processor time."""
-    code = f"import sys; sys.argv[0] = 'run.py'\n{METER}"
-    command = [sys.executable, "-c", code, "-m", f"results_dir={directory}", f"dataset.cache={directory}/cache"]
+def sweep(directory: Path, *arguments: str) -> float:
+    """Run a sweep to its end; return how long the command took."""
+    command = [sys.executable, "run.py", "-m", f"results_dir={directory}", f"dataset.cache={directory}/cache"]
     started = time.perf_counter()
-    done = subprocess.run([*command, *arguments], cwd=REPOSITORY, check=True, capture_output=True, text=True)
-    return time.perf_counter() - started, float(done.stderr.splitlines()[-1])
+    subprocess.run([*command, *arguments], cwd=REPOSITORY, check=True, capture_output=True)
+    return time.perf_counter() - started
 
 
 def records(directory: Path) -> list[dict[str, Any]]:
@@ -78,7 +69,7 @@ def schedule(rounds: int) -> None:
         for number in range(rounds):
             for variant in figures:
                 with tempfile.TemporaryDirectory() as folder:
-                    wall, _ = sweep(Path(folder), *_unequal(variant, workers, number))
+                    wall = sweep(Path(folder), *_unequal(variant, workers, number))
                     assert len(records(Path(folder))) == len(EPOCHS)
                     figures[variant].append((wall, makespan(Path(folder)), ideal(Path(folder), workers)))
         for variant, measured in figures.items():
@@ -142,33 +133,28 @@ def starts(directory: Path, count: int) -> list[float]:
     return seconds
 
 
-def reports(rounds: int) -> None:
-    """What reporting every epoch to a pruner costs, by storage, on two workers."""
-    storages = {"none": None, "sqlite": "null", "journal": "journal"}
-    if address := os.environ.get("TFFD_TEST_POSTGRES"):
-        storages["postgres"] = address
-    figures: dict[str, list[tuple[float, float, float]]] = {name: [] for name in storages}
+def reports(rounds: int, names: Sequence[str]) -> None:
+    """What reporting every epoch to a pruner does to the time of training, by storage, on two workers."""
+    addresses = {"sqlite": "sqlite:///{folder}/study.db", "journal": "journal"}
+    addresses |= {"postgres": os.environ.get("TFFD_TEST_POSTGRES", "")}
+    storages = {"none": ""} | {name: addresses[name] for name in names if addresses[name]}
+    # A median pruner that never has enough trials: it is told of every epoch, and stops nothing.
+    telling = ("sweep/pruner=median", "sweep.pruner.n_startup_trials=1000")
     trials, epochs = 8, 40
+    search = ["sweep=lambdas", "sweep.baseline=null", f"sweep.n_trials={trials}", "sweep/sampler=random"]
+    search += ["model=resnet8", f"trainer.epochs={epochs}", "sweep.n_jobs=2", *PLAIN]
+    figures: dict[str, list[tuple[float, float]]] = {name: [] for name in storages}
     for number in range(rounds):
         for name, storage in storages.items():
             with tempfile.TemporaryDirectory() as folder:
-                # A median pruner that never has enough trials: it is told of every epoch, and stops nothing.
-                told = ["sweep/pruner=median", "sweep.pruner.n_startup_trials=1000", f"sweep.storage={storage}"]
-                search = ["sweep=lambdas", "sweep.baseline=null", f"sweep.n_trials={trials}", "sweep/sampler=random"]
-                network = ["model=resnet8", f"trainer.epochs={epochs}", "sweep.n_jobs=2"]
-                unique = f"name=bench-{os.getpid()}-{number}-{name}"
-                chosen = [*PLAIN, *network, *search, unique, *(told if storage else [])]
-                _, processor = sweep(Path(folder), *chosen)
+                told = [*telling, f"sweep.storage={storage.format(folder=folder)}"] if storage else []
+                sweep(Path(folder), *search, f"name=bench-{os.getpid()}-{number}-{name}", *told)
                 trained = sum(record["train_seconds"] for record in records(Path(folder)))
-                figures[name].append((trained, processor, trials * epochs / makespan(Path(folder))))
+                figures[name].append((trained, trials * epochs / makespan(Path(folder))))
     for name, measured in figures.items():
-        pairs = list(zip(measured, figures["none"], strict=True))
-        costs = [1000 * (told[1] - alone[1]) / (trials * epochs) for told, alone in pairs]
-        ratios = [told[0] / alone[0] for told, alone in pairs]
-        print(
-            f"reports to {name:8}: {spread([rate for _, _, rate in measured])} epochs a second; "
-            f"engine {spread(costs)} ms of processor time a report; training time to that without {spread(ratios)}"
-        )
+        ratios = [told[0] / alone[0] for told, alone in zip(measured, figures["none"], strict=True)]
+        rates = [rate for _, rate in measured]
+        print(f"reports to {name:8}: {spread(rates)} epochs a second; training time to that without {spread(ratios)}")
 
 
 def costs(rounds: int) -> None:
@@ -215,7 +201,7 @@ def pruning(sampler_seeds: int, trials: int) -> None:
         for pruner in ("none", "median", "halving"):
             with tempfile.TemporaryDirectory() as folder:
                 chosen = [f"sweep/pruner={pruner}", f"sweep.sampler.seed={1000 * number}", "device=cpu", "threads=1"]
-                wall, _ = sweep(Path(folder) / "search", *searched, *chosen)
+                wall = sweep(Path(folder) / "search", *searched, *chosen)
                 ended = records(Path(folder) / "search")
                 best = max((r for r in ended if r["status"] == "complete"), key=lambda record: record["val_top1"])
                 lambdas = [f"lambda_{term}={best[f'lambda_{term}']}" for term in ("intra", "inter")]
@@ -240,6 +226,8 @@ def main() -> None:
     parser.add_argument("what", choices=("schedule", "overhead", "costs", "reports", "pruning"))
     parser.add_argument("--rounds", type=int, default=5, help="or sampler seeds of `pruning`; default: %(default)s")
     parser.add_argument("--trials", type=int, default=30, help="of a search of `pruning`; default: %(default)s")
+    kinds = ("sqlite", "journal", "postgres")
+    parser.add_argument("--storages", nargs="+", choices=kinds, default=kinds, help="of `reports`; default: all")
     options = parser.parse_args()
     match options.what:
         case "schedule":
@@ -249,7 +237,7 @@ def main() -> None:
         case "costs":
             costs(options.rounds)
         case "reports":
-            reports(options.rounds)
+            reports(options.rounds, options.storages)
         case "pruning":
             pruning(options.rounds, options.trials)
 

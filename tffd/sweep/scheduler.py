@@ -93,7 +93,7 @@ class Scheduler:
             How many trials failed.
         Raises:
             KeyboardInterrupt: If the user interrupts; what has ended is recorded, what has not can go on.
-            StorageLost: If the study cannot be read or written; likewise.
+            StorageLost: If the study or a file cannot be read or written; likewise.
         """
         with StopRequests() as signals:
             try:

@@ -110,7 +110,7 @@ def without_password(address: object) -> str:
 
 
 class StorageLost(Exception):
-    """The storage of a running sweep does not answer any more. What is in it can go on later."""
+    """The storage of a running sweep does not answer any more, or the disk is full. What is there can go on later."""
 
 
 class _PostgresLock:

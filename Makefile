@@ -3,6 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -q
+TESTS_AT_ONCE ?= 2
+AT_ONCE := -n $(TESTS_AT_ONCE) --dist worksteal
 PIP_FLAGS := --quiet $(if $(LATEST),,--constraint constraints.txt)
 
 .DEFAULT_GOAL := help
@@ -26,13 +29,13 @@ demo: $(VENV)/.installed  ## search the two lambdas on real pictures and print t
 	$(BIN)/python -m analysis table results/lambdas
 
 test: $(VENV)/.installed-dev  ## the fast tests
-	$(BIN)/python -m pytest -q -m "not (slow or slurm or postgres)"
+	$(PYTEST) $(AT_ONCE) -m "not (slow or slurm or postgres)"
 
 test-slow: $(VENV)/.installed-dev  ## the slow tests
-	$(BIN)/python -m pytest -q -m slow
+	$(PYTEST) $(AT_ONCE) -m slow
 
 test-services: $(VENV)/.installed-dev  ## the tests against SLURM and PostgreSQL, where .ci/slurm and .ci/postgres started them
-	$(BIN)/python -m pytest -q -m "slurm or postgres"
+	$(PYTEST) -m "slurm or postgres"
 
 lint: $(VENV)/.installed-dev  ## ruff and mypy
 	$(BIN)/ruff check .

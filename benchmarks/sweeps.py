@@ -145,7 +145,8 @@ def reports(rounds: int, names: Sequence[str]) -> None:
     search += ["model=resnet8", f"trainer.epochs={epochs}", "sweep.n_jobs=2", *PLAIN]
     figures: dict[str, list[tuple[float, float]]] = {name: [] for name in storages}
     for number in range(rounds):
-        for name, storage in storages.items():
+        # Turn and turn about: what comes second may find another machine.
+        for name, storage in list(storages.items())[:: (-1) ** number]:
             with tempfile.TemporaryDirectory() as folder:
                 told = [*telling, f"sweep.storage={storage.format(folder=folder)}"] if storage else []
                 sweep(Path(folder), *search, f"name=bench-{os.getpid()}-{number}-{name}", *told)

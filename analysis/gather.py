@@ -48,6 +48,7 @@ class Gathered:
         missing: Planned runs that have no directory, by study.
         skipped: Files that are half-written, malformed or foreign, and directories that cannot be read.
         duplicates: Runs that were left out of `runs`.
+        given_up: Directories of trials that were pruned between their seeds, and lack none of the others.
     """
 
     directory: str
@@ -56,6 +57,7 @@ class Gathered:
     missing: tuple[Missing, ...]
     skipped: tuple[Skipped, ...]
     duplicates: tuple[Duplicate, ...]
+    given_up: frozenset[str]
 
     def counts(self) -> dict[str, int]:
         """Number of runs by status, those that are not in `runs` included."""
@@ -79,10 +81,12 @@ def gather(directory: str | os.PathLike[str]) -> Gathered:
     rows += [_unfinished(path) for path in found.unfinished]
     plan, broken_plans = _read_plans(found.sweeps)
     # A run with a broken result has begun all the same, so it is not missing.
-    missing = _find_missing(plan, [*rows, *({"path": os.path.dirname(bad.path), "status": "broken"} for bad in broken)])
+    begun = [*rows, *({"path": os.path.dirname(bad.path), "status": "broken"} for bad in broken)]
+    given_up = frozenset(found.given_up)
+    missing = _find_missing(plan, begun, given_up)
     kept, duplicates = _drop_duplicates(sorted(rows, key=lambda row: row["path"]))
     skipped = (*broken, *broken_plans, *(Skipped(*other) for other in found.skipped))
-    return Gathered(directory, _frame(kept), plan, missing, skipped, tuple(duplicates))
+    return Gathered(directory, _frame(kept), plan, missing, skipped, tuple(duplicates), given_up)
 
 
 def _unfinished(directory: str) -> dict[str, Any]:
@@ -121,11 +125,13 @@ def _read_plans(directories: Iterable[str]) -> tuple[tuple[Sweep, ...], list[Ski
     return tuple(plan), skipped
 
 
-def _find_missing(plan: Iterable[Sweep], rows: Iterable[dict[str, Any]]) -> tuple[Missing, ...]:
+def _find_missing(
+    plan: Iterable[Sweep], rows: Iterable[dict[str, Any]], given_up: frozenset[str]
+) -> tuple[Missing, ...]:
     runs_by_parent = defaultdict(list)
     for row in rows:
         runs_by_parent[os.path.dirname(row["path"])].append(row)
-    return tuple(missing for sweep in plan for missing in find_missing(sweep, runs_by_parent))
+    return tuple(missing for sweep in plan for missing in find_missing(sweep, runs_by_parent, given_up))
 
 
 def _drop_duplicates(rows: Iterable[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Duplicate]]:

@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,31 +59,45 @@ class Missing:
         return self.count > 0 or any(unfinished.again for unfinished in self.unfinished)
 
 
-def find_missing(sweep: Sweep, runs_by_parent: Mapping[str, Sequence[Row]]) -> list[Missing]:
+def find_missing(
+    sweep: Sweep, runs_by_parent: Mapping[str, Sequence[Row]], given_up: Container[str] = ()
+) -> list[Missing]:
     """Compare a plan with the runs that exist.
 
     Args:
         sweep: The plan.
         runs_by_parent: The flat rows of all runs, listed by the directory that holds the run's directory.
+        given_up: Directories of trials that were pruned between their seeds.
     """
-    found = [(_open_cells if study.cells else _open_trials)(sweep, study, runs_by_parent) for study in sweep.studies]
+    found = [
+        _open_cells(sweep, study, runs_by_parent)
+        if study.cells
+        else _open_trials(sweep, study, runs_by_parent, given_up)
+        for study in sweep.studies
+    ]
     return [missing for missing in found if missing.count > 0 or missing.unfinished]
 
 
-def _open_trials(sweep: Sweep, study: Study, runs_by_parent: Mapping[str, Sequence[Row]]) -> Missing:
+def _open_trials(
+    sweep: Sweep, study: Study, runs_by_parent: Mapping[str, Sequence[Row]], given_up: Container[str]
+) -> Missing:
     """The runs that a search has not begun or not ended; with `sweep.seeds` every trial is a run a seed."""
     directory = os.path.join(sweep.path, study.name)
     single = runs_by_parent.get(directory, ())
-    trials = [runs for parent, runs in runs_by_parent.items() if os.path.dirname(parent) == directory]
+    trials = {parent: runs for parent, runs in runs_by_parent.items() if os.path.dirname(parent) == directory}
     unfinished = tuple(
         Unfinished(_chosen(sweep, run), run["status"], run["path"], again=run["status"] in ("stale", "broken"))
-        for run in (*single, *(run for runs in trials for run in runs))
+        for run in (*single, *(run for runs in trials.values() for run in runs))
         if run["status"] not in ("pruned", "complete")
     )
     if sweep.seeds is None:
         return Missing(sweep, study.name, max(0, study.n_trials - len(single)), unfinished=unfinished)
-    # A trial that failed or was pruned on one seed is not run on the others.
-    going = [runs for runs in trials if not any(run["status"] in ("pruned", "failed") for run in runs)]
+    # A trial that failed or was pruned on one seed, or between two, is not run on the others.
+    going = [
+        runs
+        for parent, runs in trials.items()
+        if parent not in given_up and not any(run["status"] in ("pruned", "failed") for run in runs)
+    ]
     rest = sum(max(0, len(sweep.seeds) - len(runs)) for runs in going)
     to_begin = max(0, study.n_trials - len(single) - len(trials)) * len(sweep.seeds)
     return Missing(sweep, study.name, rest + to_begin, unfinished=unfinished)

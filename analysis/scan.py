@@ -14,6 +14,7 @@ class Scan:
         ended: Run directories that have a `result.json`.
         unfinished: Run directories that have none (yet): at work, or killed.
         sweeps: Directories that have a `sweep.json`.
+        given_up: Directories of trials that have a `trial.json`: pruned between their seeds.
         skipped: What is not read: directories that cannot be listed or that hold the traces of a run without its
             config, and links that lead elsewhere; each with the reason.
     """
@@ -21,6 +22,7 @@ class Scan:
     ended: list[str] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
     sweeps: list[str] = field(default_factory=list)
+    given_up: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -59,6 +61,8 @@ def _leads_out(link: "os.DirEntry[str]", root: str) -> bool:
 def _classify(directory: str, names: set[str], nested: bool, found: Scan) -> bool:
     if "sweep.json" in names:
         found.sweeps.append(directory)
+    if "trial.json" in names:
+        found.given_up.append(directory)
     if "result.json" in names:
         found.ended.append(directory)
         return True

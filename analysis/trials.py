@@ -1,7 +1,7 @@
 """The trials of a search: their runs, parameters and values, as far as the sweep has come."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -26,8 +26,8 @@ class Trial:
 
     Attributes:
         number: From 0.
-        status: complete if all its runs are, otherwise that of the run that is furthest from it; missing if a seed
-            of it has not begun.
+        status: complete if all its runs are, otherwise that of the run that is furthest from it; pruned also if it
+            was given up between two seeds, missing if a seed of it has not begun.
         params: What was searched.
         value: Mean of the objective over its runs; for a pruned trial, of the last epochs they reached. None if
             a run has not measured it.
@@ -104,7 +104,7 @@ def find_search(gathered: Gathered, metric: str | None = None) -> Search:
     space = plan.space if plan else {}
     overrides = {run["path"]: as_pairs(read_overrides(run["path"])) for run in own}
     keys = list(space) or _varying(overrides.values())
-    trials = _trials(group_trials(directory, own), plan, keys, overrides, chosen)
+    trials = _trials(group_trials(directory, own), plan, keys, overrides, chosen, gathered.given_up)
     values = {key: [trial.params[key] for trial in trials if key in trial.params] for key in keys}
     dimensions = tuple(make_dimension(key, space.get(key, ""), values[key]) for key in keys)
     baseline = tuple(run for run in _complete(runs) if run["study"] == BASELINE and is_measured(run[chosen.name]))
@@ -180,6 +180,7 @@ def _trials(
     keys: Sequence[str],
     overrides: Mapping[str, Mapping[str, str]],
     metric: Metric,
+    given_up: Container[str],
 ) -> tuple[Trial, ...]:
     most = max(map(len, grouped.values()), default=1)
     seeds = most if plan is None else max(most, len(plan.seeds or ()))
@@ -190,7 +191,9 @@ def _trials(
         params = {key: as_value(of_run[key]) for key in keys if of_run.get(key) is not None}
         measured = [run[metric.name] for run in own if is_measured(run[metric.name])]
         value = fmean(measured) if len(measured) == len(own) else None
-        trials.append(Trial(number, _status(own, seeds), params, value, tuple(own)))
+        pruned_between = os.path.dirname(own[0]["path"]) in given_up
+        status = "pruned" if pruned_between else _status(own, seeds)
+        trials.append(Trial(number, status, params, value, tuple(own)))
     return tuple(trials)
 
 

@@ -34,6 +34,8 @@ WEIGHTS = "weights.pt"
 SALIENCY = "saliency.csv"
 HEARTBEAT = "heartbeat"
 STOP = "stop"
+TRIAL = "trial.json"
+"""In the directory of a trial of several seeds, beside those of its runs: why it has not all of them."""
 
 COMPLETE = "complete"
 PRUNED = "pruned"

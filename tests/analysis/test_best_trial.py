@@ -94,6 +94,14 @@ def test_several_seeds_have_a_mean_with_its_interval(write_search: WriteSearch) 
     ]
 
 
+def test_a_trial_pruned_between_its_seeds_has_none_to_come(write_search: WriteSearch) -> None:
+    root = write_search([60.0, 62.0, 64.0], [70.0, 72.0], [65.0, 66.0, 70.0], seeds=[1, 2, 3])
+    (root / "search" / "0001" / "trial.json").write_text('{"status": "pruned", "seeds": [1, 2], "epochs_run": 4}')
+    best = find_best(gather(root))
+    assert (best.front[0].trial, best.statuses) == (2, {"complete": 2, "pruned": 1})
+    assert "2 of 4 trials are complete, 1 pruned; the search goes on, and the best may change" in _notes(root)
+
+
 def test_the_command_trains_both_on_fresh_seeds(write_search: WriteSearch) -> None:
     root = write_search(63.0, 66.0)
     again = find_best(gather(root), seeds=3).retraining

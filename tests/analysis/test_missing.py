@@ -154,8 +154,11 @@ def test_a_search_over_seeds_lacks_whole_trials_and_seeds(tmp_path: Path, write_
         write_run(f"search/0000/seed{seed}", seed=seed)
     write_run("search/0001/seed1", seed=1)  # goes on with seeds 2 and 3
     write_run("search/0002/seed1", seed=1, status="pruned")  # does not go on
+    for seed in (1, 2):
+        write_run(f"search/0003/seed{seed}", seed=seed)  # complete, but the trial was given up after them
+    (tmp_path / "search" / "0003" / "trial.json").write_text('{"status": "pruned", "seeds": [1, 2]}')
     (missing,) = gather(tmp_path).missing
-    assert missing.count == 2 + 2 * 3  # two seeds of trial 1; trials 3 and 4
+    assert missing.count == 2 + 3  # two seeds of trial 1; trial 4
 
 
 def test_of_several_runs_of_a_cell_the_complete_one_counts(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:

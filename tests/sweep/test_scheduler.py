@@ -499,6 +499,8 @@ def test_a_trial_that_was_behind_when_its_command_was_killed_is_pruned_between_s
     sweep.run()
     assert sweep.executor.started == []
     assert states(sweep) == [COMPLETE_STATE, PRUNED_STATE]
+    written = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.rglob("trial.json")}
+    assert written == {"0001": {"status": "pruned", "seeds": [1, 2], "epochs_run": 2}}
 
 
 def test_a_trial_that_was_asked_to_stop_when_its_command_was_killed_is_pruned(tmp_path: Path) -> None:

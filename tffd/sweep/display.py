@@ -94,8 +94,8 @@ class SweepDisplay:
             self._live.stop()
         if isinstance(error, StorageLost):
             self._console.print(
-                f"The sweep cannot go on ({error}). What ended is in its record, what ran has its checkpoint or goes on "
-                f"as a job. Once that is mended: {self._command}"
+                f"The sweep cannot go on ({error}). What ended is in its record, what ran has its checkpoint or goes "
+                f"on as a job. Once that is mended: {self._command}"
             )
         if kind is KeyboardInterrupt:
             self._console.print(

@@ -13,8 +13,10 @@ from tffd.records import (
     FAILED,
     INTERRUPT,
     PRUNE,
+    PRUNED,
     RESULT,
     STOP,
+    TRIAL,
     ask_to_stop,
     asked_to_stop,
     read_result,
@@ -270,6 +272,10 @@ class Scheduler:
         self._train(running)
 
     def _prune(self, running: _Running, epochs_run: int) -> None:
+        if len(running.seeds) > 1:  # its runs are complete: nothing else in the files would tell
+            done = running.seeds[: len(running.values)]
+            record = {"status": PRUNED, "seeds": list(done), "epochs_run": epochs_run}
+            write_json(running.job.run_dir.parent / TRIAL, record)
         running.study.prune(running.claim.trial, epochs_run)
         self._leave(running)
         self._display.pruned(running.line, epochs_run)

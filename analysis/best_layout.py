@@ -7,6 +7,8 @@ from typing import Any
 
 from analysis.best_trial import Best, Entry, Measured
 from analysis.conditions import condition_notes, conditions_of, conditions_text, ranges
+from analysis.dimensions import as_value
+from analysis.groups import as_text
 from analysis.layout import capital, difference_text, fixed
 from analysis.metrics import Metric
 from analysis.sheets.markdown import render_markdown
@@ -62,7 +64,9 @@ def _is_open(best: Best) -> bool:
 def _row(entry: Entry, best: Best) -> tuple[Text, ...]:
     metrics = best.metrics
     name = "baseline" if entry.trial is None else f"{entry.trial}, in {os.path.relpath(entry.directory, best.sweep)}"
-    texts = [Text(name), Text(" ".join(f"{key}={value}" for key, value in entry.settings.items()))]
+    # As in every table; the command below has all digits.
+    settings = " ".join(f"{key}={as_text(as_value(value))}" for key, value in entry.settings.items())
+    texts = [Text(name), Text(settings)]
     texts += [_mean(entry.measured.get(metric.name), metric) for metric in metrics]
     texts.append(Text(str(max(one.n for one in entry.measured.values())), number=True))
     if len(metrics) > 1:

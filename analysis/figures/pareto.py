@@ -1,6 +1,7 @@
 """Cost against accuracy, and which settings no other one beats in both."""
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -74,7 +75,9 @@ def pareto_info(gathered: Gathered, metric: str | None = None, cost: str | None 
     )  # fmt: skip
     if value.name == price.name:
         raise ValueError(f"cost and value are both {value.name}; choose another --metric")
-    series = make_series(gathered, value)
+    everything = make_series(gathered, value)
+    # A trial that was given up after two seeds has an interval that says so, and no place on a front.
+    series = [one for one in everything if os.path.dirname(one.runs[0]["path"]) not in gathered.given_up]
     drawn = [one for one in series if one.values(value.name) and one.values(price.name)]
     runs = [run for one in drawn for run in one.runs]
     check_same(runs, ("dataset", "protocol"), "cost against accuracy is of one data set and one protocol")
@@ -89,6 +92,8 @@ def pareto_info(gathered: Gathered, metric: str | None = None, cost: str | None 
         notes.append(f"Bars: 95 % t interval of the mean{off_front}")
     if without := len(series) - len(drawn):
         notes.append(f"{count(without, 'setting')} without {value.name} or {price.name}")
+    if given_up := len(everything) - len(series):
+        notes.append(f"{count(given_up, 'trial')} given up between seeds left out")
     if len(both) > 2:
         notes.append(f"Left out: {', '.join(other.name for other in both[2:])}")
     machines = {(run["device"], run["threads"]) for run in runs}

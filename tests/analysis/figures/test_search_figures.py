@@ -259,6 +259,15 @@ def test_pareto_front_of_trials_and_settings(tmp_path: Path, write_trial: Any, w
     assert math.isnan(info.choices[1].low)
 
 
+def test_a_trial_given_up_between_its_seeds_has_no_place_on_the_front(tmp_path: Path, write_trial: Any) -> None:
+    for number, values in enumerate([[60.0, 61.0, 62.0], [70.0, 71.0], [63.0, 64.0, 65.0]]):
+        write_trial(number, values, train_seconds=10.0 + number)
+    (tmp_path / "demo" / "search" / "0001" / "trial.json").write_text('{"status": "pruned", "seeds": [0, 1]}')
+    info = pareto_info(gather(tmp_path))
+    assert [info.choices[i].label for i in info.front] == ["trial 0", "trial 2"]
+    assert "1 trial given up between seeds left out" in info.notes
+
+
 def test_pareto_front_of_two_objectives(tmp_path: Path, write_trial: Any, write_sweep: Any) -> None:
     study = {"study": "search", "kind": "search", "n_trials": 2}
     write_sweep(study, path="demo", objectives=["val_top1", "val_loss"], directions=["maximize", "minimize"])

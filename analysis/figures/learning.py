@@ -24,6 +24,8 @@ _CURVE_OF = {"best_val_top1": "val_top1", "best_val_epoch": "val_top1", "best_te
 def learning_info(gathered: Gathered, curves: Curves, metric: str | None = None, band: str = "sd") -> CurvePicture:
     """Show the objective and the training cross-entropy by epoch.
 
+    Where the objective was measured once, as under protocol=final, training accuracy takes its place.
+
     Args:
         gathered: The runs; complete ones are shown.
         curves: What `read_curves` makes of them.
@@ -33,7 +35,8 @@ def learning_info(gathered: Gathered, curves: Curves, metric: str | None = None,
         ValueError: If no complete run has such a curve.
     """
     chosen = choose_metric(gathered, complete_runs(gathered), metric)
-    names = (_CURVE_OF.get(chosen.name, chosen.name), "train_ce")
+    judged = _CURVE_OF.get(chosen.name, chosen.name)
+    names = (judged if _values_by_run(curves, judged) else "train_top1", "train_ce")
     return _by_epoch("Learning curves", gathered, curves, names, chosen, band)
 
 
@@ -69,12 +72,12 @@ def _by_epoch(
 
 
 def _values_by_run(curves: Curves, name: str) -> dict[str, np.ndarray]:
-    """One metric from the first epoch on, by run; runs that never measured it are not in it."""
+    """One metric from the first epoch on, by run; runs that measured it never or once have no curve of it."""
     if name not in curves.metrics():
         return {}
     by_path = curves.frame.groupby("path", sort=False, observed=True)[name]
     values = {str(path): column.to_numpy(float) for path, column in by_path}
-    return {path: of_run for path, of_run in values.items() if not np.isnan(of_run).all()}
+    return {path: of_run for path, of_run in values.items() if np.isfinite(of_run).sum() > 1}
 
 
 def _label(name: str) -> str:

@@ -49,6 +49,16 @@ def test_learning_curves_have_bands_over_seeds(tmp_path: Path, write_terms: Any)
     assert [mark.name for mark in marks if isinstance(mark, Line)] == ["none", "tfd (n=2)"]
 
 
+def test_where_the_objective_was_measured_once_training_accuracy_is_shown(tmp_path: Path, write_run: Any) -> None:
+    run = write_run("grid/0", val_top1=None, test_top1=90.0, protocol="final")
+    rows = [(1, 2.0, 30.0, ""), (2, 1.0, 60.0, 90.0)]
+    write_csv(run / "metrics.csv", "epoch,train_ce,train_top1,test_top1", rows)
+    gathered = gather(tmp_path)
+    info = learning_info(gathered, read_curves(gathered))
+    assert [panel.y_label for panel in info.panels] == ["training top-1 (%)", "training cross-entropy"]
+    assert info.panels[0].curves[0].mean == (30.0, 60.0)
+
+
 def test_learning_curves_can_show_an_interval(tmp_path: Path, write_terms: Any) -> None:
     write_terms(none=[60.0, 62.0, 64.0])
     gathered = gather(tmp_path)

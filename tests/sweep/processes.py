@@ -6,10 +6,12 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import optuna
+from optuna.trial import FrozenTrial, TrialState
 
-from tests.support import command
+from tests.support import command, results
 
 
 def study_of(directory: Path, name: str) -> optuna.Study:
@@ -19,6 +21,19 @@ def study_of(directory: Path, name: str) -> optuna.Study:
         return optuna.load_study(study_name=name, storage=optuna.storages.JournalStorage(backend))
     (database,) = directory.rglob("study.db")
     return optuna.load_study(study_name=name, storage=f"sqlite:///{database}")
+
+
+def pruned_search(directory: Path, n_trials: int) -> list[tuple[FrozenTrial, dict[str, Any]]]:
+    """The trials of the one pruned search below a directory, each ended as its record says, with that record."""
+    trials = study_of(directory, "lambdas_pruned.search").trials
+    assert [trial.number for trial in trials] == list(range(n_trials))
+    records = {result["trial"]: result for result in results(directory)}
+    for trial in trials:
+        record = records[trial.number]
+        assert trial.state is {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}[record["status"]]
+        assert trial.value == record["val_top1"]
+    assert any(trial.state is TrialState.PRUNED for trial in trials)
+    return [(trial, records[trial.number]) for trial in trials]
 
 
 def start(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:

@@ -13,7 +13,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.support import places, results, run_py
-from tests.sweep.processes import start, study_of, trial_processes
+from tests.sweep.processes import pruned_search, start, study_of, trial_processes
 
 SHORT = ("model=resnet8", "trainer.epochs=24", "trainer.checkpoint_every=1", "device=cpu", "sweep.n_jobs=2")
 
@@ -91,13 +91,7 @@ def test_a_pruned_search_that_is_killed_ends_with_every_trial_accounted_for(tmp_
     search = ("-m", "sweep=lambdas_pruned", "sweep.n_trials=12", "sweep.baseline=null", *SHORT, *places(tmp_path))
     kills, output = sweep_through_kills(search, tmp_path, 8, lambda: None)
     assert kills == 8, output
-    trials = study_of(tmp_path, "lambdas_pruned.search").trials
-    assert [trial.number for trial in trials] == list(range(12))
-    records = {result["trial"]: result for result in results(tmp_path)}
-    for trial in trials:
-        record = records[trial.number]
-        assert trial.state is {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}[record["status"]]
-        assert trial.value == record["val_top1"]
+    for trial, record in pruned_search(tmp_path, 12):
         assert trial.params == {key: record[key] for key in ("lambda_intra", "lambda_inter")}
         assert max(trial.intermediate_values) == record["epochs_run"]
     again = run_py(*search)

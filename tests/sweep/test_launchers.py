@@ -10,7 +10,7 @@ import torch
 from optuna.trial import TrialState
 
 from tests.support import places, results, run_py
-from tests.sweep.processes import start, study_of, trial_processes, wait_until
+from tests.sweep.processes import pruned_search, start, study_of, trial_processes, wait_until
 from tffd.sweep.outcome import last_epoch
 
 pytestmark = pytest.mark.slow
@@ -39,14 +39,7 @@ def test_a_pruned_search_goes_on_to_a_larger_total(tmp_path: Path, launcher: str
     first = run_py(*search, "sweep.n_trials=4")
     assert first.returncode == 0, first.stdout + first.stderr
     assert run_py(*search, "sweep.n_trials=6").returncode == 0
-    trials = study_of(tmp_path, "lambdas_pruned.search").trials
-    assert [trial.number for trial in trials] == list(range(6))
-    records = {result["trial"]: result for result in results(tmp_path)}
-    for trial in trials:
-        record = records[trial.number]
-        assert trial.state is {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}[record["status"]]
-        assert trial.value == record["val_top1"]
-    assert any(trial.state is TrialState.PRUNED for trial in trials)
+    pruned_search(tmp_path, 6)
 
 
 @pytest.mark.parametrize("launcher", OTHERS)

@@ -14,7 +14,7 @@ def check_name(kind: str, name: str, known: Iterable[str]) -> None:
     Raises:
         ValueError: If `name` is not among `known`; it names the nearest ones, or all when none is near.
     """
-    known = list(known)
+    known = list(dict.fromkeys(known))
     if name in known:
         return
     near = get_close_matches(name, known, n=3, cutoff=0.5)

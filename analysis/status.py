@@ -69,6 +69,7 @@ class Status:
         missing: What the plans lack.
         commands: What goes on with the sweeps that are not done.
         skipped: Path of what could not be read, and why.
+        given_up: Number of trials that were pruned between their seeds: planned, and not to do.
     """
 
     directory: str
@@ -79,6 +80,7 @@ class Status:
     missing: tuple[Missing, ...]
     commands: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
+    given_up: int
 
 
 def find_status(gathered: Gathered, now: float | None = None) -> Status:
@@ -107,6 +109,7 @@ def find_status(gathered: Gathered, now: float | None = None) -> Status:
         missing=tuple(missing for missing in gathered.missing if missing.count > 0),
         commands=tuple(_commands(gathered)),
         skipped=tuple((other.path, other.reason) for other in gathered.skipped),
+        given_up=len(gathered.given_up),
     )
 
 

@@ -12,6 +12,7 @@ from analysis.missing import Missing
 from analysis.sheets.markdown import render_markdown
 from analysis.sheets.sheet import Column, Sheet, Text
 from analysis.status import AtWork, Progress, Status
+from analysis.words import count
 
 
 def render_status(status: Status) -> str:
@@ -71,6 +72,8 @@ def remarks(status: Status) -> Iterator[str]:
     yield from listed("stale (no result and no sign of life; killed?): ", status.stale)
     for missing in status.missing:
         yield f"to do: {missing.count} of study {missing.study}{listed_cells(missing)}"
+    if status.given_up:
+        yield f"{count(status.given_up, 'trial')} given up between seeds: the planned runs of the others are not made"
     yield from listed("skipped: ", (f"{path} {reason}" for path, reason in status.skipped))
     begun = not any(progress.to_do for progress in status.studies)
     if begun and not (status.running or status.stale or status.skipped or status.commands):
@@ -88,6 +91,7 @@ def status_content(status: Status) -> dict[str, Any]:
         "missing": [_missing(missing) for missing in status.missing],
         "commands": list(status.commands),
         "skipped": [{"path": path, "reason": reason} for path, reason in status.skipped],
+        "given_up": status.given_up,
     }
 
 

@@ -141,6 +141,16 @@ def test_a_repetition_counts_as_done(tmp_path: Path, write_run: Any, write_sweep
     assert (search.counts["complete"], search.to_do) == (2, 0)
 
 
+def test_trials_given_up_between_their_seeds_are_told(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
+    write_sweep({"study": "search", "kind": "search", "n_trials": 1, "cells": None}, path="t", seeds=[1, 2, 3])
+    write_run("t/search/0000/seed1", seed=1)
+    (tmp_path / "t" / "search" / "0000" / "trial.json").write_text('{"status": "pruned", "seeds": [1]}')
+    status = find_status(gather(tmp_path))
+    assert [(progress.planned, progress.to_do) for progress in status.studies] == [(3, 0)]
+    given_up = "1 trial given up between seeds: the planned runs of the others are not made"
+    assert list(remarks(status)) == [given_up, "done"]
+
+
 def test_json(tmp_path: Path, write_run: Any, write_sweep: Any, capsys: Any) -> None:
     write_sweep(GRID)
     write_run("grid/0000", status="failed", error="ValueError: no", overrides=("kd_mode=none", "seed=0"))

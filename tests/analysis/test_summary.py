@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from analysis.columns import check_name
 from analysis.gather import gather
 from analysis.summary import summarise
 from analysis.table import Cell, Table
@@ -164,6 +165,8 @@ def test_unknown_names_suggest_the_nearest(tmp_path: Path, write_runs: Any) -> N
         summarise(gather(tmp_path), metrics=["val_top"])
     with pytest.raises(ValueError, match="unknown metric 'zzzz'; there are: .*val_top1"):
         summarise(gather(tmp_path), metrics=["zzzz"])
+    with pytest.raises(ValueError, match=r"unknown metric 'val_topp'; the nearest: val_top5, val_top1\."):
+        check_name("metric", "val_topp", ["val_top5", "val_top1", "val_top5"])  # in the record and in metrics.csv
     with pytest.raises(ValueError, match="unknown column 'kdmode'; the nearest: kd_mode"):
         summarise(gather(tmp_path), rows=["kdmode"])
     with pytest.raises(ValueError, match="unknown column 'modell'; the nearest: model"):

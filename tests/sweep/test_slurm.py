@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.skipif(not _answers(), reason="no SLURM answers here; `.ci/slurm start DIR` starts one"),
 ]
 
-ON_SLURM = ("-m", "hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=10", "sweep.heartbeat_timeout=15")
+ON_SLURM = ("-m", "hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=10", "sweep.heartbeat_timeout=25")
 SMALL = ("model=resnet8", "device=cpu", "trainer.checkpoint_every=1")
 LONG = (*SMALL, "trainer.epochs=150")  # ten to twenty seconds
 ENDLESS = (*SMALL, "trainer.epochs=100000")
@@ -67,7 +67,7 @@ def test_a_job_that_is_warned_of_its_end_is_requeued(tmp_path: Path) -> None:
     wait_until((first / "checkpoint.pt").exists, process)
     before = jobs(tmp_path)
     # SLURM sends this before the time limit, and so does a preemption that leaves time.
-    subprocess.run(["scancel", "--full", "--signal=USR2", before[0]], check=True)
+    subprocess.run(["scancel", "--signal=USR2", before[0]], check=True)
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     assert "going on after epoch" in (first / "run.log").read_text()

@@ -18,7 +18,7 @@ from tests.sweep.launchers import base, job_in
 from tffd.config import ConfigError
 from tffd.records import HEARTBEAT, write_metrics
 from tffd.sweep.executors import ClusterError, make_executor, slurm_queue, submission, submitit_run, trial_task
-from tffd.sweep.executors.slurm_queue import SlurmQueue
+from tffd.sweep.executors.slurm_queue import JobInQueue, SlurmQueue
 from tffd.sweep.executors.submitit import SubmititExecutor
 from tffd.sweep.executors.submitit_run import SubmititRun
 from tffd.sweep.executors.trial_task import TrialTask
@@ -46,13 +46,19 @@ class FakeJob:
 
 
 class FakeQueue:
-    answer: dict[str, str] | None
+    """SLURM's, which knows the answer of a while ago, and the present one when it is asked."""
 
     def __init__(self, answer: dict[str, str] | None) -> None:
         self.answer = answer
+        self.present: dict[str, str] | None = None
+        self.start = "12:00"
 
-    def states(self, fresh: bool = False) -> dict[str, str] | None:
-        return self.answer
+    def jobs(self, fresh: bool = False) -> dict[str, JobInQueue] | None:
+        if fresh and self.present is not None:
+            self.answer = self.present
+        if self.answer is None:
+            return None
+        return {number: JobInQueue(state, self.start) for number, state in self.answer.items()}
 
 
 @pytest.fixture
@@ -90,9 +96,10 @@ def test_a_job_in_the_queue_waits_for_ever(tmp_path: Path, clock: Clock) -> None
         assert not run.has_ended()
     assert (run.seconds(), job.cancelled) == (0.0, False)
     queue.answer = {"17": "RUNNING"}
-    clock(119)
-    assert not run.has_ended()
-    clock(2)
+    for seconds in (1, 119):
+        clock(seconds)
+        assert not run.has_ended()
+    clock(1)
     assert run.has_ended()  # it never came to its first line
     assert job.cancelled
 
@@ -205,6 +212,33 @@ def test_the_time_of_a_job_that_is_put_in_the_queue_again_stops(tmp_path: Path, 
     assert not job.cancelled
 
 
+def test_a_job_that_was_begun_anew_between_two_queries_has_time_to_come_to_its_first_line(
+    tmp_path: Path, clock: Clock
+) -> None:
+    run, job, queue = make_run(tmp_path, {"17": "RUNNING"})
+    beat(tmp_path, 1)
+    assert not run.has_ended()
+    clock(110)
+    assert (run.has_ended(), run.seconds()) == (False, 110.0)
+    queue.start = "12:02"
+    clock(2)
+    assert (run.has_ended(), run.seconds()) == (False, 0.0)
+    clock(119)
+    assert not run.has_ended()
+    clock(2)
+    assert run.has_ended()
+    assert job.cancelled
+
+
+def test_a_silent_job_is_not_lost_when_it_has_just_been_put_in_the_queue_again(tmp_path: Path, clock: Clock) -> None:
+    run, job, queue = make_run(tmp_path, {"17": "RUNNING"})
+    beat(tmp_path, 1)
+    assert not run.has_ended()
+    queue.present = {"17": "PENDING"}
+    clock(121)
+    assert (run.has_ended(), job.cancelled) == (False, False)
+
+
 def test_a_job_that_is_out_of_memory_has_failed(tmp_path: Path, clock: Clock) -> None:
     run, _, _ = make_run(tmp_path, {"17": "OUT_OF_MEMORY"})
     assert run.has_ended()
@@ -245,6 +279,9 @@ def test_a_job_is_put_in_the_queue_again_while_it_gets_on(
     assert checkpoints(TrialTask(job_in(tmp_path)), tmp_path, reached) == requeued
 
 
+NOON = "2026-11-25T12:00:00"
+
+
 def answering(monkeypatch: pytest.MonkeyPatch, answer: str | Exception) -> list[list[str]]:
     asked: list[list[str]] = []
 
@@ -259,21 +296,22 @@ def answering(monkeypatch: pytest.MonkeyPatch, answer: str | Exception) -> list[
 
 
 def test_squeue_is_asked_for_all_jobs_and_not_too_often(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
-    asked = answering(monkeypatch, "17 RUNNING\n18 PENDING\n19_[0-3] PENDING\n")
+    asked = answering(monkeypatch, f"17 RUNNING {NOON}\n18 PENDING N/A\n19_[0-3] PENDING N/A\n")
     queue = SlurmQueue()
+    waiting = JobInQueue("PENDING", "N/A")
     for _ in range(5):
-        assert queue.states() == {"17": "RUNNING", "18": "PENDING", "19_[0-3]": "PENDING"}
-    assert asked == [["squeue", "--me", "--states=all", "--noheader", "--format=%i %T"]]
-    queue.states(fresh=True)
+        assert queue.jobs() == {"17": JobInQueue("RUNNING", NOON), "18": waiting, "19_[0-3]": waiting}
+    assert asked == [["squeue", "--me", "--states=all", "--noheader", "--format=%i %T %S"]]
+    queue.jobs(fresh=True)
     assert len(asked) == 2
     clock(10)
-    queue.states()
+    queue.jobs()
     assert len(asked) == 3
 
 
 def test_an_empty_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, "")
-    assert SlurmQueue().states() == {}
+    assert SlurmQueue().jobs() == {}
 
 
 @pytest.mark.parametrize(
@@ -286,13 +324,13 @@ def test_an_empty_queue(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_slurm_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     answering(monkeypatch, error)
-    assert SlurmQueue().states() is None
+    assert SlurmQueue().jobs() is None
 
 
 @pytest.mark.parametrize("line", ["", "squeue: error: a word of warning"])
 def test_lines_of_squeue_that_are_no_jobs_are_passed_over(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
-    answering(monkeypatch, f"17 RUNNING\n{line}\n")
-    assert SlurmQueue().states() == {"17": "RUNNING"}
+    answering(monkeypatch, f"17 RUNNING {NOON}\n{line}\n")
+    assert SlurmQueue().jobs() == {"17": JobInQueue("RUNNING", NOON)}
 
 
 class FakeCluster:
@@ -323,7 +361,7 @@ DOWN = "sbatch: error: Batch job submission failed: Unable to contact slurm cont
 def cluster(tmp_path: Path, slurm: None, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> FakeCluster:
     """One that has taken a job, which is at work."""
     cluster = FakeCluster(tmp_path, monkeypatch)
-    answering(monkeypatch, "1 RUNNING\n")
+    answering(monkeypatch, f"1 RUNNING {NOON}\n")
     cluster.executor.start(job_in(tmp_path / "first"))
     assert list(cluster.jobs) == ["1"]
     return cluster
@@ -367,7 +405,7 @@ def test_a_cluster_that_takes_no_job_for_too_long_ends_the_command(
 ) -> None:
     cluster.refusal = DOWN
     run = cluster.executor.start(job_in(tmp_path / "second"))
-    answering(monkeypatch, "1 FAILED\n")
+    answering(monkeypatch, f"1 FAILED {NOON}\n")
     clock(60)
     assert not run.has_ended()
     clock(59)
@@ -406,7 +444,7 @@ def test_a_job_of_an_earlier_command_is_not_doubled_while_the_queue_is_unknown(
     again = cluster.executor.start(job_in(tmp_path / "first"))
     assert not again.has_ended()
     assert (list(cluster.jobs), again.is_in_queue()) == (["1"], False)
-    answering(monkeypatch, "1 RUNNING\n")
+    answering(monkeypatch, f"1 RUNNING {NOON}\n")
     clock(5)
     assert not again.has_ended()
     assert (list(cluster.jobs), again.is_in_queue()) == (["1"], True)
@@ -464,7 +502,7 @@ def test_a_job_that_an_earlier_command_submitted_is_followed(
     assert (tmp_path / "run" / "job.json").exists()
     cluster.executor.start(job)  # it has left the queue
     assert list(cluster.jobs) == ["1", "2"]
-    answering(monkeypatch, "2 PENDING\n")
+    answering(monkeypatch, "2 PENDING N/A\n")
     followed = cluster.executor.start(job)
     assert list(cluster.jobs) == ["1", "2"]
     assert followed.is_in_queue()

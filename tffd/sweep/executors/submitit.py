@@ -98,10 +98,11 @@ class SubmititExecutor:
             return None
         import submitit
 
-        states = self._queue.states(fresh=True)
-        if states is None:
+        jobs = self._queue.jobs(fresh=True)
+        if jobs is None:
             raise TimeoutError("squeue does not answer")  # a second job for the same run would be in the way
-        if states.get(content["job_id"]) not in (*WAITING, "RUNNING"):
+        left = jobs.get(content["job_id"])
+        if left is None or left.state not in (*WAITING, "RUNNING"):
             return None
         return submitit.SlurmJob(folder=content["folder"], job_id=content["job_id"])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tffd.records import HEARTBEAT
-from tffd.sweep.executors.slurm_queue import DEAD, OUT_OF_MEMORY, WAITING, SlurmQueue
+from tffd.sweep.executors.slurm_queue import DEAD, OUT_OF_MEMORY, WAITING, JobInQueue, SlurmQueue
 
 if TYPE_CHECKING:
     import submitit
@@ -63,6 +63,7 @@ class SubmititRun:
         self._queue, self._timeout = queue, timeout
         self._beat = _changed(self._heartbeat)  # one that an earlier process left
         self._earlier_result = _changed(job.paths.result_pickle)  # of a cluster that counts its jobs from 1 again
+        self._line: JobInQueue | None = None
         self._seen = time.monotonic()
         self._began: float | None = None
         self._next_look = 0.0
@@ -101,11 +102,18 @@ class SubmititRun:
         return killed if self._job.done() else None
 
     def _look_in_queue(self, queue: SlurmQueue, now: float) -> str | None:
-        states = queue.states()
-        state = (states or {}).get(self._job.job_id)
+        # A verdict rests on what SLURM says now: it may just have put the job in the queue again.
+        jobs = queue.jobs(fresh=now - self._seen >= self._timeout)
+        line = (jobs or {}).get(self._job.job_id)
+        if line not in (None, self._line):
+            # Put in the queue and begun anew between two queries, a job has yet to come to its first line.
+            if self._line is not None and line.start != self._line.start:
+                self._began = None
+            self._line, self._seen = line, now
+        state = line.state if line else None
         if state in WAITING:
-            self._began = None  # put in the queue again: what it will do then is timed anew
-        if state in WAITING or (states is None and self._began is None):
+            self._began = None  # what it will do is timed anew
+        if state in WAITING or (jobs is None and self._began is None):
             self._seen = now  # it is not supposed to be at work
         if state == OUT_OF_MEMORY:
             return f"OutOfMemory: job {self._job.job_id} was killed for its memory; see hydra.launcher.mem_gb"

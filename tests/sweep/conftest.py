@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tffd.sweep import scheduler
+
 
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,3 +17,10 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path.write_text("#!/bin/sh\n")
         path.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that are played from a script take no time."""
+    monkeypatch.setattr(scheduler, "_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(scheduler, "_LOOK_SECONDS", 0.01)

@@ -1,6 +1,7 @@
 """Sweeps whose runs are played from a script, in this process and in a moment."""
 
 import io
+import json
 import multiprocessing
 import zlib
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 import optuna
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.trial import TrialState
 from rich.console import Console
 
 from tests.support import compose_config
@@ -41,6 +43,13 @@ from tffd.sweep.worker import Job
 
 LOST = "lost"
 HANGS = "hangs"
+
+COMPLETE_STATE, PRUNED_STATE, FAIL, RUNNING = (
+    TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING,
+)  # fmt: skip
+
+MEDIAN = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 1, "n_warmup_steps": 0}
+WILCOXON = {"_target_": "optuna.pruners.WilcoxonPruner", "p_threshold": 0.3}
 
 SPACE: dict[str, BaseDistribution] = {"lambda_intra": FloatDistribution(1e-5, 0.1, log=True)}
 
@@ -70,6 +79,15 @@ class Act:
 
 Script = Callable[[Job, int], Act]
 """A run, and how often it was started before, to how it goes."""
+
+
+def acts(*by_attempt: Act) -> Script:
+    """Every run goes alike: its attempts in this order, the last one again and again."""
+    return lambda job, attempt: by_attempt[min(attempt, len(by_attempt) - 1)]
+
+
+def failing(error: str = "RuntimeError: broken") -> Act:
+    return Act(end=FAILED, error=error)
 
 
 class FakeRun:
@@ -211,6 +229,17 @@ class Opened:
     def run(self) -> int:
         with self.lease:
             return self.scheduler.run()
+
+
+def states(opened: Opened) -> list[TrialState]:
+    """Of the trials of its first study."""
+    return [trial.state for trial in opened.studies[0].trials()]
+
+
+def record_of(directory: Path, name: str) -> dict[str, Any]:
+    """The record of a run, by its name_of."""
+    record: dict[str, Any] = json.loads((directory / name / RESULT).read_text())
+    return record
 
 
 def open_sweep(

@@ -10,7 +10,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests.sweep.fakes import Act, config, good, grid, name_of, open_sweep, search
+from tests.sweep.fakes import MEDIAN, WILCOXON, Act, config, good, grid, name_of, open_sweep, search
 from tffd import records
 from tffd.config import Config
 from tffd.files import replacing
@@ -94,9 +94,6 @@ def failing_once(job: Job, attempt: int) -> Act:
     before.touch()
     return Act(end=FAILED)
 
-
-MEDIAN = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 1, "n_warmup_steps": 0}
-WILCOXON = {"_target_": "optuna.pruners.WilcoxonPruner", "p_threshold": 0.3}
 
 CASES: dict[str, tuple[StudyPlan, Config, Callable[[Job, int], Act], int]] = {
     "pruned search with known points": (search(4, 8e-4, 4e-4), config(pruner=MEDIAN), rising, 2),
@@ -206,7 +203,7 @@ def test_power_off_at_every_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         starts, ended = run_until_it_ends(case, tmp_path / str(at), machine, memory())
         assert starts == 2
         assert [point for point, _, _ in ended] == [point for point, _, _ in expected]
-        # A verdict of the pruner that was about to be carried out may be lost; see test_scheduler.
+        # A verdict of the pruner that was about to be carried out may be lost; see test_left_behind.
         assert ended == expected or "prun" in case
 
 

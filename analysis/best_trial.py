@@ -12,8 +12,9 @@ from analysis.overrides import as_pairs, key_of, read_overrides
 from analysis.paired import t_interval
 from analysis.results import is_measured
 from analysis.retrain import Retraining, plan_retraining
+from analysis.searches import STUDY, baseline_runs
 from analysis.statistics import Difference, Sample, compare, mean_and_sd
-from analysis.trials import BASELINE, STUDY, Search, Trial, find_search
+from analysis.trials import Search, Trial, find_search
 
 
 @dataclass(frozen=True)
@@ -166,14 +167,12 @@ def _directory(trial: Trial) -> str:
 
 def _baselines(gathered: Gathered, search: Search, metrics: Sequence[Metric]) -> list[Entry]:
     """The runs beside the search by setting, the one with the most runs first."""
-    directory = os.path.join(search.directory, BASELINE)
+    fixed = set() if search.plan is None else set(search.plan.fixed or ())
     groups: dict[tuple[str, ...], list[Run]] = {}
-    for run in plain_runs(gathered.runs):
-        if run["status"] == "complete" and os.path.dirname(os.path.abspath(run["path"])) == directory:
-            fixed = set() if search.plan is None else set(search.plan.fixed or ())
-            words = [word for word in read_overrides(run["path"]) if word not in fixed and key_of(word) != "seed"]
-            own = tuple(word for word in words if not key_of(word).startswith("sweep"))
-            groups.setdefault(own or (f"kd_mode={run['kd_mode']}",), []).append(run)
+    for run in baseline_runs(plain_runs(gathered.whole().runs), search.directory):
+        words = [word for word in read_overrides(run["path"]) if word not in fixed and key_of(word) != "seed"]
+        own = tuple(word for word in words if not key_of(word).startswith("sweep"))
+        groups.setdefault(own or (f"kd_mode={run['kd_mode']}",), []).append(run)
     found = []
     for setting, runs in groups.items():
         if measured := _all_measured(runs, metrics):

@@ -50,6 +50,7 @@ class Curves:
 
 def read_curves(gathered: Gathered) -> Curves:
     """Read the `metrics.csv` of every gathered run, which may still be growing."""
+    gathered = gathered.whole()  # a trial has its curve, whatever else has its configuration
     rows, tables = [], []
     skipped, waiting = [], []
     runs = plain_runs(gathered.runs)

@@ -3,7 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -48,6 +48,7 @@ class Gathered:
         missing: Planned runs that have no directory, by study.
         skipped: Files that are half-written, malformed or foreign, and directories that cannot be read.
         duplicates: Runs that were left out of `runs`.
+        repeated: Their rows.
         given_up: Directories of trials that were pruned between their seeds, and lack none of the others.
     """
 
@@ -57,7 +58,15 @@ class Gathered:
     missing: tuple[Missing, ...]
     skipped: tuple[Skipped, ...]
     duplicates: tuple[Duplicate, ...]
+    repeated: pd.DataFrame
     given_up: frozenset[str]
+
+    def whole(self) -> "Gathered":
+        """The same with every run counted: a trial stays one of its search, whatever else has its configuration."""
+        if not self.duplicates:
+            return self
+        runs = pd.concat([self.runs, self.repeated]).sort_values("path", ignore_index=True)
+        return replace(self, runs=runs, duplicates=(), repeated=self.repeated.iloc[:0])
 
     def counts(self) -> dict[str, int]:
         """Number of runs by status, those that are not in `runs` included."""
@@ -84,9 +93,14 @@ def gather(directory: str | os.PathLike[str]) -> Gathered:
     begun = [*rows, *({"path": os.path.dirname(bad.path), "status": "broken"} for bad in broken)]
     given_up = frozenset(found.given_up)
     missing = _find_missing(plan, begun, given_up)
-    kept, duplicates = _drop_duplicates(sorted(rows, key=lambda row: row["path"]))
+    rows.sort(key=lambda row: row["path"])
+    duplicates = _find_duplicates(rows)
+    left_out = {other.path for other in duplicates}
+    table = _frame(rows)
+    repeats = table["path"].isin(left_out)
+    runs, repeated = (table[rest].reset_index(drop=True) for rest in (~repeats, repeats))
     skipped = (*broken, *broken_plans, *(Skipped(*other) for other in found.skipped))
-    return Gathered(directory, _frame(kept), plan, missing, skipped, tuple(duplicates), given_up)
+    return Gathered(directory, runs, plan, missing, skipped, tuple(duplicates), repeated, given_up)
 
 
 def _unfinished(directory: str) -> dict[str, Any]:
@@ -134,20 +148,20 @@ def _find_missing(
     return tuple(missing for sweep in plan for missing in find_missing(sweep, runs_by_parent, given_up))
 
 
-def _drop_duplicates(rows: Iterable[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Duplicate]]:
-    """Of the runs of one configuration keep the newest complete one, or the newest if none is complete."""
-    kept: list[dict[str, Any]] = []
-    by_hash: dict[str, list[dict[str, Any]]] = defaultdict(list)
+def _find_duplicates(rows: Iterable[dict[str, Any]]) -> list[Duplicate]:
+    """Of the runs of one configuration the newest complete one counts, or the newest if none is complete."""
+    alike: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        config_hash = row.get("config_hash")
-        (kept if config_hash is None else by_hash[config_hash]).append(row)
+        settings, seed = row.get("settings_hash"), row.get("seed")
+        if row.get("config_hash") is not None:
+            alike[row["config_hash"]].append(row)
+        elif settings is not None and seed is not None:
+            alike[settings, seed].append(row)
     duplicates = []
-    for same in by_hash.values():
-        winner = max(same, key=_precedence)
-        kept.append(winner)
-        others = (row for row in same if row is not winner)
-        duplicates += [Duplicate(row["path"], row["status"], winner["path"]) for row in others]
-    return sorted(kept, key=lambda row: row["path"]), sorted(duplicates, key=lambda other: other.path)
+    for same in alike.values():
+        counts = max(same, key=_precedence)
+        duplicates += [Duplicate(row["path"], row["status"], counts["path"]) for row in same if row is not counts]
+    return sorted(duplicates, key=lambda other: other.path)
 
 
 def _precedence(row: dict[str, Any]) -> tuple[bool, float, str]:

@@ -13,6 +13,7 @@ from analysis.inventory import complete_runs, counts_line
 from analysis.missing import Missing
 from analysis.overrides import as_pairs, cell_overrides, read_overrides, single_command, single_overrides
 from analysis.plan import Cell
+from analysis.searches import compared_runs
 from analysis.sheets.sheet import Column, Sheet, Text
 from analysis.summary import selected_runs, summarise
 from analysis.table import Request, Table
@@ -50,30 +51,35 @@ def lacking_cells(gathered: Gathered, request: Request) -> list[Lacking]:
         ValueError: If there is neither a plan nor a complete run, or the table cannot be made.
     """
     planned = [cell for missing in gathered.missing for cell in (*missing.cells, *(u.cell for u in missing.unfinished))]
-    found = [lacking for missing in gathered.missing for lacking in _of_plan(missing)]
+    found = [lacking for missing in gathered.missing for lacking in _of_plan(missing, request.where)]
     if (gathered.runs["status"] == "complete").any():
         gathered, complete = selected_runs(gathered, request)
         table = summarise(gathered, request)
-        searches = {study.name for sweep in gathered.plan for study in sweep.studies if study.kind == "search"}
-        found += _of_table(table, [run for run in complete if run["study"] not in searches], planned)
+        found += _of_table(table, compared_runs(complete, gathered), planned)
     elif not found:
         complete_runs(gathered)  # says what there is instead
     return found
 
 
-def _of_plan(missing: Missing) -> Iterator[Lacking]:
+def _of_plan(missing: Missing, where: Mapping[str, str]) -> Iterator[Lacking]:
+    """What a study lacks, as far as it is asked for; cells that do not say are."""
     command = missing.sweep.command
     if not missing.cells and missing.count > 0:
         yield Lacking(f"{missing.count} runs of study {missing.study}", "missing", command)
-    for cell in missing.cells:
+    for cell in filter(lambda cell: _is_selected(cell, where), missing.cells):
         overrides = cell_overrides(missing.sweep, cell)
         yield Lacking(_text(cell), "missing", single_command(overrides) if overrides else command)
-    for unfinished in missing.unfinished:
+    for unfinished in (u for u in missing.unfinished if _is_selected(u.cell, where)):
         again = command if unfinished.again else None
         if unfinished.status == "broken" and command:
             again = f"rm {shlex.quote(os.path.join(unfinished.path, 'result.json'))} && {command}"
         what = _text(unfinished.cell) or f"a trial of study {missing.study}"
         yield Lacking(f"{what} ({unfinished.path})", unfinished.status, again)
+
+
+def _is_selected(cell: Cell, where: Mapping[str, str]) -> bool:
+    typed = ((cell.get(_KEYS.get(column, column)), wanted) for column, wanted in where.items())
+    return all(value is None or same_value(value) in map(same_value, wanted.split(",")) for value, wanted in typed)
 
 
 def _text(cell: Mapping[str, str]) -> str:
@@ -131,11 +137,12 @@ def _is_planned(settings: Mapping[str, Any], cell: Cell) -> bool:
 class _Commands:
     """Writes the command of a cell from what the runs beside it were started with.
 
-    What all runs have in common holds for the cell too; and what the runs with one of its settings have in common, as
-    the path that goes with a data set.
+    What all runs have in common holds for the cell too; and what the runs of the cell itself have in common, or, where
+    it has none, those with one of its settings: as the path that goes with a data set.
     """
 
     def __init__(self, by: Sequence[str], runs: Sequence[Run]) -> None:
+        self._by = by
         self._overrides = [(run, set(read_overrides(run["path"]))) for run in runs]
         self._order = list(dict.fromkeys(word for run in runs for word in read_overrides(run["path"])))
         self._shared = set.intersection(*(words for _, words in self._overrides))
@@ -145,24 +152,29 @@ class _Commands:
 
     def for_cell(self, settings: Mapping[str, Any]) -> str | None:
         """The command of one cell; None if one of its columns cannot be set."""
-        words = set(self._shared)
+        of_cell = self._in_common({column: settings[column] for column in self._by})
+        words = self._shared | of_cell
         cell: dict[str, str] = {}
         for column in (*self._varying, "seed"):
             if column not in _SETTABLE and "." not in column:
                 return None
             key, value = _KEYS.get(column, column), settings[column]
-            go_with_it = self._common(column, value, key) if column != "seed" else set()
-            words |= go_with_it
+            if column != "seed" and not of_cell:
+                words |= {word for word in self._in_common({column: value}) if _concerns(word, key)}
             # The mode itself turns a term off: its lambda need not be 0.
-            if key not in as_pairs(go_with_it) and not (column.startswith("lambda_") and not value):
+            if column == "seed" or (key not in as_pairs(words) and not (column.startswith("lambda_") and not value)):
                 cell[key] = "null" if value is None else _exact(value)
         kept = [word for word in self._order if word in words]
         return single_command(single_overrides(kept, cell, self._name))
 
-    def _common(self, column: str, value: Any, key: str) -> set[str]:
-        sets = [words for run, words in self._overrides if run[column] == value]
-        common = set.intersection(*sets) if sets else set()
-        return {word for word in common if word.lstrip("+").startswith((f"{key}=", f"{key}."))}
+    def _in_common(self, settings: Mapping[str, Any]) -> set[str]:
+        """The overrides of all runs with some settings."""
+        sets = [words for run, words in self._overrides if all(run[key] == value for key, value in settings.items())]
+        return set.intersection(*sets) if sets else set()
+
+
+def _concerns(word: str, key: str) -> bool:
+    return word.lstrip("+").startswith((f"{key}=", f"{key}."))
 
 
 def lay_out_lacking(lacking: Iterable[Lacking], gathered: Gathered) -> Sheet:

@@ -11,7 +11,7 @@ from analysis.gather import Gathered, gather
 from analysis.groups import Run, plain_runs
 from analysis.overrides import as_pairs, grid_command, kept_overrides, key_of, read_overrides, single_command
 from analysis.plan import Sweep
-from analysis.trials import BASELINE
+from analysis.searches import BASELINE
 
 PROTOCOL = "final"
 

@@ -13,10 +13,9 @@ from analysis.metrics import Metric, choose_metrics
 from analysis.overrides import as_pairs, read_overrides
 from analysis.plan import Sweep
 from analysis.results import is_measured
+from analysis.searches import baseline_runs, group_trials, only_search
 from analysis.words import conditions, count, spread
 
-STUDY = "search"  # the directory of a search's trials
-BASELINE = "baseline"  # and of the runs beside it
 _BESIDE = ("seed", "name", "results_dir", "device", "threads")  # may change from one command to the next
 
 
@@ -90,6 +89,7 @@ def find_search(gathered: Gathered, metric: str | None = None) -> Search:
     Raises:
         ValueError: If there is none, or several, or if no trial of it is complete.
     """
+    gathered = gathered.whole()
     runs = plain_runs(gathered.runs)
     found = only_search(runs)
     if found is None:
@@ -107,44 +107,8 @@ def find_search(gathered: Gathered, metric: str | None = None) -> Search:
     trials = _trials(group_trials(directory, own), plan, keys, overrides, chosen, gathered.given_up)
     values = {key: [trial.params[key] for trial in trials if key in trial.params] for key in keys}
     dimensions = tuple(make_dimension(key, space.get(key, ""), values[key]) for key in keys)
-    baseline = tuple(run for run in _complete(runs) if run["study"] == BASELINE and is_measured(run[chosen.name]))
+    baseline = tuple(run for run in baseline_runs(runs, sweep) if is_measured(run[chosen.name]))
     return Search(sweep, plan, chosen, dimensions, trials, baseline)
-
-
-def only_search(runs: Iterable[Run]) -> tuple[str, list[Run]] | None:
-    """The directory and the runs of the one search among the runs; None if there is none.
-
-    Raises:
-        ValueError: If there are several.
-    """
-    found = split_searches(runs)
-    if len(found) > 1:
-        names = ", ".join(sorted(os.path.relpath(os.path.dirname(directory)) for directory in found))
-        raise ValueError(f"there are {len(found)} searches, whose trials do not compare; give one: {names}")
-    return next(iter(found.items()), None)
-
-
-def split_searches(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """The runs of searches, by the directory that holds their trials."""
-    found: dict[str, list[Run]] = {}
-    for run in runs:
-        parent = os.path.dirname(os.path.abspath(run["path"]))
-        for directory in (parent, os.path.dirname(parent)):  # a seed of a trial lies one level deeper
-            if os.path.basename(directory) == STUDY:
-                found.setdefault(directory, []).append(run)
-                break
-    return found
-
-
-def group_trials(directory: str, runs: Iterable[Run]) -> dict[int, list[Run]]:
-    """The runs of a search by trial number, which is the directory's for a run that has not ended."""
-    found: dict[int, list[Run]] = {}
-    for run in runs:
-        name = os.path.relpath(run["path"], directory).split(os.sep)[0]
-        number = run["trial"] if run["trial"] is not None else int(name) if name.isdecimal() else None
-        if number is not None:
-            found.setdefault(number, []).append(run)
-    return dict(sorted(found.items()))
 
 
 def objectives(gathered: Gathered) -> tuple[Metric, ...]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from analysis.figures.chart import Axis, Bars, Chart, Mark, Numbers, Panel, Points, Rule
-from analysis.figures.series import compared_runs, label_of
+from analysis.figures.series import label_of
 from analysis.figures.style import BLACK, Style, numbered
 from analysis.gather import Gathered
 from analysis.groups import choose_by, context_of, find_baselines, group_runs, read_baseline
@@ -12,6 +12,7 @@ from analysis.inventory import complete_runs
 from analysis.metrics import Metric, choose_metric
 from analysis.paired import t_interval
 from analysis.results import is_measured
+from analysis.searches import compared_runs
 from analysis.words import conditions, count, spread
 
 _LONGEST = 30  # bars that a page can hold
@@ -64,7 +65,7 @@ def ablation_info(gathered: Gathered, metric: str | None = None, baseline: str |
     Raises:
         ValueError: If there are fewer than 2 settings, or more than a page can hold.
     """
-    complete = compared_runs(complete_runs(gathered))
+    complete = compared_runs(complete_runs(gathered), gathered)
     if not complete:
         raise ValueError("an ablation compares settings; the complete runs here are all trials of a search")
     chosen = choose_metric(gathered, complete, metric)

@@ -15,7 +15,7 @@ from analysis.inventory import complete_runs
 from analysis.metrics import Metric, choose_metric
 from analysis.overrides import as_pairs, read_overrides
 from analysis.results import is_measured
-from analysis.trials import only_search
+from analysis.searches import only_search
 from analysis.words import conditions, count, short, spread
 
 # lambda_intra, lambda_inter: the command in the README, and the defaults of train_kd.py (Tf-FD at 3427f98).
@@ -72,7 +72,7 @@ def landscape_info(gathered: Gathered, metric: str | None = None) -> Landscape:
     """
     complete = complete_runs(gathered)
     chosen = choose_metric(gathered, complete, metric)
-    search = only_search(complete)
+    search = only_search(complete_runs(gathered.whole()))
     runs = [run for run in (search[1] if search else complete) if _has_both(run) and is_measured(run[chosen.name])]
     check_same(runs, _CONTEXT, "a landscape compares lambdas alone")
     points = _points(runs, chosen)
@@ -83,7 +83,7 @@ def landscape_info(gathered: Gathered, metric: str | None = None) -> Landscape:
     most = max(point.n for point in points)
     sign = 1 if chosen.smaller_is_better else -1
     best = min(range(len(points)), key=lambda i: (points[i].n < most, sign * points[i].value))
-    pruned = [run for run in plain_runs(gathered.runs) if run["status"] == "pruned" and _has_both(run)]
+    pruned = [run for run in plain_runs(gathered.whole().runs) if run["status"] == "pruned" and _has_both(run)]
     crosses = dict.fromkeys((run["lambda_intra"], run["lambda_inter"]) for run in pruned)
     surface = _surface(points)
     overrides = [as_pairs(read_overrides(run["path"])) for run in runs]

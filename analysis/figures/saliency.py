@@ -31,7 +31,7 @@ class Saliency:
 def read_saliency(gathered: Gathered) -> Saliency:
     """Read the `saliency.csv` of every complete run that has one; runs of before it was recorded have none."""
     stages, skipped = {}, []
-    for run in plain_runs(gathered.runs):
+    for run in plain_runs(gathered.whole().runs):
         path = os.path.join(run["path"], "saliency.csv")
         if run["status"] != "complete":
             continue

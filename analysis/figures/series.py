@@ -15,8 +15,8 @@ from analysis.inventory import complete_runs
 from analysis.metrics import Metric
 from analysis.paired import t_interval
 from analysis.results import is_measured
+from analysis.searches import compared_runs, group_trials, split_searches
 from analysis.statistics import mean_and_sd
-from analysis.trials import group_trials, split_searches
 from analysis.words import short
 
 BANDS = {"sd": "± 1 sample standard deviation", "ci": "95 % t interval of the mean"}
@@ -36,25 +36,18 @@ class Series:
         return [float(run[name]) for run in self.runs if is_measured(run[name])]
 
 
-def compared_runs(complete: Sequence[Run]) -> list[Run]:
-    """The runs that no search chose: those of grids, of baselines and single ones."""
-    searched = {run["path"] for runs in split_searches(complete).values() for run in runs}
-    return [run for run in complete if run["path"] not in searched]
-
-
 def make_series(gathered: Gathered, metric: Metric) -> tuple[Series, ...]:
     """Group the complete runs by setting: first what was compared on purpose, then trials, best first.
 
     Raises:
         ValueError: If no run is complete.
     """
-    complete = complete_runs(gathered)
-    compared = compared_runs(complete)
+    compared = compared_runs(complete_runs(gathered), gathered)
     by = choose_by(compared, None, gathered.runs.columns)
     groups = group_runs(compared, by)
     # Where several settings have no distillation, each is the baseline of others: none stands out.
     series = [Series(label_of(by, key), tuple(runs), baseline=key == ("none",)) for key, runs in groups.items()]
-    searches = split_searches(complete)
+    searches = split_searches(complete_runs(gathered.whole()))
     trials = []
     for directory, own in searches.items():
         lead = f"{os.path.basename(os.path.dirname(directory))} " if len(searches) > 1 else ""

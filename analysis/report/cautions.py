@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from analysis.figures.series import compared_runs
 from analysis.gather import Gathered
 from analysis.groups import Run
 from analysis.layout import capital
+from analysis.searches import compared_runs
 from analysis.table import Table
 from analysis.words import count
 
@@ -22,7 +22,12 @@ def cautions(gathered: Gathered, complete: Sequence[Run], table: Table | None, n
         table: What is shown of them; None if there is none.
         notes: All that stand beside tables; those that warn are repeated.
     """
-    found = [*_unfinished(gathered), *_protocols(complete), *_few_seeds(complete, table), *_few_trials(gathered)]
+    found = [
+        *_unfinished(gathered),
+        *_protocols(complete),
+        *_few_seeds(gathered, complete, table),
+        *_few_trials(gathered),
+    ]
     found += [note.partition(": ")[2] for note in notes if note.startswith(("warning: ", "caution: "))]
     return tuple(dict.fromkeys(f"{capital(text)}." for text in found))
 
@@ -45,11 +50,11 @@ def _protocols(complete: Sequence[Run]) -> Iterator[str]:
         yield "the protocol paper reads the test set at every epoch: its best test epoch flatters"
 
 
-def _few_seeds(complete: Sequence[Run], table: Table | None) -> Iterator[str]:
+def _few_seeds(gathered: Gathered, complete: Sequence[Run], table: Table | None) -> Iterator[str]:
     """Of what was compared on purpose; trials of a search are another matter."""
     if table is None:
         return
-    compared = {tuple(run[column] for column in table.by) for run in compared_runs(complete)}
+    compared = {tuple(run[column] for column in table.by) for run in compared_runs(complete, gathered)}
     cells = [cell for cell in table.cells if cell.key in compared and cell.n]
     alone = {cell.key for cell in cells if cell.n == 1}
     if alone:
@@ -59,6 +64,7 @@ def _few_seeds(complete: Sequence[Run], table: Table | None) -> Iterator[str]:
 
 
 def _few_trials(gathered: Gathered) -> Iterator[str]:
+    gathered = gathered.whole()
     status, study = gathered.runs["status"], gathered.runs["study"]
     for sweep in gathered.plan:
         name = f" of {sweep.name}" if len(gathered.plan) > 1 and sweep.name else ""

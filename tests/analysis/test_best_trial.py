@@ -73,6 +73,27 @@ def test_a_single_run_has_the_baselines_spread_as_its_yardstick(write_search: Wr
     ]
 
 
+def test_runs_elsewhere_take_nothing_away_from_a_search(write_search: WriteSearch, write_run: Any) -> None:
+    """Its trial 1 and its baseline are repeated by a newer grid: they stay trial and baseline."""
+    root = write_search(63.0, 66.0, 64.0, 61.0)
+    again = {"finished": "2026-11-26T10:00:00", "study": "grid"}
+    for number, path in enumerate(("search/0001", "baseline/0000", "baseline/0001", "baseline/0002")):
+        result = json.loads((root / path / "result.json").read_text())
+        write_run(f"results/terms/grid/{number:04d}", **result | again)
+    assert gather("results").counts()["duplicate"] == 4
+    best = find_best(gather("results"))
+    assert (best.front[0].trial, best.complete, best.statuses) == (1, 4, {"complete": 4})
+    assert [entry.measured["val_top1"].n for entry in best.baselines] == [3]
+
+
+def test_trials_at_the_same_point_all_count(write_search: WriteSearch, write_run: Any) -> None:
+    root = write_search(63.0, 66.0, 64.0)
+    result = json.loads((root / "search" / "0001" / "result.json").read_text())
+    write_run("results/lambdas/search/0003", **result | {"trial": 3, "finished": "2026-11-26T10:00:00"})
+    best = find_best(gather(root))
+    assert (best.front[0].trial, best.complete) == (1, 4)
+
+
 def test_several_seeds_have_a_mean_with_its_interval(write_search: WriteSearch) -> None:
     root = write_search([60.0, 62.0, 64.0], [70.0, 72.0], [65.0, 66.0, 70.0], seeds=[1, 2, 3])
     best = find_best(gather(root))

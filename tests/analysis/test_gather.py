@@ -212,6 +212,25 @@ def test_the_newest_complete_run_of_a_configuration_counts(tmp_path: Path, write
     )
 
 
+def test_without_a_hash_of_the_whole_the_settings_and_the_seed_tell_duplicates(tmp_path: Path, write_run: Any) -> None:
+    for number, seed in enumerate((0, 0, 1)):
+        write_run(f"{number:04d}", config_hash=None, seed=seed, finished=f"2026-11-24T1{number}:00:00+00:00")
+    for number in (3, 4):
+        write_run(f"{number:04d}", config_hash=None, settings_hash=None)
+    gathered = gather(tmp_path)
+    assert list(_status(gathered)) == ["0001", "0002", "0003", "0004"]
+    assert gathered.duplicates == (Duplicate(str(tmp_path / "0000"), "complete", str(tmp_path / "0001")),)
+
+
+def test_the_whole_has_the_duplicates_too(tmp_path: Path, write_run: Any) -> None:
+    for number, value in enumerate((60.0, 61.0)):
+        write_run(f"{number:04d}", config_hash="same", val_top1=value)
+    gathered = gather(tmp_path)
+    assert list(gathered.runs["val_top1"]) == [61.0]
+    assert list(gathered.whole().runs["val_top1"]) == [60.0, 61.0]
+    assert gathered.whole().counts() == gathered.counts() | {"complete": 2, "duplicate": 0}
+
+
 def test_no_run_is_an_empty_frame_with_every_column(tmp_path: Path) -> None:
     gathered = gather(tmp_path)
     assert len(gathered.runs) == 0

@@ -113,6 +113,36 @@ def test_what_goes_with_a_setting_comes_along(tmp_path: Path, write_run: Any) ->
         assert (cell.state, cell.command) == ("missing", expected)
 
 
+def test_a_cell_is_filled_with_the_settings_of_its_own_runs(tmp_path: Path, write_run: Any) -> None:
+    for kd_mode, seeds in (("none", (0, 1, 2)), ("tfd", (0, 1))):
+        for seed in seeds:
+            own = ("trainer.lr=0.05",) if kd_mode == "tfd" else ()
+            overrides = (f"kd_mode={kd_mode}", f"seed={seed}", *own)
+            write_run(f"{kd_mode}-{seed}", kd_mode=kd_mode, seed=seed, overrides=overrides)
+    (cell,) = _lacking(tmp_path)
+    assert cell.command == "python run.py kd_mode=tfd trainer.lr=0.05 name=demo seed=2"
+
+
+def test_only_the_selected_cells_of_a_plan(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
+    write_sweep(GRID, fixed=[])
+    for number, cell in enumerate(CELLS):
+        if cell["seed"] == "0":
+            write_run(f"grid/{number:04d}", kd_mode=cell["kd_mode"], seed=0)
+    cells = [cell.cell for cell in _lacking(tmp_path, where={"kd_mode": "none", "model": "resnet20"})]
+    assert cells == ["kd_mode=none seed=1", "kd_mode=none seed=2"]
+
+
+def test_a_run_that_is_also_a_trial_does_not_lack(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
+    write_sweep({"study": "search", "kind": "search", "n_trials": 1}, path="lambdas")
+    for kd_mode in ("none", "tfd"):
+        for seed in (0, 1):
+            write_run(f"terms/{kd_mode}-{seed}", kd_mode=kd_mode, seed=seed, config_hash=f"{kd_mode}-{seed}")
+    later = {"config_hash": "tfd-0", "finished": "2026-11-25T10:00:00"}
+    write_run("lambdas/search/0000", kd_mode="tfd", study="search", **later)
+    assert [other.kept for other in gather(tmp_path).duplicates] == [str(tmp_path / "lambdas/search/0000")]
+    assert _lacking(tmp_path) == []
+
+
 def test_a_lambda_that_is_off_is_not_set(tmp_path: Path, write_run: Any) -> None:
     for number, (kd_mode, intra, seed) in enumerate((("none", 0.0, 0), ("tfd", 1e-4, 0), ("tfd", 2e-4, 1))):
         write_run(str(number), kd_mode=kd_mode, lambda_intra=intra, seed=seed, overrides=(f"kd_mode={kd_mode}",))

@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.columns import check_name
 from analysis.gather import Gathered, Skipped
 from analysis.groups import sortable
+from analysis.yaml_text import parse_yaml
 
 _RECIPE = ("trainer.batch_size", "trainer.lr", "trainer.pad_mode", "trainer.nesterov")
 _TAIL = 4096  # bytes that hold the last row of any metrics.csv
@@ -91,14 +92,12 @@ def read_config(run: str) -> dict[str, Any]:
         OSError: If it cannot be read.
         ValueError: If it is not YAML, or not a mapping.
     """
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     with open(os.path.join(run, ".hydra", "config.yaml"), encoding="utf-8") as file:
-        try:
-            config = yaml.load(file, loader)
-        except yaml.YAMLError as error:
-            raise ValueError(f"has a config that is not YAML ({' '.join(str(error).split())})") from error
+        text = file.read()
+    try:
+        config = parse_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"has a config that is {error}") from error
     if not isinstance(config, dict):
         raise ValueError("has a config that is not a mapping")
     return dict(_flat(config, ""))

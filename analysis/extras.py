@@ -90,7 +90,7 @@ def read_config(run: str) -> dict[str, Any]:
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it is not YAML, or not a mapping.
+        ValueError: If it is not YAML, not a mapping, or one without an end, as an alias may stand for what holds it.
     """
     with open(os.path.join(run, ".hydra", "config.yaml"), encoding="utf-8") as file:
         text = file.read()
@@ -100,7 +100,10 @@ def read_config(run: str) -> dict[str, Any]:
         raise ValueError(f"has a config that is {error}") from error
     if not isinstance(config, dict):
         raise ValueError("has a config that is not a mapping")
-    return dict(_flat(config, ""))
+    try:
+        return dict(_flat(config, ""))
+    except RecursionError as error:
+        raise ValueError("has a config that is nested too deeply, or holds itself") from error
 
 
 def _flat(config: Mapping[Any, Any], prefix: str) -> Iterable[tuple[str, Any]]:

@@ -53,6 +53,14 @@ def test_what_runs_lack_is_null_and_what_cannot_be_read_is_named(two_rates: Path
     assert skipped.reason.startswith("has a config that is not YAML")
 
 
+def test_a_config_that_holds_itself_is_named(two_rates: Path) -> None:
+    (two_rates / "1" / ".hydra" / "config.yaml").write_text("a: &x {b: *x}\n")
+    gathered = with_columns(gather(two_rates), ["trainer.lr"])
+    assert gathered.runs["trainer.lr"].tolist()[::2] == [0.1, 0.05]
+    reason = "has a config that is nested too deeply, or holds itself"
+    assert gathered.skipped == (Skipped(str(two_rates / "1"), reason),)
+
+
 def test_a_config_is_read_flat(two_rates: Path) -> None:
     assert read_config(str(two_rates / "0")) == {
         "trainer.lr": 0.1,

@@ -34,9 +34,7 @@ def with_columns(gathered: Gathered, names: Iterable[str], kind: str = "column")
     if not wanted:
         return gathered
     complete = gathered.runs[gathered.runs["status"] == "complete"]
-    samples = complete.drop_duplicates("kd_mode")["path"]
-    in_config = {key for path in samples for key in _try(read_config, path)[0]}
-    in_metrics = {key for path in samples for key in _try(read_last_row, path)[0]}
+    in_config, in_metrics = _find_names(complete, wanted)
     for name in wanted:
         known = gathered.runs.select_dtypes("number") if kind == "metric" else gathered.runs
         check_name(kind, name, [*known.columns, *sorted(in_metrics), *sorted(in_config)])
@@ -52,6 +50,22 @@ def recipe_of(runs: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
     configs = [_try(read_config, path)[0] for path in one_each.values()]
     found = {key: {config[key] for config in configs if key in config} for key in _RECIPE}
     return {key: tuple(sorted(values, key=sortable)) for key, values in found.items() if values}
+
+
+def _find_names(complete: pd.DataFrame, wanted: Iterable[str]) -> tuple[set[str], set[str]]:
+    """The names in configs and in metrics: of a run of each kd_mode, and of others as long as they lack a wanted one.
+
+    All have the same, as a rule, and thousands of configs take a while.
+    """
+    samples = list(complete.drop_duplicates("kd_mode")["path"])
+    in_config: set[str] = set()
+    in_metrics: set[str] = set()
+    for number, path in enumerate(dict.fromkeys((*samples, *complete["path"]))):
+        if number >= len(samples) and all(name in in_config or name in in_metrics for name in wanted):
+            break
+        in_config.update(_try(read_config, path)[0])
+        in_metrics.update(_try(read_last_row, path)[0])
+    return in_config, in_metrics
 
 
 def _with_values(

@@ -42,6 +42,24 @@ def test_names_that_are_nowhere_suggest_the_nearest_of_all(two_rates: Path) -> N
         with_columns(gather(two_rates), ["train_los"], kind="metric")
 
 
+def test_a_name_that_the_first_run_lacks_is_found_in_another(two_rates: Path) -> None:
+    (two_rates / "2" / ".hydra" / "config.yaml").write_text("dataset: {root: /data}\n")
+    (two_rates / "0" / "metrics.csv").unlink()
+    gathered = with_columns(gather(two_rates), ["dataset.root"])
+    assert gathered.runs["dataset.root"].tolist() == [None, None, "/data"]
+    gathered = with_columns(gathered, ["train_loss"], kind="metric")
+    assert gathered.runs["train_loss"].tolist()[1:] == [2.5, 3.5]
+    with pytest.raises(ValueError, match="unknown column 'dataset.rot'; the nearest: dataset.root"):
+        with_columns(gather(two_rates), ["dataset.rot"])
+
+
+def test_one_config_of_a_kd_mode_tells_its_names(two_rates: Path, monkeypatch: Any) -> None:
+    read: list[str] = []
+    monkeypatch.setattr("analysis.extras.read_config", lambda path: read.append(path) or {})
+    with_columns(gather(two_rates), ["train_loss"], kind="metric")
+    assert read == [str(two_rates / "0")]  # thousands would take a while
+
+
 def test_what_runs_lack_is_null_and_what_cannot_be_read_is_named(two_rates: Path) -> None:
     (two_rates / "1" / ".hydra" / "config.yaml").write_text("a: [\n")
     (two_rates / "2" / ".hydra" / "config.yaml").write_text("seed: 2\n")

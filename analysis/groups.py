@@ -1,6 +1,7 @@
 """Which runs belong to one cell of a table, and which cells are compared."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ Key = tuple[Any, ...]
 
 METHOD = ("kd_mode", "lambda_intra", "lambda_inter")  # what is compared: a baseline differs in these alone
 DEFAULT_BY = ("model", "dataset", "train_size", "protocol", "epochs", *METHOD)
+_COMMA = re.compile(r",(?![^\[\]]*\])")  # outside brackets
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,15 @@ def plain_runs(frame: pd.DataFrame) -> list[Run]:
 def keep_where(runs: Sequence[Run], conditions: Mapping[str, str], known: Iterable[str]) -> list[Run]:
     """The runs whose columns have the given values, as text or as a number; a list, `a,b`, means any of these.
 
+    A value may hold commas itself, as `[1, 2]` does: brackets are not taken apart, and the whole text is a value too.
+
     Raises:
         ValueError: If there is no such column, or no run is left; the message names the values that there are.
     """
     kept = list(runs)
     for column, wanted in conditions.items():
         check_name("column", column, known)
-        values = {same_value(text) for text in wanted.split(",")}
+        values = {same_value(text) for text in (wanted, *_COMMA.split(wanted))}
         there = {same_value(run[column]) for run in kept}
         kept = [run for run in kept if same_value(run[column]) in values]
         if not kept:

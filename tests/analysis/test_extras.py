@@ -30,6 +30,16 @@ def test_config_keys_group_runs(two_rates: Path) -> None:
     assert [cell.difference.value for cell in table.cells if cell.difference] == [-1.5]
 
 
+@pytest.mark.parametrize(
+    ("wanted", "means"), [("[1, 2]", [60.0]), ("[1, 2],[3]", [60.0, 62.0]), ("[3],x", [62.0]), ("a, b", [61.0])]
+)
+def test_a_value_may_hold_commas(two_rates: Path, wanted: str, means: list[float]) -> None:
+    for run, stages in enumerate(("[1, 2]", "'a, b'", "[3]")):
+        (two_rates / str(run) / ".hydra" / "config.yaml").write_text(f"model: {{stages: {stages}}}\n")
+    table = summarise(gather(two_rates), rows=["model.stages"], where={"model.stages": wanted})
+    assert sorted(cell.mean for cell in table.cells if cell.mean is not None) == means
+
+
 def test_metrics_of_the_training_split(two_rates: Path) -> None:
     table = summarise(gather(two_rates), metrics=["train_loss"])
     assert (table.cells[0].mean, table.metrics[0].label) == (2.5, "train loss, last epoch")

@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.columns import check_name
 from analysis.gather import Gathered, Skipped
 from analysis.groups import sortable
+from analysis.yaml_text import parse_yaml
 
 _RECIPE = ("trainer.batch_size", "trainer.lr", "trainer.pad_mode", "trainer.nesterov")
 _TAIL = 4096  # bytes that hold the last row of any metrics.csv
@@ -33,9 +34,7 @@ def with_columns(gathered: Gathered, names: Iterable[str], kind: str = "column")
     if not wanted:
         return gathered
     complete = gathered.runs[gathered.runs["status"] == "complete"]
-    samples = complete.drop_duplicates("kd_mode")["path"]
-    in_config = {key for path in samples for key in _try(read_config, path)[0]}
-    in_metrics = {key for path in samples for key in _try(read_last_row, path)[0]}
+    in_config, in_metrics = _find_names(complete, wanted)
     for name in wanted:
         known = gathered.runs.select_dtypes("number") if kind == "metric" else gathered.runs
         check_name(kind, name, [*known.columns, *sorted(in_metrics), *sorted(in_config)])
@@ -51,6 +50,22 @@ def recipe_of(runs: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
     configs = [_try(read_config, path)[0] for path in one_each.values()]
     found = {key: {config[key] for config in configs if key in config} for key in _RECIPE}
     return {key: tuple(sorted(values, key=sortable)) for key, values in found.items() if values}
+
+
+def _find_names(complete: pd.DataFrame, wanted: Iterable[str]) -> tuple[set[str], set[str]]:
+    """The names in configs and in metrics: of a run of each kd_mode, and of others as long as they lack a wanted one.
+
+    All have the same, as a rule, and thousands of configs take a while.
+    """
+    samples = list(complete.drop_duplicates("kd_mode")["path"])
+    in_config: set[str] = set()
+    in_metrics: set[str] = set()
+    for number, path in enumerate(dict.fromkeys((*samples, *complete["path"]))):
+        if number >= len(samples) and all(name in in_config or name in in_metrics for name in wanted):
+            break
+        in_config.update(_try(read_config, path)[0])
+        in_metrics.update(_try(read_last_row, path)[0])
+    return in_config, in_metrics
 
 
 def _with_values(
@@ -89,19 +104,20 @@ def read_config(run: str) -> dict[str, Any]:
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it is not YAML, or not a mapping.
+        ValueError: If it is not YAML, not a mapping, or one without an end, as an alias may stand for what holds it.
     """
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     with open(os.path.join(run, ".hydra", "config.yaml"), encoding="utf-8") as file:
-        try:
-            config = yaml.load(file, loader)
-        except yaml.YAMLError as error:
-            raise ValueError(f"has a config that is not YAML ({' '.join(str(error).split())})") from error
+        text = file.read()
+    try:
+        config = parse_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"has a config that is {error}") from error
     if not isinstance(config, dict):
         raise ValueError("has a config that is not a mapping")
-    return dict(_flat(config, ""))
+    try:
+        return dict(_flat(config, ""))
+    except RecursionError as error:
+        raise ValueError("has a config that is nested too deeply, or holds itself") from error
 
 
 def _flat(config: Mapping[Any, Any], prefix: str) -> Iterable[tuple[str, Any]]:

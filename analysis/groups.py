@@ -1,6 +1,7 @@
 """Which runs belong to one cell of a table, and which cells are compared."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ Key = tuple[Any, ...]
 
 METHOD = ("kd_mode", "lambda_intra", "lambda_inter")  # what is compared: a baseline differs in these alone
 DEFAULT_BY = ("model", "dataset", "train_size", "protocol", "epochs", *METHOD)
+_COMMA = re.compile(r",(?![^\[\]]*\])")  # outside brackets
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,21 @@ def keep_where(runs: Sequence[Run], conditions: Mapping[str, str], known: Iterab
     kept = list(runs)
     for column, wanted in conditions.items():
         check_name("column", column, known)
-        values = {same_value(text) for text in wanted.split(",")}
+        values = named_values(wanted)
         there = {same_value(run[column]) for run in kept}
         kept = [run for run in kept if same_value(run[column]) in values]
         if not kept:
             shown = ", ".join(as_text(value) for value in sorted(there, key=sortable))
             raise ValueError(f"--where {column}={wanted} leaves no complete run; {column} is one of: {shown}.")
     return kept
+
+
+def named_values(wanted: str) -> set[Any]:
+    """The values of `a,b`, in the form of `same_value`.
+
+    A value may hold commas itself, as `[1, 2]` does: brackets are not taken apart, and the whole text is a value too.
+    """
+    return {same_value(text) for text in (wanted, *_COMMA.split(wanted))}
 
 
 def choose_by(complete: Sequence[Run], asked: Sequence[str] | None, known: Iterable[str]) -> tuple[str, ...]:

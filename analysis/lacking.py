@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from analysis.gather import Gathered
-from analysis.groups import METHOD, Key, Run, as_text, same_value
+from analysis.groups import METHOD, Key, Run, as_text, named_values, same_value
 from analysis.inventory import complete_runs, counts_line
 from analysis.missing import Missing
 from analysis.overrides import as_pairs, cell_overrides, read_overrides, single_command, single_overrides
@@ -79,7 +79,7 @@ def _of_plan(missing: Missing, where: Mapping[str, str]) -> Iterator[Lacking]:
 
 def _is_selected(cell: Cell, where: Mapping[str, str]) -> bool:
     typed = ((cell.get(_KEYS.get(column, column)), wanted) for column, wanted in where.items())
-    return all(value is None or same_value(value) in map(same_value, wanted.split(",")) for value, wanted in typed)
+    return all(value is None or same_value(value) in named_values(wanted) for value, wanted in typed)
 
 
 def _text(cell: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from analysis.table import Cell, Table
 
 PARTS = ("mean", "n", "difference", "p", "pairs")  # what can be shown of a cell, one column each
 _EMPTY = "-"
+_LONG = 1e9  # a run that all but diverged may have a loss of 309 digits
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,9 @@ def p_text(value: float) -> str:
 
 
 def fixed(value: Any, metric: Metric, sign: str = "") -> str:
-    """A number with the metric's decimals."""
+    """A number with the metric's decimals, or as 1.23e+12 where it would be too long for a cell."""
+    if abs(value) >= _LONG:
+        return f"{value:{sign}.2e}"
     return f"{value:{sign}z.{metric.decimals}f}"  # z: a difference that rounds to zero has no minus
 
 

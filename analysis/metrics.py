@@ -126,7 +126,8 @@ def _default(directions: Mapping[str, str | None], complete: Sequence[Mapping[st
     if _any_measured("val_top1", complete):
         return ("val_top1",)
     # The paper protocol has both, and a table that shows one of them should not leave out the other.
-    return ("test_top1", "best_test_top1") if _any_measured("best_test_top1", complete) else ("test_top1",)
+    of_test = tuple(name for name in ("test_top1", "best_test_top1") if _any_measured(name, complete))
+    return of_test or ("val_top1",)
 
 
 def _any_measured(name: str, complete: Sequence[Mapping[str, Any]]) -> bool:
@@ -135,15 +136,21 @@ def _any_measured(name: str, complete: Sequence[Mapping[str, Any]]) -> bool:
 
 def _explain_null(name: str, complete: Sequence[Mapping[str, Any]]) -> str:
     """Say why no run has a metric, and which metrics there are instead."""
-    protocols = {str(run["protocol"]) for run in complete}
-    if name.startswith(("test_", "best_test_")) and protocols == {"validation"}:
-        why = "protocol=validation doesn't read the test set; use --metric val_top1 or protocol=final"
-    elif name.startswith(("val_", "best_val_")) and protocols <= {"final", "paper"}:
-        why = f"protocol={' and '.join(sorted(protocols))} holds nothing out; use --metric test_top1"
-    elif name == "best_test_top1":
-        why = "only protocol=paper reads the test set at every epoch; use --metric test_top1"
-    else:
-        measured = [other for other in _LISTED if _any_measured(other, complete)]
-        why = f"measured were {', '.join(measured) or 'no metrics at all'}"
+    reason, instead = _why_null(name, {str(run["protocol"]) for run in complete})
+    measured = [other for other in _LISTED if _any_measured(other, complete)]
+    advice = f"measured were {', '.join(measured) or 'no metrics at all'}"
+    if instead in measured:
+        advice = f"use --metric {instead}"
     runs = f"all {len(complete)} complete runs" if len(complete) > 1 else "the one complete run"
-    return f"{name} is null in {runs}: {why}."
+    return f"{name} is null in {runs}: {f'{reason}; ' if reason else ''}{advice}."
+
+
+def _why_null(name: str, protocols: set[str]) -> tuple[str, str]:
+    """How the runs' protocols make a metric null, and what they measure in its place; both "" if they do not."""
+    if name.startswith(("test_", "best_test_")) and protocols == {"validation"}:
+        return "protocol=validation doesn't read the test set (protocol=final does)", "val_top1"
+    if name.startswith(("val_", "best_val_")) and protocols <= {"final", "paper"}:
+        return f"protocol={' and '.join(sorted(protocols))} holds nothing out", "test_top1"
+    if name == "best_test_top1":
+        return "only protocol=paper reads the test set at every epoch", "test_top1"
+    return "", ""

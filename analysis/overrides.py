@@ -5,19 +5,34 @@ import shlex
 from collections.abc import Container, Iterable, Mapping
 
 from analysis.plan import Cell, Sweep
+from analysis.yaml_text import parse_yaml
 
 # What makes a sweep; a single run refuses it.
 _SWEEP_ONLY = ("sweep", "ablation", "hydra")
 
 
 def read_overrides(run: str) -> tuple[str, ...]:
-    """Read the lines `- key=value` that Hydra wrote for a run, () if none; a list of words needs no YAML parser."""
+    """Read the words `key=value` that Hydra recorded for a run, () if none."""
     try:
         with open(os.path.join(run, ".hydra", "overrides.yaml"), encoding="utf-8") as file:
-            lines = file.read().splitlines()
+            words = _words(file.read())
     except (OSError, ValueError):
         return ()  # the columns of result.json, if any, have to do
-    return tuple(_unquote(line.removeprefix("- ")) for line in lines if "=" in line)
+    return tuple(word for word in words if "=" in word)
+
+
+def _words(text: str) -> list[str]:
+    """The list of words that YAML text is; what has one line a word, as nearly all have, needs no parser.
+
+    Raises:
+        ValueError: If it is not YAML.
+    """
+    lines = text.splitlines()
+    # YAML goes on in another line after 80 characters, and has escapes in double quotes.
+    if all(line.startswith("- ") and not line.startswith('- "') for line in lines):
+        return [_unquote(line.removeprefix("- ")) for line in lines]
+    parsed = parse_yaml(text)
+    return [word for word in parsed if isinstance(word, str)] if isinstance(parsed, list) else []
 
 
 def as_pairs(overrides: Iterable[str]) -> dict[str, str]:
@@ -68,6 +83,4 @@ def _sweep_only(key: str) -> bool:
 
 def _unquote(word: str) -> str:
     """YAML writes a word in quotes where it has to, doubling those that it holds."""
-    if len(word) > 1 and word[0] == word[-1] == "'":
-        return word[1:-1].replace("''", "'")
-    return word[1:-1] if len(word) > 1 and word[0] == word[-1] == '"' else word
+    return word[1:-1].replace("''", "'") if len(word) > 1 and word[0] == word[-1] == "'" else word

@@ -16,7 +16,7 @@ class Scan:
         sweeps: Directories that have a `sweep.json`.
         given_up: Directories of trials that have a `trial.json`: pruned between their seeds.
         skipped: What is not read: directories that cannot be listed or that hold the traces of a run without its
-            config, and links that lead elsewhere; each with the reason.
+            config, and links that lead elsewhere or cannot be followed; each with the reason.
     """
 
     ended: list[str] = field(default_factory=list)
@@ -49,13 +49,18 @@ def _visit(directory: str, found: Scan, root: str) -> bool:
             continue
         if entry.is_dir(follow_symlinks=False):
             nested = _visit(entry.path, found, root) or nested
-        elif entry.is_symlink() and _leads_out(entry, root):
-            found.skipped.append((entry.path, "is a link to a directory elsewhere, and links are not followed"))
+        elif entry.is_symlink() and (problem := _lost_by(entry, root)):
+            found.skipped.append((entry.path, problem))
     return _classify(directory, {entry.name for entry in entries}, nested, found)
 
 
-def _leads_out(link: "os.DirEntry[str]", root: str) -> bool:
-    return link.is_dir() and not (os.path.realpath(link.path) + os.sep).startswith(root)
+def _lost_by(link: "os.DirEntry[str]", root: str) -> str:
+    """Why a link may leave something unread; "" where what it leads to is read all the same, or is no directory."""
+    try:
+        leads_out = link.is_dir() and not (os.path.realpath(link.path) + os.sep).startswith(root)
+    except OSError as error:  # such as a link to itself
+        return f"is a link that cannot be followed ({error.strerror})"
+    return "is a link to a directory elsewhere, and links are not followed" if leads_out else ""
 
 
 def _classify(directory: str, names: set[str], nested: bool, found: Scan) -> bool:

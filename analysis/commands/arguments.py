@@ -1,6 +1,9 @@
 """How arguments of the command line are read."""
 
 import argparse
+import shlex
+from collections.abc import Iterable
+from typing import Any
 
 FORMATS = ("md", "csv", "html", "latex", "json")
 DIRECTORY = "directory with runs at any depth, such as results/<name>"
@@ -14,11 +17,16 @@ def add_selection(command: argparse.ArgumentParser) -> None:
 
 def add_choice(command: argparse.ArgumentParser) -> None:
     """Which metrics, which runs, and in which format."""
-    command.add_argument("--metric", type=names, metavar="COL,COL", help="default: the sweep's objectives, or val_top1")
+    add_names(command, "--metric", metavar="COL,COL", help="default: the sweep's objectives, or val_top1")
     command.add_argument(
         "--where", type=condition, action="append", default=[], metavar="COL=VALUE", help="only these runs; repeatable"
     )
     command.add_argument("--format", choices=FORMATS, default="md", help="default: %(default)s")
+
+
+def add_names(command: argparse.ArgumentParser, *flags: str, **options: Any) -> None:
+    """Add an option that takes several names, `a,b`; given again, it adds to them."""
+    command.add_argument(*flags, type=names, action="extend", **options)
 
 
 def names(text: str) -> list[str]:
@@ -32,3 +40,19 @@ def condition(text: str) -> tuple[str, str]:
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not COL=VALUE, such as model=resnet20")
     return column.strip(), value.strip()
+
+
+def conditions(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The conditions of all `--where` together.
+
+    Raises:
+        ValueError: If a column has several: a run that meets both does not exist, and either alone was not asked for.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for column, value in pairs:
+        found.setdefault(column, {})[value] = None
+    for column, values in found.items():
+        if len(values) > 1:
+            either = shlex.quote(f"{column}={','.join(values)}")
+            raise ValueError(f"--where {column} is given twice; any of several values: --where {either}")
+    return {column: next(iter(values)) for column, values in found.items()}

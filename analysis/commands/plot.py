@@ -5,7 +5,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from analysis.commands.arguments import DIRECTORY, names
+from analysis.commands.arguments import DIRECTORY, add_names
 from analysis.figures import FORMATS, KINDS
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ def add(commands: "Commands") -> None:
     """Add the command to the command line."""
     plot = commands.add_parser("plot", help="pictures for print (png, pdf) or for a browser (html)")
     plot.add_argument("directory", help=DIRECTORY)
-    plot.add_argument("--kind", type=names, metavar="KIND,KIND", help=f"all (default), or: {', '.join(KINDS)}")
+    add_names(plot, "--kind", metavar="KIND,KIND", help=f"all (default), or: {', '.join(KINDS)}")
     plot.add_argument("--metric", metavar="COL", help="default: the sweep's objective, or val_top1")
     plot.add_argument("--format", choices=FORMATS, default="png", help="default: %(default)s")
     plot.add_argument("--out", metavar="DIR", help="where to write the files, default: DIRECTORY/figures")

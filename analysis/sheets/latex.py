@@ -60,6 +60,7 @@ def _place(text: Text) -> str:
         escaped = escape_latex(text.text)
         return rf"\textbf{{{escaped}}}" if text.bold and escaped else escaped
     mathematics = text.text.replace("±", r"\pm").replace(" [", r"\;[")
+    mathematics = re.sub(r"e([+-]\d+)", lambda power: rf" \cdot 10^{{{int(power[1])}}}", mathematics)
     return rf"$\mathbf{{{mathematics}}}$" if text.bold else f"${mathematics}$"
 
 

@@ -30,6 +30,16 @@ def test_config_keys_group_runs(two_rates: Path) -> None:
     assert [cell.difference.value for cell in table.cells if cell.difference] == [-1.5]
 
 
+@pytest.mark.parametrize(
+    ("wanted", "means"), [("[1, 2]", [60.0]), ("[1, 2],[3]", [60.0, 62.0]), ("[3],x", [62.0]), ("a, b", [61.0])]
+)
+def test_a_value_may_hold_commas(two_rates: Path, wanted: str, means: list[float]) -> None:
+    for run, stages in enumerate(("[1, 2]", "'a, b'", "[3]")):
+        (two_rates / str(run) / ".hydra" / "config.yaml").write_text(f"model: {{stages: {stages}}}\n")
+    table = summarise(gather(two_rates), rows=["model.stages"], where={"model.stages": wanted})
+    assert sorted(cell.mean for cell in table.cells if cell.mean is not None) == means
+
+
 def test_metrics_of_the_training_split(two_rates: Path) -> None:
     table = summarise(gather(two_rates), metrics=["train_loss"])
     assert (table.cells[0].mean, table.metrics[0].label) == (2.5, "train loss, last epoch")
@@ -42,6 +52,24 @@ def test_names_that_are_nowhere_suggest_the_nearest_of_all(two_rates: Path) -> N
         with_columns(gather(two_rates), ["train_los"], kind="metric")
 
 
+def test_a_name_that_the_first_run_lacks_is_found_in_another(two_rates: Path) -> None:
+    (two_rates / "2" / ".hydra" / "config.yaml").write_text("dataset: {root: /data}\n")
+    (two_rates / "0" / "metrics.csv").unlink()
+    gathered = with_columns(gather(two_rates), ["dataset.root"])
+    assert gathered.runs["dataset.root"].tolist() == [None, None, "/data"]
+    gathered = with_columns(gathered, ["train_loss"], kind="metric")
+    assert gathered.runs["train_loss"].tolist()[1:] == [2.5, 3.5]
+    with pytest.raises(ValueError, match="unknown column 'dataset.rot'; the nearest: dataset.root"):
+        with_columns(gather(two_rates), ["dataset.rot"])
+
+
+def test_one_config_of_a_kd_mode_tells_its_names(two_rates: Path, monkeypatch: Any) -> None:
+    read: list[str] = []
+    monkeypatch.setattr("analysis.extras.read_config", lambda path: read.append(path) or {})
+    with_columns(gather(two_rates), ["train_loss"], kind="metric")
+    assert read == [str(two_rates / "0")]  # thousands would take a while
+
+
 def test_what_runs_lack_is_null_and_what_cannot_be_read_is_named(two_rates: Path) -> None:
     (two_rates / "1" / ".hydra" / "config.yaml").write_text("a: [\n")
     (two_rates / "2" / ".hydra" / "config.yaml").write_text("seed: 2\n")
@@ -51,6 +79,14 @@ def test_what_runs_lack_is_null_and_what_cannot_be_read_is_named(two_rates: Path
     (skipped,) = gathered.skipped
     assert skipped.path == str(two_rates / "1")
     assert skipped.reason.startswith("has a config that is not YAML")
+
+
+def test_a_config_that_holds_itself_is_named(two_rates: Path) -> None:
+    (two_rates / "1" / ".hydra" / "config.yaml").write_text("a: &x {b: *x}\n")
+    gathered = with_columns(gather(two_rates), ["trainer.lr"])
+    assert gathered.runs["trainer.lr"].tolist()[::2] == [0.1, 0.05]
+    reason = "has a config that is nested too deeply, or holds itself"
+    assert gathered.skipped == (Skipped(str(two_rates / "1"), reason),)
 
 
 def test_a_config_is_read_flat(two_rates: Path) -> None:

@@ -105,6 +105,15 @@ def test_a_link_that_leads_elsewhere_is_reported(tmp_path: Path, write_run: Any)
     assert gathered.skipped == (Skipped(str(tmp_path / "here" / "more"), reason),)
 
 
+def test_a_link_to_itself_is_reported(tmp_path: Path, write_run: Any) -> None:
+    write_run("0000")
+    (tmp_path / "loop").symlink_to("loop")
+    gathered = gather(tmp_path)
+    assert _status(gathered) == {"0000": "complete"}
+    reason = "is a link that cannot be followed (Too many levels of symbolic links)"
+    assert gathered.skipped == (Skipped(str(tmp_path / "loop"), reason),)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

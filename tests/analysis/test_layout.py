@@ -96,5 +96,12 @@ def test_p_is_called_corrected_where_it_is() -> None:
 def test_numbers_as_text() -> None:
     loss = describe_metric("val_loss")
     assert (fixed(0.12389, loss), fixed(-0.00001, loss, "+")) == ("0.1239", "+0.0000")
+    assert [fixed(value, loss) for value in (999_999_999.0, 1e9, -1.2345e12, 1.797e308)] == [
+        "999999999.0000",
+        "1.00e+09",
+        "-1.23e+12",
+        "1.80e+308",
+    ]
+    assert (fixed(1e308, loss, "+"), fixed(float("nan"), loss)) == ("+1.00e+308", "nan")
     assert [p_text(value) for value in (1.0, 0.03125, 0.0009)] == ["1.000", "0.031", "<0.001"]
     assert caption(replace(down(), conditions={})).endswith("over runs. Conditions not recorded.")

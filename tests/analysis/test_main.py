@@ -151,6 +151,28 @@ def test_a_condition_without_a_value_is_explained(capsys: Any) -> None:
     assert "'model' is not COL=VALUE, such as model=resnet20" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [["table"], ["table", "--missing"], ["ablation"], ["compare", "none-0"]])
+def test_a_column_with_two_conditions_is_refused(
+    tmp_path: Path, write_runs: Any, monkeypatch: Any, capsys: Any, command: list[str]
+) -> None:
+    write_runs("none", [60.0])
+    monkeypatch.chdir(tmp_path / "terms")
+    twice = ["--where", "kd_mode=tfd", "--where", "seed=0", "--where", "kd_mode=none"]
+    assert main([*command, "none-0", *twice]) == 2
+    message = "--where kd_mode is given twice; any of several values: --where kd_mode=tfd,none"
+    assert capsys.readouterr().err == f"analysis: {message}\n"
+
+
+def test_an_option_of_several_names_that_is_given_again_adds_to_them(ablation: Path, capsys: Any) -> None:
+    shown = ["--rows", "kd_mode", "--rows", "seed", "--show", "mean", "--show", "n", "--where", "kd_mode=none"]
+    metrics = ["--metric", "val_top1,val_top5", "--metric", "val_loss"]
+    assert main(["table", str(ablation), *shown, *metrics, "--where", "kd_mode=none"]) == 0
+    top1, top5, loss = "val top-1, last epoch (%)", "val top-5, last epoch (%)", "val loss, last epoch"
+    titles = [f"{metric}: {part}" for metric in (top1, top5, loss) for part in ("mean ± sd", "n")]
+    heading = capsys.readouterr().out.splitlines()[0]
+    assert [title.strip() for title in heading.strip("|").split("|")] == ["kd_mode", "seed", *titles]
+
+
 def test_help_needs_nothing_heavy() -> None:
     code = (
         "import runpy, sys\n"

@@ -48,6 +48,17 @@ def test_an_objective_that_no_run_measured_is_no_default(tmp_path: Path, write_r
     assert _names(tmp_path) == ["test_top1"]
 
 
+def test_without_any_top1_the_default_is_refused_by_what_was_measured(tmp_path: Path, write_runs: Any) -> None:
+    write_runs("none", [None, None], best_val_top1=None)
+    with pytest.raises(ValueError, match="val_top1 is null in all 2 complete runs: measured were val_top5, val_loss,"):
+        _names(tmp_path)
+
+
+def test_of_the_two_of_the_paper_protocol_one_may_be_missing(tmp_path: Path, write_runs: Any) -> None:
+    write_runs("none", [71.0], metric="best_test_top1", protocol="paper", val_top1=None)
+    assert _names(tmp_path) == ["best_test_top1"]
+
+
 def test_the_paper_protocol_shows_last_and_best(tmp_path: Path, write_runs: Any) -> None:
     write_runs("none", [70.0], metric="test_top1", protocol="paper", val_top1=None, best_test_top1=71.0)
     table = summarise(gather(tmp_path))
@@ -73,18 +84,24 @@ def test_directions(tmp_path: Path, write_runs: Any, write_sweep: Any) -> None:
     [
         (
             "test_top1",
-            {},
-            "all 2 complete runs: protocol=validation doesn't read the test set; use --metric val_top1",
+            {"val_top1": 60.0},
+            r"all 2 complete runs: protocol=validation doesn't read the test set \(protocol=final does\); "
+            r"use --metric val_top1\.",
         ),
-        ("val_top1", {"protocol": "final"}, "protocol=final holds nothing out; use --metric test_top1"),
+        (
+            "val_top1",
+            {"protocol": "final", "test_top1": 70.0},
+            r"protocol=final holds nothing out; use --metric test_top1\.",
+        ),
+        ("val_top1", {"protocol": "final"}, "protocol=final holds nothing out; measured were val_top5, val_loss"),
         ("best_test_top1", {"protocol": "final"}, "only protocol=paper reads the test set at every epoch"),
-        ("peak_memory_mb", {}, "measured were val_top5, val_loss"),
+        ("peak_memory_mb", {}, "measured were val_top1, val_top5, val_loss"),
     ],
 )
 def test_a_metric_that_no_run_measured(
     tmp_path: Path, write_runs: Any, metric: str, fields: dict[str, Any], why: str
 ) -> None:
-    write_runs("none", [None, None], **fields)
+    write_runs("none", [None, None], metric=metric, **fields)
     with pytest.raises(ValueError, match=f"{metric} is null in .*{why}"):
         summarise(gather(tmp_path), metrics=[metric])
 

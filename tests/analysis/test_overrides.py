@@ -1,6 +1,10 @@
 """What a run was started with, and the command of a single cell."""
 
+import shlex
 from pathlib import Path
+
+import pytest
+import yaml
 
 from analysis.overrides import as_pairs, cell_overrides, read_overrides, single_command
 from analysis.plan import Sweep
@@ -14,6 +18,32 @@ def test_reading_what_hydra_wrote(tmp_path: Path) -> None:
     assert words == ("kd_mode=tfd", "seed=1", "+new=a=b", "name=it's")
     assert as_pairs(words) == {"kd_mode": "tfd", "seed": "1", "new": "a=b", "name": "it's"}
     assert read_overrides(str(tmp_path / "none")) == ()
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        f"results_dir=/data/a folder with spaces/{'long name ' * 9}end",  # YAML goes on in the next line
+        f"note=it's {'long and quoted, ' * 6}",
+        "note=a\tb",  # YAML writes it in double quotes, with an escape
+        'note="\u2028\x1b"',
+        "note=two\nlines",
+    ],
+)
+def test_words_that_yaml_folds_or_escapes(tmp_path: Path, word: str) -> None:
+    (tmp_path / ".hydra").mkdir()
+    written = yaml.dump(["kd_mode=tfd", word, "seed=1"], default_flow_style=False, allow_unicode=True)  # as Hydra does
+    (tmp_path / ".hydra" / "overrides.yaml").write_text(written)
+    words = read_overrides(str(tmp_path))
+    assert words == ("kd_mode=tfd", word, "seed=1")
+    assert shlex.split(single_command(words)) == ["python", "run.py", *words]
+
+
+@pytest.mark.parametrize("content", ["[]\n", "", '- "a=1\n', "a=1\n", "{a=: 1}\n", "[[a=1]]\n", "[" * 2000])
+def test_what_is_no_list_of_words_has_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "overrides.yaml").write_text(content)
+    assert read_overrides(str(tmp_path)) == ()
 
 
 def test_a_single_run_of_a_cell_leaves_out_what_makes_a_sweep() -> None:

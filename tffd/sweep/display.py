@@ -1,5 +1,6 @@
 """What a person sees of a sweep: a live table on a terminal, a line a trial elsewhere, and a summary at the end."""
 
+import shlex
 import statistics
 import sys
 import time
@@ -168,9 +169,9 @@ class SweepDisplay:
             baseline = next((study for study in self._studies if study.plan.key == "baseline"), None)
             self._compare(best[0], baseline)
         self._console.print(f"Results:  {self._directory}")
-        self._console.print(f"Table:    python -m analysis table {self._directory}")
+        self._console.print(f"Table:    {_analysis('table', self._directory)}")
         if best:
-            self._console.print(f"Best:     python -m analysis best {self._directory}")
+            self._console.print(f"Best:     {_analysis('best', self._directory)}")
 
     def _show_front(self, front: list[FrozenTrial]) -> None:
         self._console.print(f"Pareto front of {' and '.join(self._objectives)}:")
@@ -236,6 +237,11 @@ def _count(study: ResumableStudy) -> str:
     named = ((TrialState.PRUNED, "pruned"), (TrialState.FAIL, "failed"))
     others = "".join(f", {counts[state]} {word}" for state, word in named if counts[state])
     return f"{study.plan.key}: {counts[TrialState.COMPLETE]} of {study.plan.n_trials} trials complete{others}"
+
+
+def _analysis(command: str, directory: Path) -> str:
+    """A command of the analysis, quoted for the shell."""
+    return shlex.join(["python", "-m", "analysis", command, str(directory)])
 
 
 def _short(value: Value) -> str:

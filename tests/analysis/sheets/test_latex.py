@@ -72,6 +72,12 @@ def test_text_means_itself() -> None:
     assert escape_latex("--mix é 漢 ≤") == "-{}-mix é {[}U+6F22{]} {[}U+2264{]}"
 
 
+def test_powers_of_ten_are_set_as_such() -> None:
+    row = (Text("1.00e+308 ± 2.50e-05", number=True), Text("1.00e+308"))
+    last = render_latex(Sheet("", (Column("a"), Column("b")), (row,))).splitlines()[7]
+    assert last == r"$1.00 \cdot 10^{308} \pm 2.50 \cdot 10^{-5}$ & 1.00e+308 \\"
+
+
 def _compile(directory: Path, tables: str) -> None:
     (directory / "paper.tex").write_text(DOCUMENT % tables, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "paper.tex"]

@@ -254,6 +254,14 @@ def test_the_filter_changes_what_scrolls(browser: Browser, tmp_path: Path, write
     browser.wait("document.querySelector('.runs').tabIndex === -1")
 
 
+def test_the_keyboard_gets_from_parallel_coordinates_to_the_filter(browser: Browser, search: Path) -> None:
+    _open(browser, search)
+    _draw_all(browser)
+    browser.run("document.querySelector('#picture-parallel .hint a').focus()")
+    browser.press("Enter")
+    browser.wait("document.activeElement.id === 'filter'")
+
+
 def test_paper(browser: Browser, search: Path) -> None:
     browser.scheme("dark")
     _open(browser, search)

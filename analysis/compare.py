@@ -16,6 +16,8 @@ from analysis.statistics import Difference, Sample, by_seed, compare_each, corre
 from analysis.summary import selected_runs
 from analysis.table import Request
 
+IN_PART = "identical on 1 shared seed"
+
 
 @dataclass(frozen=True)
 class Change:
@@ -28,8 +30,9 @@ class Change:
         b: Those of the second.
         difference: The second side minus the first, by seed where both have at least two of the same; None where a
             side has not measured the metric.
-        verdict: "identical" if all runs of the same seed have the same value to the last digit; "moved" if p, corrected
-            for all rows, is below 0.05; "not told apart" if it is not; "" where there is no p-value.
+        verdict: On the runs whose difference is shown: "identical" if all of the same seed have the same value to the
+            last digit; "moved" if p, corrected for all rows, is below 0.05; "not told apart" if it is not. `IN_PART` if
+            the only shared seed is identical and the difference is of other runs too; "" where there is no p-value.
     """
 
     key: Key
@@ -176,10 +179,16 @@ def _sample(runs: Sequence[Run], metric: Metric) -> Sample:
 def _verdict(change: Change, difference: Difference) -> str:
     by_seed_alone = paired_differences(change.b, change.a)
     if by_seed_alone and not any(by_seed_alone):
-        return "identical"
+        return "identical" if difference.pairs or _same_seeds(change) else IN_PART
     if difference.p_holm is None:
         return ""
     return "moved" if difference.p_holm < ALPHA else "not told apart"
+
+
+def _same_seeds(change: Change) -> bool:
+    """Whether every run has one of the same seed on the other side, so that means are of these runs alone."""
+    seeds_a, seeds_b = ({seed for seed, _ in side} for side in (change.a, change.b))
+    return seeds_a == seeds_b and None not in seeds_a
 
 
 def shared_seeds(change: Change) -> int:

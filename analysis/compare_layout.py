@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
-from analysis.compare import Change, Compared, shared_seeds
+from analysis.compare import IN_PART, Change, Compared, shared_seeds
 from analysis.conditions import conditions_text
 from analysis.differences import Setting
 from analysis.groups import Key, as_text
@@ -81,6 +81,7 @@ def remarks(compared: Compared) -> Iterator[str]:
         yield f"{letter}: {counts}"
     yield from _verdicts(compared)
     yield from comparison_notes([change.difference for change in compared.changes if change.difference])
+    yield from _blanks(compared)
     partial = [
         f"{named(change.key, compared)} ({shared_seeds(change)} of {len(change.a)} and {len(change.b)} runs)"
         for change in compared.changes
@@ -92,17 +93,33 @@ def remarks(compared: Compared) -> Iterator[str]:
 
 
 def _verdicts(compared: Compared) -> Iterator[str]:
-    several = len(compared.metrics) > 1
     for verdict, words in (
         ("moved", "moved beyond noise (p below 0.05, corrected)"),
         ("identical", "identical to the last digit on all shared seeds"),
+        (IN_PART, "identical on the only shared seed, but the difference is of all runs, so it may not be zero"),
     ):
-        names = [
-            named(change.key, compared) + (f" {change.metric}" if several else "")
-            for change in compared.changes
-            if change.verdict == verdict
-        ]
-        yield f"{words}: {len(names)} of {len(compared.changes)}" + (f": {'; '.join(names)}" if names else "")
+        names = [_named_change(change, compared) for change in compared.changes if change.verdict == verdict]
+        if names or verdict != IN_PART:
+            yield f"{words}: {len(names)} of {len(compared.changes)}" + (f": {'; '.join(names)}" if names else "")
+
+
+def _blanks(compared: Compared) -> Iterator[str]:
+    """Why a verdict or an interval that a reader looks for is not there."""
+    silent, endless = [], []
+    for change in compared.changes:
+        name, difference = _named_change(change, compared), change.difference
+        if not change.verdict:
+            why = "not measured on a side" if difference is None else "fewer than 2 shared seeds, so no p"
+            silent.append(f"{name} ({why})")
+        if difference and difference.pairs and difference.low is None:
+            endless.append(name)
+    yield from listed("no verdict: ", silent)
+    yield from listed("no 95 % interval, as nearly all paired differences are equal: ", endless)
+
+
+def _named_change(change: Change, compared: Compared) -> str:
+    """A row, and the metric where there are several."""
+    return named(change.key, compared) + (f" {change.metric}" if len(compared.metrics) > 1 else "")
 
 
 def named(key: Key, compared: Compared) -> str:

@@ -140,29 +140,32 @@ def _bootstrap(differences: Sequence[float]) -> Inference:
     Source: P. Hall, On symmetric bootstrap confidence intervals, JRSS B 50 (1988).
     """
     import numpy as np
-    from scipy.stats import bootstrap
 
-    values = np.asarray(differences)
-    centre, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
-    if error <= _TIE * np.abs(values).max():  # every difference is the same
-        return Inference(centre, centre, smallest_p(len(values)) if centre else 1.0, "bootstrap")
-
-    def studentised(sample: Any, axis: int) -> Any:
-        means, spreads = sample.mean(axis=axis), sample.std(axis=axis, ddof=1)
-        spreads[spreads < 1e-9 * error] = 0.0  # a resample of one value
-        with np.errstate(divide="ignore"):
-            return np.abs(means) / spreads * math.sqrt(sample.shape[axis])
-
-    with np.errstate(invalid="ignore"):  # scipy's own summary of a distribution with infinities
-        null = bootstrap(
-            (values - centre,), studentised, n_resamples=RESAMPLES, vectorized=True, method="percentile", rng=0
-        ).bootstrap_distribution
+    values, pairs = np.asarray(differences), len(differences)
+    tie = _TIE * float(np.abs(values).max())
+    centre, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(pairs)
+    centre = 0.0 if abs(centre) <= tie else centre  # a sum that cancels
+    if error <= tie:  # every difference is the same
+        return Inference(centre, centre, smallest_p(pairs) if centre else 1.0, "bootstrap")
+    drawn = np.random.default_rng(0).integers(0, pairs, (RESAMPLES, pairs))
+    null = _studentised((values - centre)[drawn], tie)
     p = (1 + int((null >= abs(centre) / error).sum())) / (RESAMPLES + 1)
     # The largest |t| whose p-value, counted in the same way, is not below 0.05.
     half = float(np.sort(null)[-(math.ceil(ALPHA * (RESAMPLES + 1)) - 1)]) * error
     if not math.isfinite(half):  # nearly all differences are the same
         return Inference(None, None, p, "bootstrap")
     return Inference(centre - half, centre + half, p, "bootstrap")
+
+
+def _studentised(resamples: Any, tie: float) -> Any:
+    """|mean / standard error| of each row; of a row of one value it is infinite, but 0 where that value is zero."""
+    import numpy as np
+
+    means, spreads = np.abs(resamples.mean(axis=-1)), resamples.std(axis=-1, ddof=1)
+    means[means <= tie] = 0.0
+    spreads[spreads <= tie] = 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(means == 0, 0.0, means / spreads * math.sqrt(resamples.shape[-1]))
 
 
 def holm(p_values: Sequence[float], comparisons: int | None = None) -> list[float]:

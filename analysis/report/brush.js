@@ -1,5 +1,6 @@
 // Parallel coordinates: a stretch of an axis chooses the lines that go through it. Those of plotly need WebGL,
-// and code made at run time, which the policy of the page does not allow.
+// and code made at run time, which the policy of the page does not allow. It takes a mouse or a pen; the hint
+// below the picture leads to the filter of the runs, which does not.
 const brush = (() => {
   const REACH = 24; // pixels from an axis
   const stretches = new WeakMap(); // of a plot: axis to [low, high]

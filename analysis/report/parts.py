@@ -16,7 +16,10 @@ from analysis.words import count
 
 _LONG = 30  # rows of a table, beyond which the page shows the first ones
 _FIRST = 12
-_BRUSH = "Drag along an axis to choose trials; a click on it takes that back."
+_BRUSH = (
+    "Drag along an axis with a mouse or pen to choose trials; a click on it takes that back. By keyboard or "
+    'touch, <a href="#filter">filter the table of all runs</a> instead.'
+)
 _OPEN = 5  # items of a list, beyond which it is folded
 
 
@@ -66,7 +69,7 @@ def picture(one: Picture) -> str:
     data = json.dumps(one.figure, separators=(",", ":"), allow_nan=False)
     data = data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     height = int(one.figure["layout"]["height"])
-    hint = f'<p class="hint" hidden>{escaped(_BRUSH)} <output aria-live="polite"></output></p>' if one.axes else ""
+    hint = f'<p class="hint" hidden>{_BRUSH} <output aria-live="polite"></output></p>' if one.axes else ""
     brush = f' data-brush="{one.axes}"' if one.axes else ""
     wide = " wide" if one.wide else ""
     return (

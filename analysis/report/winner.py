@@ -55,7 +55,7 @@ def _of_search(best: Best) -> Winner:
         ("Then tabulate that", (again.tabulate,)),
     ]
     if words := kept_overrides(read_overrides(runs[0]["path"]), ("name", "threads")):
-        commands.append(("The same run again", (single_command([*words, *_threads(runs)]),)))
+        commands.append(("The same run again", (single_command([_other_name(runs), *words, *_threads(runs)]),)))
     return Winner(replace(sheet, notes=()), sheet.notes, tuple(commands))
 
 
@@ -84,9 +84,14 @@ def _again(runs: Sequence[Run]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     seeds = sorted({run["seed"] for run in runs if run["seed"] is not None})
     if not words or not seeds:
         return ()
-    overrides = [*words, *_threads(runs), f"seed={','.join(map(str, seeds))}"]
+    overrides = [_other_name(runs), *words, *_threads(runs), f"seed={','.join(map(str, seeds))}"]
     command = single_command(overrides) if len(seeds) == 1 else grid_command(overrides)
     return (("The same runs again", (command,)),)
+
+
+def _other_name(runs: Sequence[Run]) -> str:
+    """A directory of their own: their first one, or the default one, may hold a study that refuses these settings."""
+    return f"name={runs[0]['name'] or 'default'}-again"
 
 
 def _threads(runs: Sequence[Run]) -> list[str]:

@@ -1,5 +1,6 @@
 """Writes a report, once or again and again while a sweep runs."""
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -31,7 +32,7 @@ def write_report(directory: str, out: str | None = None, note: str = "") -> str:
     Raises:
         ValueError: If the directory holds no run, or the page cannot be written.
     """
-    out = out or os.path.join(os.path.normpath(directory), NAME)
+    out = _place(directory, out)
     report = report_content(read_source(directory))
     page = render_page(report, os.path.dirname(out) or ".", datetime.now(UTC), note)
     # Hidden, so that no one takes it for a page, and in the same directory, so that it can be renamed.
@@ -41,12 +42,26 @@ def write_report(directory: str, out: str | None = None, note: str = "") -> str:
             file.write(page)
         os.replace(draft, out)
     except OSError as error:
-        where = error.filename or out
-        raise ValueError(f"{where} cannot be written ({error.strerror}); choose another --out") from error
+        raise _unwritable(out, error.strerror) from error
     finally:
         if os.path.exists(draft):
             os.unlink(draft)
     return out
+
+
+def _place(directory: str, out: str | None) -> str:
+    """The path of the page; what can never become one is refused before any work."""
+    if not out:
+        return os.path.join(os.path.normpath(directory), NAME)
+    if os.path.isdir(out):
+        raise ValueError(f"{out} is a directory; give a file, such as --out {os.path.join(out, NAME)}")
+    if not os.path.isdir(os.path.dirname(out) or "."):
+        raise _unwritable(out, os.strerror(errno.ENOENT))
+    return out
+
+
+def _unwritable(out: str, reason: str | None) -> ValueError:
+    return ValueError(f"{out} cannot be written ({reason}); choose another --out")
 
 
 def watch_report(
@@ -54,27 +69,55 @@ def watch_report(
 ) -> None:
     """Write the report, and again whenever runs have changed, until none is running or about to.
 
-    What is planned and missing counts as about to run for two minutes after the last change.
+    What is planned and missing counts as about to run for two minutes after the last change. As long, a directory may
+    hold nothing yet, and what goes wrong is tried again.
 
     Args:
         directory: Holds the runs.
         out: As in `write_report`.
         tell: Receives a line each time.
         pause: Seconds between two looks, at least.
+    Raises:
+        ValueError: As in `write_report`, at once if the directory is not there or no page can ever lie at `out`.
     """
+    _place(directory, out)
     before: Traces = ()
-    took = 0.0
+    took, told = 0.0, ""
+    waiting: float | None = None  # since when
     while True:
-        gathered = gather(directory)
-        going, traces = _going(gathered), _traces(gathered)
-        if traces != before or not going:
-            note = "; it is rewritten while runs are at work, so reload it now and then" if going else ""
-            began = time.monotonic()
-            tell(f"{write_report(directory, out, note)}: {counts_line(gathered)}")
-            before, took = traces, time.monotonic() - began
+        began = time.monotonic()
+        patient = waiting is None or began - waiting < SILENCE
+        try:
+            line, traces, going = _look(directory, out, before, patient)
+        except (ValueError, OSError) as error:
+            if not patient or not os.path.isdir(directory):
+                raise ValueError(str(error)) from error
+            line, traces, going = f"{error}; trying again", (), True
+        before = traces or before
+        waiting = None if traces else waiting or began
+        if line and (traces or line != told):  # a reason to wait is told once
+            tell(line)
         if not going:
             return
+        if line:
+            told, took = line, time.monotonic() - began
         time.sleep(max(pause, _SHARE * took))
+
+
+def _look(directory: str, out: str | None, before: Traces, patient: bool) -> tuple[str, Traces, bool]:
+    """Write the report if there is something new to show.
+
+    Returns:
+        What to tell, "" if nothing is new; the traces, () where nothing has begun; whether to look again.
+    """
+    gathered = gather(directory)
+    if patient and gathered.runs.empty and not gathered.plan:
+        return f"{gathered.directory}: waiting for the first run", (), True
+    going, traces = _going(gathered), _traces(gathered)
+    if traces == before and going:
+        return "", traces, True
+    note = "; it is rewritten while runs are at work, so reload it now and then" if going else ""
+    return f"{write_report(directory, out, note)}: {counts_line(gathered)}", traces, going
 
 
 def _going(gathered: Gathered) -> bool:

@@ -26,7 +26,8 @@ def write_tree(tmp_path: Path, write_run: Any, monkeypatch: Any) -> WriteTree:
         fields = modes.pop("fields", {})
         for kd_mode, values in modes.items():
             for seed, value in enumerate(values, start=first_seed):
-                run = write_run(f"{tree}/{kd_mode}-{seed}", kd_mode=kd_mode, seed=seed, val_top1=value, **fields)
+                result = {"kd_mode": kd_mode, "seed": seed, "val_top1": value} | fields
+                run = write_run(f"{tree}/{kd_mode}-{seed}", **result)
                 (run / ".hydra" / "config.yaml").write_text(f"name: {tree}\nseed: {seed}\n{config}")
 
     return write
@@ -71,12 +72,56 @@ def test_what_one_side_alone_has_is_named(write_tree: WriteTree) -> None:
     compared = _compare()
     (none,) = compared.changes
     assert none.difference is not None
-    assert (none.difference.method, none.verdict) == ("welch", "identical")  # seed 1 alone is on both sides
+    # Seed 1 alone is on both sides, and the difference is one of all runs.
+    assert (none.difference.method, none.verdict) == ("welch", "identical on 1 shared seed")
     assert compared.only == ((("at",),), (("st",),))
     assert list(remarks(compared))[-3:] == [
         "not all seeds are on both sides: none (1 of 2 and 3 runs)",
         "in A alone (a): at",
         "in B alone (b): st",
+    ]
+
+
+def test_identical_speaks_of_the_runs_whose_difference_is_shown(write_tree: WriteTree) -> None:
+    write_tree("a", none=(20.0, 22.0, 14.0), tfd=(20.0,), st=(20.0,))
+    write_tree("b", first_seed=2, none=(14.0,))
+    write_tree("b", tfd=(20.0,), st=(21.0,))
+    compared = _compare()
+    found = {change.key[0]: change for change in compared.changes}
+    differences = {mode: change.difference.value for mode, change in found.items() if change.difference}
+    assert differences == {"none": pytest.approx(14.0 - 56.0 / 3), "tfd": 0.0, "st": 1.0}
+    assert {mode: change.verdict for mode, change in found.items()} == {
+        "none": "identical on 1 shared seed",
+        "tfd": "identical",
+        "st": "",
+    }
+    notes = list(remarks(compared))
+    assert notes[2:5] == [
+        "moved beyond noise (p below 0.05, corrected): 0 of 3",
+        "identical to the last digit on all shared seeds: 1 of 3: tfd",
+        "identical on the only shared seed, but the difference is of all runs, so it may not be zero: 1 of 3: none",
+    ]
+    assert "no verdict: st (fewer than 2 shared seeds, so no p)" in notes
+
+
+def test_runs_of_unknown_seed_are_not_called_identical(write_tree: WriteTree) -> None:
+    write_tree("a", none=(20.0,))
+    write_tree("a", first_seed=1, none=(30.0,), fields={"seed": None})
+    write_tree("b", none=(20.0,))
+    (none,) = _compare().changes
+    assert none.verdict == "identical on 1 shared seed"
+
+
+def test_what_has_no_verdict_and_no_interval_is_named(write_tree: WriteTree) -> None:
+    write_tree("a", none=[60.0] * 13, tfd=(60.0, 61.0), fields={"val_loss": None})
+    write_tree("b", none=[60.0] * 12 + [61.0], tfd=(60.0, 62.0), fields={"val_loss": None})
+    for tree in "ab":
+        write_tree(tree, first_seed=20, none=(60.0,), fields={"val_loss": 1.0})
+    compared = _compare(Request(metrics=["val_top1", "val_loss"]))
+    lines = [line for line in remarks(compared) if line.startswith("no ")]
+    assert lines == [
+        "no verdict: tfd val_loss (not measured on a side)",
+        "no 95 % interval, as nearly all paired differences are equal: none val_top1",
     ]
 
 

@@ -2,7 +2,7 @@
 
 import math
 from itertools import combinations, product
-from statistics import fmean
+from statistics import fmean, stdev
 
 import numpy as np
 import pytest
@@ -132,6 +132,23 @@ def test_nearly_no_spread_has_no_bootstrap_interval() -> None:
     (inference,) = infer_each([[0.0] * 12 + [1.0]])
     assert (inference.low, inference.high) == (None, None)
     assert inference.p is not None and inference.p > 0.3
+
+
+@pytest.mark.parametrize("unit", [1.0, 100 / 389])  # in accuracies the sums of resamples cancel up to rounding alone
+def test_many_equal_differences_are_bootstrapped_as_by_hand(unit: float) -> None:
+    """Fourteen of which twelve are zero: a resample of zeros alone, one in nine, has the statistic 0 and no 0 / 0."""
+    counts = [0] * 12 + [1, -1]
+    drawn = np.random.default_rng(0).integers(0, 14, (9999, 14))
+    null = []
+    for resample in np.array(counts)[drawn].tolist():
+        mean, spread = fmean(resample), stdev(resample)
+        null.append(abs(mean) / spread * math.sqrt(14) if mean else 0.0)  # no resample is all 1, or all -1
+    widest = sorted(null)[-499]  # of 9999, (1 + 499) / 10000 is not below 0.05
+    half = widest * stdev(counts) / math.sqrt(14)
+    (inference,) = infer_each([[(350 + count) * unit - 350 * unit for count in counts]])
+    assert (inference.p, inference.method) == (1.0, "bootstrap")
+    assert (inference.low, inference.high) == pytest.approx((-half * unit, half * unit), rel=1e-9)
+    assert 0 < half < 1
 
 
 def test_samples_of_all_sizes_come_back_in_order() -> None:

@@ -214,7 +214,52 @@ def test_the_keyboard_gets_to_the_content_and_sees_where_it_is(browser: Browser,
     browser.wait("document.activeElement.id === 'main'")
     browser.press("Tab")
     assert browser.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
-    assert browser.run("document.querySelector('.runs').tabIndex") == 0
+    browser.wait("document.querySelector('.runs').tabIndex === 0")
+
+
+REGIONS = "[...document.querySelectorAll('.table[tabindex=\"0\"][role=region]')]"
+LABELS = f"{REGIONS}.map((one) => one.ariaLabel)"
+
+
+def test_tables_that_scroll_are_reached_also_once_unfolded(browser: Browser, search: Path) -> None:
+    _open(browser, search, 390)
+    browser.wait(f"{LABELS}.length >= 3")
+    unfolded = f"{LABELS}.some((label) => label.startsWith('What each setting cost: All complete runs'))"
+    assert not browser.run(unfolded)  # nothing scrolls in what is closed
+    browser.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    browser.wait(unfolded)
+    labels = browser.run(LABELS)
+    assert len(set(labels)) == len(labels) > 4
+    assert any(label.startswith("30 runs; a title sorts") for label in labels)
+
+
+def test_tables_that_fit_after_all_are_passed_over(browser: Browser, tmp_path: Path, write_terms: Any) -> None:
+    write_terms(none=[60.0, 61.0], tfd=[62.0, 64.0])
+    _open(browser, tmp_path, 390)
+    browser.wait(f"{LABELS}.some((label) => label.startsWith('Val top-1'))")
+    browser.size(4000, 900)
+    browser.wait(f"{REGIONS}.length === 0")
+    assert browser.run("document.querySelectorAll('.table[aria-label]').length") == 0
+    browser.size(390, 900)
+    browser.wait(f"{REGIONS}.length > 0")
+
+
+def test_the_filter_changes_what_scrolls(browser: Browser, tmp_path: Path, write_run: Any) -> None:
+    for seed in range(40):
+        write_run(f"run-{seed}", seed=seed)
+    _open(browser, tmp_path, 4000)
+    browser.wait("document.querySelector('.runs').tabIndex === 0")  # so many rows are higher than the box
+    browser.run("document.getElementById('filter').focus()")
+    browser.write("seed=7")
+    browser.wait("document.querySelector('.runs').tabIndex === -1")
+
+
+def test_the_keyboard_gets_from_parallel_coordinates_to_the_filter(browser: Browser, search: Path) -> None:
+    _open(browser, search)
+    _draw_all(browser)
+    browser.run("document.querySelector('#picture-parallel .hint a').focus()")
+    browser.press("Enter")
+    browser.wait("document.activeElement.id === 'filter'")
 
 
 def test_paper(browser: Browser, search: Path) -> None:

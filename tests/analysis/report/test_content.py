@@ -41,6 +41,8 @@ def test_a_search(search: Path) -> None:
         "Then tabulate that",
         "The same run again",
     ]
+    (again,) = report.winner.commands[-1][1]
+    assert again.startswith("python run.py name=demo-again ")  # not in results/default
     drawn = [(picture.kind, picture.wide) for picture in report.pictures]
     assert [kind for kind, wide in drawn if not wide] == ["landscape", "history", "importance", "pareto"]
     assert [kind for kind, _ in drawn[4:]] == ["parallel", "learning", "terms", "saliency"]
@@ -76,7 +78,7 @@ def test_an_ablation_is_analysed_as_such(tmp_path: Path, write_run: Any) -> None
         "kd_mode=tfd: val top-1, last epoch (%) 63.50 ± 0.71 over 2 runs",
         "it cannot be told from: kd_mode=none; kd_mode=inter; kd_mode=intra",
     )
-    again = "python run.py -m trainer.lr=0.1 kd_mode=tfd threads=2 seed=0,1"
+    again = "python run.py -m name=demo-again trainer.lr=0.1 kd_mode=tfd threads=2 seed=0,1"
     assert report.winner.commands == (("The same runs again", (again,)),)
     assert report.lacking is None
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -50,7 +52,17 @@ def test_mistakes_end_with_status_2(tmp_path: Path, write_run: Any, capsys: Any)
     assert "is not a directory" in capsys.readouterr().err
     write_run("0000")
     assert main(["report", str(tmp_path), "--out", str(tmp_path / "none" / "x.html")]) == 2
-    assert "choose another --out" in capsys.readouterr().err
+    out = tmp_path / "none" / "x.html"  # and no draft of it
+    message = f"analysis: {out} cannot be written (No such file or directory); choose another --out\n"
+    assert capsys.readouterr().err == message
+
+
+@pytest.mark.parametrize("watch", [[], ["--watch"]])
+def test_a_directory_is_no_place_for_a_page(tmp_path: Path, write_run: Any, capsys: Any, watch: list[str]) -> None:
+    write_run("0000")
+    assert main(["report", str(tmp_path), "--out", str(tmp_path), *watch]) == 2
+    page = tmp_path / "report.html"
+    assert capsys.readouterr().err == f"analysis: {tmp_path} is a directory; give a file, such as --out {page}\n"
 
 
 def test_a_page_is_replaced_at_once_or_not_at_all(tmp_path: Path, write_run: Any, monkeypatch: Any) -> None:
@@ -62,7 +74,7 @@ def test_a_page_is_replaced_at_once_or_not_at_all(tmp_path: Path, write_run: Any
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(write.os, "replace", fail)
-    with pytest.raises(ValueError, match="No space left on device"):
+    with pytest.raises(ValueError, match=re.escape(f"{page} cannot be written (No space left on device)")):
         write_report(str(tmp_path))
     assert page.read_text() == before
     assert [path.name for path in tmp_path.glob(".*")] == []
@@ -98,6 +110,68 @@ def test_watching_ends_when_nothing_runs(tmp_path: Path, write_run: Any, monkeyp
     assert told == [at_work, at_work, f"{path}: 1 complete, 0 pruned, 0 failed, 0 running, 0 stale, 0 missing"]
     assert pages[0] == pages[1] != pages[2]  # not rewritten where nothing changed
     assert "so reload it" not in path.read_text()
+
+
+def test_a_watcher_waits_for_the_first_run(tmp_path: Path, write_run: Any, monkeypatch: Any) -> None:
+    told: list[str] = []
+    events = iter([lambda: None, lambda: write_run("0000")])
+    monkeypatch.setattr(write.time, "sleep", lambda _: next(events)())
+    watch_report(str(tmp_path), tell=told.append)
+    page = f"{tmp_path / 'report.html'}: 1 complete, 0 pruned, 0 failed, 0 running, 0 stale, 0 missing"
+    assert told == [f"{tmp_path}: waiting for the first run", page]
+
+
+def test_a_watcher_waits_no_longer_than_the_silence(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setattr(write.time, "sleep", lambda _: monkeypatch.setattr(write, "SILENCE", 0.0))
+    assert main(["report", str(tmp_path), "--watch"]) == 2
+    out, err = capsys.readouterr()
+    assert out == f"{tmp_path}: waiting for the first run\n"
+    assert err.startswith(f"analysis: {tmp_path} holds no run")
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("odd")])
+def test_a_watcher_tells_an_error_once_and_tries_again(
+    tmp_path: Path, write_run: Any, monkeypatch: Any, error: Exception
+) -> None:
+    run = write_run("0000", ended=False)
+    _beat(run)
+    written = write_report
+    told: list[str] = []
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    def end() -> None:
+        monkeypatch.setattr(write, "write_report", written)
+        (run / "result.json").write_text(json.dumps(RESULT))
+
+    monkeypatch.setattr(write, "write_report", fail)
+    events = iter([lambda: None, lambda: None, end])
+    monkeypatch.setattr(write.time, "sleep", lambda _: next(events)())
+    watch_report(str(tmp_path), tell=told.append)
+    page = f"{tmp_path / 'report.html'}: 1 complete, 0 pruned, 0 failed, 0 running, 0 stale, 0 missing"
+    assert told == [f"{error}; trying again", page]
+
+
+def test_an_error_that_stays_ends_the_watch(tmp_path: Path, write_run: Any, monkeypatch: Any, capsys: Any) -> None:
+    write_run("0000")
+
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(write, "gather", fail)
+    monkeypatch.setattr(write.time, "sleep", lambda _: monkeypatch.setattr(write, "SILENCE", 0.0))
+    assert main(["report", str(tmp_path), "--watch"]) == 2
+    assert capsys.readouterr().err == "analysis: [Errno 28] No space left on device\n"
+
+
+def test_a_directory_that_goes_ends_the_watch(tmp_path: Path, write_run: Any, monkeypatch: Any, capsys: Any) -> None:
+    assert main(["report", str(tmp_path / "runs"), "--watch"]) == 2
+    assert "is not a directory" in capsys.readouterr().err
+    _beat(write_run("runs/0000", ended=False))
+    monkeypatch.setattr(write.time, "sleep", lambda _: shutil.rmtree(tmp_path / "runs"))
+    assert main(["report", str(tmp_path / "runs"), "--watch"]) == 2
+    assert "is not a directory" in capsys.readouterr().err
 
 
 def test_what_is_missing_may_be_about_to_start(

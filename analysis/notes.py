@@ -119,6 +119,12 @@ def _interval_notes(table: "Table") -> Iterator[str]:
         if cell.difference and _seems_clear(cell.difference)
     )
     yield from _named_cells("the interval leaves out zero, but p does not support a difference: ", doubtful)
+    endless = (
+        named(cell, table)
+        for cell in table.cells
+        if cell.difference and cell.difference.pairs and cell.difference.low is None
+    )
+    yield from _named_cells("no 95 % interval, as nearly all paired differences are equal: ", endless)
     partial = (
         f"{named(cell, table)} ({cell.difference.pairs} of {cell.n} runs)"
         for cell in table.cells

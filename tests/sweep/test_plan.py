@@ -189,6 +189,19 @@ def test_settings_of_a_search_that_do_not_go_together(tmp_path: Path, arguments:
         (("sweep=lambdas", "sweep.objective=val_loss"), "would choose the worst trial; set sweep.direction=minimize"),
         (("sweep=lambdas", "sweep.sampler.seed=x"), "sweep.sampler.seed=x: needs a whole number"),
         (("sweep=lambdas", "sweep.sampler._target_=nonsense"), "nonsense"),
+        (("sweep=lambdas", "sweep.n_trials=10,20"), "sweep.n_trials=10,20: holds for a whole sweep; start one command"),
+        (("sweep=lambdas", "sweep/sampler=tpe,gp"), "sweep/sampler=tpe,gp: holds for a whole sweep"),
+        (("kd_mode=none,tfd", "name=a,b"), "name=a,b: holds for a whole sweep"),
+        (
+            ("ablation=terms", "sweep.n_trials=2"),
+            "sweep.n_trials=2: is for searches; a grid runs each of its cells once",
+        ),
+        (("ablation=terms", "sweep/sampler=gp"), "sweep/sampler=gp: is for searches"),
+        (
+            ("sweep=lambdas", "sweep.enqueue=[{lambda_intra:5.0}]"),
+            "sweep.enqueue: lambda_intra=5.0 lies outside what is searched, tag(log, interval(1e-5, 1e-1))",
+        ),
+        (("sweep=modes", "sweep.enqueue=[{kd_mode:tdf}]"), "sweep.enqueue: kd_mode=tdf lies outside what is searched"),
         (("sweep=lambdas", "sweep.enqueue=[{a:1}]"), "sweep.enqueue has a, which this search does not vary"),
         (("sweep=lambdas", "~sweep.space.lambda_intra", "~sweep.space.lambda_inter"), "nothing varies in this sweep"),
         ((), "nothing varies in this sweep"),
@@ -205,6 +218,20 @@ def test_refused(tmp_path: Path, arguments: tuple[str, ...], message: str) -> No
     found = faults(tmp_path, *arguments)
     assert len(found) == 1
     assert message in found[0]
+
+
+@pytest.mark.parametrize(
+    "override", ["hydra.sweeper.n_trials=2", "+hydra.sweeper.direction=minimize", "hydra.sweep.dir=/x"]
+)
+def test_settings_of_hydras_own_sweepers_are_refused(tmp_path: Path, override: str) -> None:
+    def compose(overrides: list[str]) -> DictConfig:
+        cfg = compose_config(*places(tmp_path), *overrides)
+        OmegaConf.update(cfg, "hydra.overrides.hydra", ["hydra.mode=MULTIRUN", override], force_add=True)
+        return cfg
+
+    with pytest.raises(ConfigError) as caught:
+        make_plan(["sweep=lambdas"], compose(["sweep=lambdas"]), compose)
+    assert [fault.split(";")[0] for fault in caught.value.faults] == [f"{override}: is for Hydra's own sweepers"]
 
 
 def test_faults_of_all_cells_are_told_once_with_a_cell_that_has_them(tmp_path: Path) -> None:

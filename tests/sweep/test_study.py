@@ -57,6 +57,9 @@ def test_n_trials_is_a_total_and_a_continued_search_does_not_repeat_itself(stora
     assert len(first) == 4
     assert first[0] == {"lambda_intra": 8e-4}
     assert run_all(ResumableStudy(search(4), config(), storage), lease) == []
+    smaller = ResumableStudy(search(2), config(), storage)
+    assert run_all(smaller, lease) == []
+    assert not smaller.is_open()
     more = run_all(ResumableStudy(search(7), config(), storage), lease)
     assert len(more) == 3
     assert len({str(point) for point in first + more}) == 7

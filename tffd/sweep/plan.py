@@ -7,11 +7,11 @@ from typing import Any
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution
-from optuna.pruners import NopPruner
 
 from tffd.checks import check_config, find_faults, trains_elsewhere
 from tffd.config import Config, ConfigError, SweepSection, read_config
 from tffd.records import COST_OBJECTIVES, VALIDATION_OBJECTIVES, hash_config
+from tffd.sweep.effect import require_effect, require_fit_for_grid
 from tffd.sweep.samplers import EvenGrid, make_pruner, make_sampler, require_fit
 from tffd.sweep.space import (
     Arguments,
@@ -95,6 +95,7 @@ def make_plan(arguments: Sequence[str], base: DictConfig, compose: Compose) -> S
         raise ConfigError([*faults, *find_faults(base, elsewhere)])
     config = reading.config
     try:
+        require_effect(sorted_arguments, base)
         studies = _studies(config, sorted_arguments)
     except (ValueError, TypeError, InstantiationException) as error:
         raise ConfigError([*faults, str(error).strip().splitlines()[0], *find_faults(base, elsewhere)]) from error
@@ -125,7 +126,7 @@ def _studies(config: Config, arguments: Arguments) -> list[StudyPlan]:
     if not dimensions:
         raise ValueError(_NOTHING_VARIES)
     if not sweep.space:
-        _require_fit_for_grid(sweep)
+        require_fit_for_grid(sweep, arguments)
         return [_grid("grid", dimensions)]
     search = _search(sweep, dimensions, arguments)
     if not sweep.baseline:
@@ -159,20 +160,20 @@ def _search(sweep: SweepSection, dimensions: dict[str, str], arguments: Argument
     return StudyPlan("search", tuple(space), sweep.n_trials, space=space, texts=dimensions, when=when, enqueue=known)
 
 
-def _require_fit_for_grid(sweep: SweepSection) -> None:
-    if sweep.seeds:
-        raise ValueError(f"sweep.seeds={sweep.seeds}: is for searches; a grid lists them, such as seed=1,2,3")
-    if not isinstance(make_pruner(sweep), NopPruner):
-        raise ValueError("sweep/pruner: a grid runs every cell to its end; leave the pruner out")
-
-
 def _known_point(
     point: dict[str, Any], space: dict[str, BaseDistribution], configured: dict[str, str]
 ) -> dict[str, Any]:
-    """Reduce a known point to the dimensions that are searched; {} where it lies outside their bounds."""
+    """Reduce a known point to what is searched; {} where the command line has narrowed that to leave it out."""
     unknown = point.keys() - space.keys() - configured.keys()
     if unknown:
         raise ValueError(f"sweep.enqueue has {sorted(unknown)[0]}, which this search does not vary")
+    for key, value in point.items():
+        meant = [space[key]] if key in space else []
+        meant += [parse_distribution(key, configured[key])] if key in configured else []
+        if not any(contains(distribution, value) for distribution in meant):
+            raise ValueError(
+                f"sweep.enqueue: {key}={value} lies outside what is searched, {configured.get(key, meant[0])}"
+            )
     reduced = {key: point[key] for key in space if key in point}
     return reduced if all(contains(space[key], value) for key, value in reduced.items()) else {}
 

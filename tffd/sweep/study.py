@@ -184,7 +184,9 @@ class ResumableStudy:
 
     def _remaining(self, trials: list[FrozenTrial]) -> int:
         waiting = sum(trial.state is TrialState.WAITING for trial in trials)
-        return waiting if self.plan.cells is not None else self.plan.n_trials - (len(trials) - waiting)
+        if self.plan.cells is not None:
+            return waiting
+        return max(0, self.plan.n_trials - (len(trials) - waiting))  # an earlier command may have asked for more
 
     def _put_in_line(self) -> None:
         """Put in line a search's known points, and a grid's cells that have no trial, or none that may yet succeed."""

@@ -37,6 +37,7 @@ def make_executor(base: DictConfig, config: Config) -> Executor:
             threads = settings["cpus_per_task"] or max(1, cores() // slots)
             return SubmititExecutor("local", slots, threads, settings, config.sweep.heartbeat_timeout)
         case "SlurmLauncher":
+            _refuse_sharing(config)
             slots = config.sweep.n_jobs or settings["array_parallelism"]
             threads = settings["cpus_per_task"] or 1
             return SubmititExecutor("slurm", slots, threads, settings, config.sweep.heartbeat_timeout)
@@ -72,6 +73,17 @@ def _require_room(slots: int, config: Config) -> None:
                 f"sweep.n_jobs: {slots} trials at a time are too many for sweep.trials_per_device={each} on {devices} "
                 f"CUDA device{'s' * (devices > 1)}; use sweep.n_jobs={devices * each}, or "
                 f"sweep.trials_per_device={-(-slots // devices)}"
+            ]
+        )
+
+
+def _refuse_sharing(config: Config) -> None:
+    """A job of a cluster has the devices that the cluster gives it."""
+    if config.sweep.trials_per_device != 1:
+        raise ConfigError(
+            [
+                f"sweep.trials_per_device={config.sweep.trials_per_device}: each job of SLURM has devices of its own; "
+                "leave it out"
             ]
         )
 

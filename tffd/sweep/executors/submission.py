@@ -8,8 +8,6 @@ from collections.abc import Callable
 from contextlib import redirect_stderr
 from typing import TYPE_CHECKING
 
-from tffd.config import ConfigError
-
 if TYPE_CHECKING:
     import submitit
 
@@ -43,8 +41,8 @@ class Submitter:
         """Return the submitted job, or None if there is none yet.
 
         Raises:
-            ConfigError: If the cluster refuses the first of this command's jobs: the settings may be wrong.
-            ClusterError: If it has refused all of them for too long.
+            ClusterError: If the cluster refuses the first of this command's jobs, as the settings may be wrong, or has
+                refused all of them for too long.
         """
         from submitit.core.utils import FailedSubmissionError, UncompletedJobError
 
@@ -62,7 +60,10 @@ class Submitter:
     def _bear(self, reason: str) -> None:
         reason, now = " ".join(reason.split()), time.monotonic()
         if not self._has_accepted:
-            raise ConfigError([f"hydra/launcher={self._launcher}: {reason}"])
+            raise ClusterError(
+                f"hydra/launcher={self._launcher}: {reason}\nNo job was started. The same command goes on once that is "
+                "mended."
+            )
         if not self._reason or not self._is_idle():
             self._since = now
         if now - self._since >= self._patience:

@@ -49,6 +49,25 @@ def start(*arguments: str, environment: Mapping[str, str] | None = None) -> subp
     )
 
 
+QUICK_THEN_SLOW = (
+    "dataset=synthetic", "dataset.source.train_pictures=20000", "dataset.val_fraction=0.01", "model=resnet56",
+    "device=cpu", "threads=1", "trainer.epochs=1", "dataset.train_size=256,18000", "seed=0,1", "sweep.n_jobs=2",
+)  # fmt: skip
+"""A grid of two runs that end soon and two whose only epoch takes minutes."""
+
+
+def interrupt_twice_in_a_slow_epoch(process: subprocess.Popen[str], directory: Path) -> str:
+    """Press Ctrl-C in a slow epoch of QUICK_THEN_SLOW, and again once that was noticed; return the last words."""
+    configs = "grid/*/.hydra/config.yaml"
+    wait_until(lambda: len(results(directory)) == 2 and len(list(directory.rglob(configs))) == 4, process)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.stdout is not None
+    lines = iter(process.stdout.readline, "")
+    assert any("Interrupted: 2 trials write a checkpoint after this epoch" in line for line in lines)
+    os.killpg(process.pid, signal.SIGINT)
+    return process.communicate(timeout=40)[0]
+
+
 def wait_until(condition: Callable[[], object], process: subprocess.Popen[str], seconds: float = 120) -> None:
     """Wait for something that happens while a process runs."""
     deadline = time.monotonic() + seconds

@@ -107,6 +107,11 @@ def test_runs_for_a_gpu_elsewhere_are_measured_on_the_cpu_here(tmp_path: Path) -
         measure_run(require_config(compose_config(*overrides)), executor)
 
 
+def test_steps_that_would_diverge_are_measured(tmp_path: Path) -> None:
+    overrides = (*places(tmp_path), *TINY, "device=cpu", "dataset.train_size=100", "trainer.lr=1e30")
+    assert measure_run(require_config(compose_config(*overrides)), FakeExecutor(good)).step > 0
+
+
 def test_a_dry_run_measures_and_writes_nothing_but_the_decoded_pictures(tmp_path: Path) -> None:
     hours, lines = printed(plan(tmp_path, "seed=0,1", "dataset.train_size=100"))
     assert lines[1] == "grid: 2 trials x 1 seed x 2 epochs"

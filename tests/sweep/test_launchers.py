@@ -10,7 +10,15 @@ import torch
 from optuna.trial import TrialState
 
 from tests.support import places, results, run_py
-from tests.sweep.processes import pruned_search, start, study_of, trial_processes, wait_until
+from tests.sweep.processes import (
+    QUICK_THEN_SLOW,
+    interrupt_twice_in_a_slow_epoch,
+    pruned_search,
+    start,
+    study_of,
+    trial_processes,
+    wait_until,
+)
 from tffd.sweep.outcome import last_epoch
 
 pytestmark = pytest.mark.slow
@@ -101,13 +109,9 @@ def test_ctrl_c_lets_trials_write_a_checkpoint_of_their_last_epoch(tmp_path: Pat
 
 @pytest.mark.parametrize("launcher", OTHERS)
 def test_a_second_ctrl_c_ends_at_once(tmp_path: Path, launcher: str) -> None:
-    grid = ("-m", f"hydra/launcher={launcher}", "seed=0,1,2", "sweep.n_jobs=2")
-    process = start(*grid, *ENDLESS, *places(tmp_path))
-    wait_until(lambda: len(list(tmp_path.rglob("checkpoint.pt"))) == 2, process)
-    for _ in range(2):
-        os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    process = start("-m", f"hydra/launcher={launcher}", *QUICK_THEN_SLOW, *places(tmp_path))
+    output = interrupt_twice_in_a_slow_epoch(process, tmp_path)
     assert process.returncode == 130, output
     assert "Traceback" not in output
     until_all_have_ended(tmp_path)
-    assert len(list(tmp_path.rglob("checkpoint.pt"))) == 2
+    assert [result["status"] for result in results(tmp_path)] == ["complete"] * 2

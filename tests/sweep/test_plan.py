@@ -191,6 +191,11 @@ def test_settings_of_a_search_that_do_not_go_together(tmp_path: Path, arguments:
         (("sweep=lambdas", "sweep.sampler._target_=nonsense"), "nonsense"),
         (("sweep=lambdas", "sweep.n_trials=10,20"), "sweep.n_trials=10,20: holds for a whole sweep; start one command"),
         (("sweep=lambdas", "sweep/sampler=tpe,gp"), "sweep/sampler=tpe,gp: holds for a whole sweep"),
+        (
+            ("sweep=lambdas", "sweep.space.lambda_intra='tag(log, interval(1e-5'"),
+            "lambda_intra=tag(log, interval(1e-5: cannot",
+        ),
+        (("sweep=lambdas", "lambda_intra=0,interval(1e-5,1e-1)"), "mixes an interval with choices; give one interval"),
         (("kd_mode=none,tfd", "name=a,b"), "name=a,b: holds for a whole sweep"),
         (
             ("ablation=terms", "sweep.n_trials=2"),

@@ -1,5 +1,6 @@
 """Where studies are kept: what opens, what is refused, and what many processes do to it at once."""
 
+import importlib.util
 import json
 import os
 import secrets
@@ -165,6 +166,15 @@ def test_a_server_that_is_not_there_is_refused_without_its_password(tmp_path: Pa
         open_storage("postgresql+psycopg://user:secret@127.0.0.1:1/db", tmp_path)
     assert "postgresql+psycopg://user:***@127.0.0.1:1/db cannot be opened" in str(caught.value)
     assert "secret" not in str(caught.value)
+    assert "damaged" not in str(caught.value)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("psycopg2") is not None, reason="the other driver is installed here")
+def test_a_driver_that_is_not_there_is_named_with_what_brings_one(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"pip install -e '\.\[cluster\]' brings the driver of postgresql\+psycopg://"
+    ):
+        open_storage("postgresql+psycopg2://user@127.0.0.1:1/db", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -173,6 +183,9 @@ def test_a_server_that_is_not_there_is_refused_without_its_password(tmp_path: Pa
         ("postgresql+psycopg://user:secret@host:5432/db", "postgresql+psycopg://user:***@host:5432/db"),
         ("postgresql://user@host/db", "postgresql://user@host/db"),
         ("postgresql://user:p%40ss@host/db?sslmode=require", "postgresql://user:***@host/db?sslmode=require"),
+        ("postgresql+psycopg://user:a/b@host/db", "postgresql+psycopg://user:***@host/db"),
+        ("postgresql://host/db?user=u&password=secret&x=y", "postgresql://host/db?user=u&password=***&x=y"),
+        ("postgresql://host:5432/db?user=a@b", "postgresql://host:5432/db?user=a@b"),
         ("journal", "journal"),
         ("journal:///tmp/x", "journal:///tmp/x"),
         (Path("/tmp/study.db"), "/tmp/study.db"),
@@ -294,7 +307,10 @@ def test_the_lock_keeps_other_processes_out_and_is_free_when_its_holder_is_kille
     os.kill(holder.pid, signal.SIGKILL)
     holder.join(timeout=60)
     with ours.lock:
-        pass
+        if isinstance(ours.lock, _PostgresLock):
+            assert ours.lock._connection is not None
+            idle = ours.lock._connection.execute(sqlalchemy.text("show tcp_keepalives_idle")).scalar()
+            assert idle in ("30", "0")  # by a socket of this machine there are none
 
 
 @pytest.mark.parametrize("kind", KINDS)

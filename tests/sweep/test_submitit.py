@@ -516,5 +516,5 @@ def test_a_job_that_is_about_to_vanish_is_not_followed(
     job = job_in(tmp_path / "run")
     job.run_dir.mkdir()
     (job.run_dir / "job.json").write_text(json.dumps({"job_id": "17", "folder": str(tmp_path)}))
-    answering(monkeypatch, f"17 {state}\n")
+    answering(monkeypatch, f"17 {state} {NOON}\n")
     assert executor._left_behind(job) is None

@@ -7,6 +7,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import FloatRange, IntervalSweep, Override, RangeSweep
+from hydra.errors import HydraException
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
@@ -129,6 +130,8 @@ def parse_distribution(key: str, text: str) -> BaseDistribution:
     values: list[Any] = list(override.sweep_iterator())
     if not values:
         raise ValueError(f"{key}={text}: holds no value")
+    if any(isinstance(item, IntervalSweep) for item in values):
+        raise ValueError(f"{key}={text}: mixes an interval with choices; give one interval, or values alone")
     if isinstance(value, RangeSweep) and not value.shuffle and not isinstance(value.range(), FloatRange):
         step = values[1] - values[0] if len(values) > 1 else 1
         return IntDistribution(min(values[0], values[-1]), max(values[0], values[-1]), step=abs(step))
@@ -230,7 +233,10 @@ def _key(override: str) -> str:
 
 
 def _parse(key: str, text: str) -> Override:
-    return OverridesParser.create().parse_override(f"{key}={text}")
+    try:
+        return OverridesParser.create().parse_override(f"{key}={text}")
+    except HydraException as error:
+        raise ValueError(f"{key}={text}: cannot be read ({str(error).splitlines()[0]})") from error
 
 
 def _plain(item: object) -> Value:

@@ -66,10 +66,17 @@ def open_storage(address: str | None, directory: Path, every_epoch: bool = False
             return Storage(optuna.storages.RDBStorage(place.render_as_string(False), engine_kwargs=settings), lock)
     except (SQLAlchemyError, ImportError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
+        shown = without_password(address or directory / "study.db")
         raise ConfigError(
-            [f"the study's storage {without_password(address or directory / 'study.db')} cannot be opened ({reason}); "
-             "move a damaged file away, or name another with sweep.storage=..."]
-        ) from error  # fmt: skip
+            [f"the study's storage {shown} cannot be opened ({reason}); {_remedy(error, shown)}"]
+        ) from error
+
+
+def _remedy(error: Exception, address: str) -> str:
+    if isinstance(error, ImportError):
+        return "pip install -e '.[cluster]' brings the driver of postgresql+psycopg://"
+    damaged = "" if address.startswith("postgresql") else "move a damaged file away, or "
+    return f"{damaged}name another with sweep.storage=..."
 
 
 def name_storage(address: str | None, directory: Path, every_epoch: bool = False) -> str:
@@ -106,7 +113,8 @@ def _locate(address: str | None, directory: Path, every_epoch: bool) -> Path | U
 
 def without_password(address: object) -> str:
     """Write an address so that it can be shown and kept."""
-    return re.sub(r"(://[^:/@]*:)[^@/]+@", r"\1***@", str(address))
+    without = re.sub(r"(://[^:/@]*:)[^@?]+@", r"\1***@", str(address))
+    return re.sub(r"([?&]password=)[^&]+", r"\1***", without)
 
 
 class StorageLost(Exception):
@@ -123,6 +131,9 @@ class _PostgresLock:
 
     def __enter__(self) -> None:
         self._connection = self._engine.connect()
+        # A machine that loses its power does not say so: without this the server would keep the lock for hours.
+        for setting, value in (("idle", 30), ("interval", 10), ("count", 3)):
+            self._connection.execute(sqlalchemy.text(f"set tcp_keepalives_{setting} = {value}"))
         self._connection.execute(sqlalchemy.text("select pg_advisory_lock(:key)"), {"key": self._key})
 
     def __exit__(

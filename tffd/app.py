@@ -29,11 +29,9 @@ def register_resolvers() -> None:
 
 def _run_id(*, _root_: DictConfig) -> str:
     from tffd.config import require_config
-    from tffd.records import hash_config
+    from tffd.records import run_name
 
-    config = require_config(_root_)
-    label = f"{config.model.name}-{config.dataset.name}-{config.kd_mode.name}-seed{config.seed}"
-    return f"{label}-{hash_config(config).run[:8]}"
+    return run_name(require_config(_root_))
 
 
 def refuse(error: Exception) -> None:

@@ -1,17 +1,24 @@
 """From a checked config to the objects of a run."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from torch import nn
 
 from tffd.app import TRUSTED_TARGETS
-from tffd.config import Component, Config
+from tffd.config import Component, Config, KdModeSection, ModelSection
 from tffd.data import Augmentation, Data, Source, load_data
-from tffd.distill import DistillMode
+from tffd.distill import Distillation, DistillMode, Setting, Weighing
+from tffd.distill.base import shapes_of
 from tffd.training.loop import Recipe
+from tffd.training.step import Learners
+
+_WEIGHING = {"weights", "cross_entropy", "warmup_epochs"}
+"""What a kd_mode's section holds beside the arguments of its class."""
 
 
 @dataclass
@@ -19,8 +26,7 @@ class Parts:
     """All that a run consists of."""
 
     data: Data
-    model: nn.Module
-    mode: DistillMode
+    learners: Learners
     recipe: Recipe
     device: torch.device
 
@@ -54,9 +60,28 @@ def build_source(config: Config) -> Source:
     return source
 
 
-def build_mode(config: Config) -> DistillMode:
-    """Instantiate the kd_mode."""
-    mode: DistillMode = _make(config.kd_mode)
+def build_distillation(config: Config) -> Distillation:
+    """Instantiate the kd_modes, without the parts that depend on the networks.
+
+    Raises:
+        ValueError: If they do not go together.
+    """
+    return Distillation(
+        {name: _make(section, _WEIGHING) for name, section in config.kd_mode.items()},
+        {
+            name: Weighing(section.weights, section.cross_entropy, section.warmup_epochs)
+            for name, section in config.kd_mode.items()
+        },
+    )
+
+
+def uses_teacher(config: Config) -> bool:
+    """Tell whether a kd_mode whose terms count needs a teacher; if none does, a teacher that is named is idle."""
+    return any(section.counts and _class_of(section).needs_teacher for section in config.kd_mode.values())
+
+
+def _class_of(section: KdModeSection) -> type[DistillMode]:
+    mode: type[DistillMode] = get_class(section.target)
     return mode
 
 
@@ -64,6 +89,31 @@ def build_model(config: Config, num_classes: int, channels: int) -> nn.Module:
     """Instantiate the network for a data set's classes and channels."""
     model: nn.Module = _make(config.model, num_classes=num_classes, in_channels=channels)
     return model
+
+
+def build_teacher(config: Config, num_classes: int, channels: int, checkpoint: Path | None) -> nn.Module:
+    """Instantiate the teacher with its weights; None leaves them as they were drawn."""
+    weights = None if checkpoint is None else str(checkpoint)
+    teacher: nn.Module = _make(config.teacher.network, num_classes=num_classes, in_channels=channels, weights=weights)
+    return teacher
+
+
+def build_setting(config: Config, *, classes: int, channels: int, image_size: int, pictures: int) -> Setting:
+    """Describe a run to its kd_modes; the networks are built without memory for their weights."""
+
+    def shapes(network: ModelSection) -> Any:
+        with torch.device("meta"):
+            model = _make(network, num_classes=classes, in_channels=channels, weights=None)
+            return shapes_of(model, torch.empty(2, channels, image_size, image_size))
+
+    return Setting(
+        student=shapes(config.model),
+        teacher=shapes(config.teacher.network) if uses_teacher(config) else None,
+        classes=classes,
+        pictures=pictures,
+        epochs=config.trainer.epochs,
+        new_student=lambda: build_model(config, classes, channels),
+    )
 
 
 def build_data(config: Config, device: torch.device) -> Data:
@@ -100,14 +150,40 @@ def build_recipe(config: Config, device: torch.device) -> Recipe:
     )
 
 
-def build_parts(config: Config) -> Parts:
-    """Build everything; weights are drawn from the run's seed, whatever was drawn before."""
+def build_parts(config: Config, teacher: Path | None = None, *, untrained: bool = False) -> Parts:
+    """Build everything; weights are drawn from the run's seed, whatever was drawn before.
+
+    Args:
+        teacher: Its weights, where the kd_modes need one.
+        untrained: Whether a teacher without weights will do, to see how long a step takes.
+    """
     device = pick_device(config.device)
     data = build_data(config, device)
     torch.manual_seed(config.seed)
-    model = build_model(config, len(data.classes), data.channels).to(device).to(memory_format=torch.channels_last)
-    return Parts(data, model, build_mode(config).to(device), build_recipe(config, device), device)
+    student = build_model(config, len(data.classes), data.channels)
+    # What is drawn for a teacher and the modes leaves the student's random numbers alone: runs stay paired by seed.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        distillation = build_distillation(config)
+        setting = build_setting(
+            config,
+            classes=len(data.classes),
+            channels=data.channels,
+            image_size=data.train.images.shape[1],
+            pictures=len(data.train),
+        )
+        distillation.build(setting)
+        loaded = None
+        if uses_teacher(config) and (teacher is not None or untrained):
+            loaded = build_teacher(config, len(data.classes), data.channels, teacher)
+    learners = Learners(_placed(student, device), distillation.to(device), loaded and _placed(loaded, device))
+    return Parts(data, learners, build_recipe(config, device), device)
 
 
-def _make(section: Component, **arguments: Any) -> Any:
-    return instantiate(section.arguments(), **arguments, _execution_whitelist_=TRUSTED_TARGETS)
+def _placed(network: nn.Module, device: torch.device) -> nn.Module:
+    return network.to(device).to(memory_format=torch.channels_last)
+
+
+def _make(section: Component, without: Collection[str] = (), **arguments: Any) -> Any:
+    own = {key: value for key, value in section.arguments().items() if key not in without}
+    return instantiate(own, **arguments, _execution_whitelist_=TRUSTED_TARGETS)

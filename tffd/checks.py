@@ -7,15 +7,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
 
 from tffd import build
 from tffd.config import Config, ConfigError, Reading, read_config, require_config
 from tffd.data import Summary, load_arrays
 from tffd.data.splits import split_training_set
+from tffd.teacher import AUTO, teacher_fault
 
 
 def check_config(cfg: DictConfig, elsewhere: bool = False) -> Config:
@@ -80,32 +79,52 @@ def _content_faults(reading: Reading) -> list[str]:
     """Faults that only the data set, the network and the kd_mode can tell, of those whose sections are sound."""
     sound: Any = SimpleNamespace(**reading.sound)
     has = reading.sound.keys()
-    summary = model = mode = None
+    summary = None
     faults: list[str] = []
     if "dataset" in has:
         summary, faults = _collect(lambda: build.build_source(sound).check(), f"dataset={sound.dataset.name}: ")
     if summary is not None and has >= {"protocol", "trainer"}:
         faults += _data_faults(sound, summary)
-    if "model" in has:
-        # Without a data set, any will do to look at the network, unless weights have to fit its classes.
-        shown = summary or Summary(train_pictures=1, classes=10, channels=3, image_size=32)
-        if summary is not None or not (sound.model.model_extra or {}).get("weights"):
-            model, found = _collect(lambda: _tried_model(sound, shown), f"model={sound.model.name}: ")
-            faults += found
-    if has >= {"kd_mode", "lambda_intra", "lambda_inter"}:
-        mode, found = _collect(lambda: build.build_mode(sound), f"kd_mode={sound.kd_mode.name}: ")
-        faults += found
-    if model is not None and mode is not None:
-        faults += _collect(lambda: mode.check(model.num_stages))[1]
+    # Without a data set, any will do to look at the networks, unless weights have to fit its classes.
+    shown = summary or Summary(train_pictures=1, classes=10, channels=3, image_size=32)
+    if "model" in has and summary is not None and sound.model.model_extra.get("weights"):
+        faults += _collect(
+            lambda: build.build_model(sound, summary.classes, summary.channels), f"model={sound.model.name}: "
+        )[1]
+    if has >= {"model", "kd_mode", "teacher", "trainer", "lambda_intra", "lambda_inter"}:
+        faults += _distillation_faults(reading, sound, shown, fits=summary is not None)
     return faults
 
 
-def _tried_model(config: Any, summary: Summary) -> nn.Module:
-    """Build the network and show it one blank picture: some are too small for some networks."""
-    model = build.build_model(config, summary.classes, summary.channels).eval()
-    with torch.no_grad():
-        model(torch.zeros(1, summary.channels, summary.image_size, summary.image_size))
-    return model
+def _distillation_faults(reading: Reading, sound: Any, shown: Summary, fits: bool) -> list[str]:
+    """Faults of the networks and the kd_modes, which are shown the shapes that they will see.
+
+    Args:
+        fits: Whether the classes are those of the data set, which a teacher's weights must fit.
+    """
+    distillation, faults = _collect(lambda: build.build_distillation(sound))
+    needs_teacher = distillation is not None and distillation.needs_teacher
+    if needs_teacher and (reason := teacher_fault(sound)):
+        return [*faults, reason]
+    setting, found = _collect(
+        lambda: build.build_setting(
+            sound,
+            classes=shown.classes,
+            channels=shown.channels,
+            image_size=shown.image_size,
+            pictures=shown.train_pictures,
+        ),
+        f"model={sound.model.name}: ",
+    )
+    faults += found
+    if needs_teacher and fits and sound.teacher.checkpoint != AUTO:
+        faults += _collect(
+            lambda: build.build_teacher(sound, shown.classes, shown.channels, Path(sound.teacher.checkpoint)),
+            f"teacher={sound.teacher.name}: ",
+        )[1]
+    if distillation is not None and setting is not None:
+        faults += distillation.check(setting)
+    return faults
 
 
 def _prepare_data(config: Config) -> None:

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -76,9 +76,43 @@ class ModelSection(Component):
 
 
 class KdModeSection(Component):
+    """One kd_mode: what its class does not take itself is how much it counts.
+
+    Attributes:
+        weights: Of its terms; 0 means that a term is not computed.
+        cross_entropy: Weight of cross-entropy; null leaves it at 1.
+        warmup_epochs: Over which its terms are faded in; null: the trainer's.
+    """
+
+    weights: Annotated[dict[str, Weight], Field(min_length=1)]
+    cross_entropy: Weight | None = None
+    warmup_epochs: Annotated[int, Field(ge=0)] | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether any of its terms has a weight."""
+        return any(self.weights.values())
+
+
+class TeacherSection(BaseModel):
+    """A network of the model group and where its weights come from.
+
+    Attributes:
+        checkpoint: A file of weights; "auto": they are trained first, where that has not been done.
+        trainer: Settings of the trainer in which that training differs from the student's.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    target: str | None = Field(alias="_target_", default=None)
     name: str
-    lambda_intra: Weight = 0.0
-    lambda_inter: Weight = 0.0
+    checkpoint: str | None
+    trainer: dict[str, Any] = {}
+    weights: None = None
+
+    @property
+    def network(self) -> ModelSection:
+        """The network as a model section has it, without weights."""
+        return ModelSection.model_validate(self.model_dump(by_alias=True, exclude={"checkpoint", "trainer"}))
 
 
 class AugmentSection(_Section):
@@ -206,11 +240,22 @@ class Config(_Section):
     lambda_inter: Weight
     model: ModelSection
     dataset: DatasetSection
-    kd_mode: KdModeSection
+    kd_mode: dict[str, KdModeSection]
+    teacher: TeacherSection
     trainer: TrainerSection
     protocol: ProtocolSection
     sweep: SweepSection
     ablation: AblationSection
+
+    @property
+    def composition(self) -> str:
+        """The names of the kd_modes in their order, such as "st+tfd"; "none" for the baseline."""
+        return "+".join(sorted(self.kd_mode)) or "none"
+
+    @property
+    def term_weights(self) -> dict[str, float]:
+        """The weight of each term of each kd_mode, by the term's name."""
+        return {term: weight for _, mode in sorted(self.kd_mode.items()) for term, weight in mode.weights.items()}
 
 
 @dataclass(frozen=True)
@@ -287,7 +332,8 @@ def _describe(error: ValidationError) -> list[str]:
 def _nearest(location: tuple[int | str, ...]) -> str:
     section: Any = Config
     for part in location[:-1]:
-        section = section.model_fields[str(part)].annotation
+        # A dictionary of sections, as of the kd_modes, has names of its own.
+        section = get_args(section)[1] if get_origin(section) is dict else section.model_fields[str(part)].annotation
     names = [field.alias or name for name, field in section.model_fields.items()]
     close = difflib.get_close_matches(str(location[-1]), names, n=1)
     return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(names)}"

@@ -123,7 +123,7 @@ def tfd_terms(
     if len(stages) < required:
         needed = "2 stages, for the inter term compares two" if inter else "1 stage"
         raise ValueError(f"Tf-FD needs at least {needed}; got {len(stages)}. Choose more stages with kd_mode.stages.")
-    _require_reduction(reduction)
+    require_reduction(reduction)
     terms: dict[str, Tensor] = {}
     if intra:
         terms["intra"] = _reduce([intra_fd(stage) for stage in stages], reduction)
@@ -150,7 +150,7 @@ class TfFD(nn.Module):
         for name, value in (("lambda_intra", lambda_intra), ("lambda_inter", lambda_inter)):
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{name} weighs a loss, so it must be finite and at least 0; got {value}.")
-        _require_reduction(reduction)
+        require_reduction(reduction)
         self.lambda_intra = lambda_intra
         self.lambda_inter = lambda_inter
         self.reduction: Reduction = reduction
@@ -197,7 +197,8 @@ def _reduce(values: list[Tensor], reduction: Reduction) -> Tensor:
     return total.mean() if reduction == "mean" else total.sum()
 
 
-def _require_reduction(reduction: str) -> None:
+def require_reduction(reduction: str) -> None:
+    """Raise ValueError if there is no such reduction."""
     if reduction not in get_args(Reduction):
         raise ValueError(f"reduction must be one of {', '.join(get_args(Reduction))}; got {reduction!r}.")
 

@@ -23,12 +23,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tffd.build import build_source
-from tffd.config import Config
+from omegaconf import OmegaConf
+
+from tffd.build import build_source, uses_teacher
+from tffd.config import Config, TeacherSection, TrainerSection
 from tffd.files import replacing
 
 RESULT = "result.json"
 METRICS = "metrics.csv"
+FIRST_STAGE = "first_stage.csv"
+"""A row for each epoch of a mode's first stage, where it has one."""
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "weights.pt"
 SALIENCY = "saliency.csv"
@@ -41,6 +45,9 @@ COMPLETE = "complete"
 PRUNED = "pruned"
 FAILED = "failed"
 
+TEACHER = "teacher"
+"""Study of the runs that train a teacher."""
+
 BEAT_SECONDS = 5.0
 PRUNE = "prune"
 INTERRUPT = "interrupt"
@@ -52,6 +59,8 @@ METRIC_NAMES = (
 VALIDATION_OBJECTIVES = ("val_top1", "val_top5", "val_loss", "best_val_top1")
 COST_OBJECTIVES = ("train_seconds", "peak_memory_mb", "parameters")
 
+_LONGEST_LABEL = 150  # file systems take names of 255 bytes
+
 _PACKAGES = ("torch", "torchvision", "hydra-core", "omegaconf", "optuna", "numpy")
 
 
@@ -62,14 +71,22 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         file.write(text.encode())
 
 
-def write_metrics(run_dir: Path, history: list[dict[str, float]]) -> None:
+def write_config(run_dir: Path, config: Config) -> None:
+    """Write .hydra/config.yaml of a run that Hydra did not start: a teacher that another run trains first."""
+    path = run_dir / ".hydra" / "config.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        file.write(OmegaConf.to_yaml(config.model_dump(by_alias=True, exclude_unset=True)).encode())
+
+
+def write_metrics(run_dir: Path, history: list[dict[str, float]], name: str = METRICS) -> None:
     """Write metrics.csv anew: a row an epoch, floats in full precision, an empty field where nothing was measured."""
     names = list(dict.fromkeys(name for row in history for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
-    with replacing(run_dir / METRICS) as file:
+    with replacing(run_dir / name) as file:
         file.write(text.getvalue().encode())
 
 
@@ -162,23 +179,63 @@ def hash_config(config: Config) -> Hashes:
     """Digest a config.
 
     Directories, the device, the sweep around a run and the names of a data set, a trainer and a protocol do not count.
-    The lambdas count as the kd_mode uses them, so that a baseline is the same run whatever they are set to; pictures
-    and weights count by their content.
+    The lambdas count as the kd_modes use them, so that a baseline is the same run whatever they are set to; so does the
+    teacher. Pictures and weights count by their content, a teacher that is trained first by the run that trains it.
     """
     values: dict[str, Any] = {
         "model": config.model.arguments(),
-        "kd_mode": config.kd_mode.arguments(),
+        "kd_mode": {name: mode.arguments() for name, mode in config.kd_mode.items()},
         "data": build_source(config).content(),
         "dataset": config.dataset.model_dump(include={"mean", "std", "train_size", "augment"}),
         "trainer": config.trainer.model_dump(exclude={"name", "checkpoint_every"}),
         "protocol": config.protocol.model_dump(exclude={"name"}),
     }
     if weights := values["model"].get("weights"):
-        values["model"]["weights"] = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
-    return Hashes(run=_digest({**values, "seed": config.seed}), settings=_digest(values))
+        values["model"]["weights"] = file_digest(weights)
+    if uses_teacher(config):
+        values["teacher"] = {"network": config.teacher.network.arguments(), "weights": _teacher_identity(config)}
+    return Hashes(run=digest({**values, "seed": config.seed}), settings=digest(values))
 
 
-def _digest(values: dict[str, Any]) -> str:
+def _teacher_identity(config: Config) -> str | None:
+    match config.teacher.checkpoint:
+        case "auto":
+            return hash_config(teacher_run(config)).run
+        case str(path):
+            return file_digest(path)
+    return None  # such a config is refused
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's content."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def teacher_run(config: Config) -> Config:
+    """Return the config of the run that trains the teacher of a student whose teacher.checkpoint is "auto".
+
+    Its data, protocol and trainer are the student's, but for teacher.trainer; its seed is 0 whatever the student's, so
+    that all students have one teacher.
+    """
+    return config.model_copy(
+        update={
+            "model": config.teacher.network,
+            "kd_mode": {},
+            "teacher": TeacherSection(name="none", checkpoint=None),
+            "seed": 0,
+            "trainer": TrainerSection.model_validate(config.trainer.model_dump() | config.teacher.trainer),
+        }
+    )
+
+
+def run_name(config: Config) -> str:
+    """Name a run's directory after what it computes."""
+    label = f"{config.model.name}-{config.dataset.name}-{config.composition}"
+    return f"{label[:_LONGEST_LABEL]}-seed{config.seed}-{hash_config(config).run[:8]}"
+
+
+def digest(values: dict[str, Any]) -> str:
+    """12 hexadecimal digits of plain values, whatever their order."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -193,9 +250,14 @@ def describe_run(config: Config, *, study: str | None, trial: int | None, starte
         "trial": trial,
         "model": config.model.name,
         "dataset": config.dataset.name,
-        "kd_mode": config.kd_mode.name,
-        "lambda_intra": config.kd_mode.lambda_intra,
-        "lambda_inter": config.kd_mode.lambda_inter,
+        "kd_mode": config.composition,
+        "lambda_intra": config.term_weights.get("intra", 0.0),
+        "lambda_inter": config.term_weights.get("inter", 0.0),
+        "term_weights": config.term_weights,
+        "teacher": config.teacher.name if uses_teacher(config) else None,
+        "teacher_digest": None,
+        "teacher_top1": None,
+        "teacher_split": None,
         "seed": config.seed,
         "protocol": config.protocol.name,
         "train_size": config.dataset.train_size,
@@ -207,6 +269,7 @@ def describe_run(config: Config, *, study: str | None, trial: int | None, starte
         "images_per_second": None,
         "peak_memory_mb": None,
         "parameters": None,
+        "mode_parameters": None,
         "device": None,
         "threads": None,
         "versions": versions(),

@@ -1,6 +1,7 @@
 """One trial: config to parts, parts to training, training to a record, record to objective."""
 
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
 from tffd import records
-from tffd.build import Parts, build_parts
+from tffd.build import Parts, build_parts, uses_teacher
 from tffd.config import Config, require_config
+from tffd.teacher import find_teacher, measure_teacher
 from tffd.training.checkpoint import Checkpoint, load_checkpoint, save_atomically, save_checkpoint
-from tffd.training.loop import Progress, make_optimizer, train
+from tffd.training.loop import Progress, make_optimizer, train, train_first_stage
 from tffd.training.progress import EpochReporter
 from tffd.training.saliency import saliency_by_rank
+from tffd.training.step import Learners
 
 _SECONDS_TO_WAIT_FOR_A_DYING_RUN = 5  # workers of a killed sweep end within one
 
@@ -48,17 +51,39 @@ def run_trial(
         RunInUse: If another process trains this run.
         RunInterrupted: If the sweep asked the run to stop; it goes on from its checkpoint.
     """
-    config = require_config(cfg)
+    return _run(require_config(cfg), run_dir, reporter, (run_dir,), study=study, trial=trial)
+
+
+def _run(
+    config: Config,
+    run_dir: Path,
+    reporter: EpochReporter,
+    stops: Sequence[Path],
+    *,
+    study: str | None,
+    trial: int | None = None,
+) -> dict[str, Any]:
+    """As `run_trial`.
+
+    Args:
+        stops: Directories in which the sweep may ask to stop: the run's, and of a teacher also its student's.
+    """
     run_dir.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(run_dir / ".lock", timeout=_SECONDS_TO_WAIT_FOR_A_DYING_RUN), records.beating(run_dir):
-            return _run_locked(config, run_dir, reporter, study=study, trial=trial)
+            return _run_locked(config, run_dir, reporter, stops, study=study, trial=trial)
     except Timeout:
         raise RunInUse(f"{run_dir}: another process is training this very run") from None
 
 
 def _run_locked(
-    config: Config, run_dir: Path, reporter: EpochReporter, *, study: str | None, trial: int | None
+    config: Config,
+    run_dir: Path,
+    reporter: EpochReporter,
+    stops: Sequence[Path],
+    *,
+    study: str | None,
+    trial: int | None,
 ) -> dict[str, Any]:
     earlier = records.read_result(run_dir)
     if earlier is not None:
@@ -70,7 +95,7 @@ def _run_locked(
     result = records.describe_run(config, study=study, trial=trial, started=records.now())
     progress = Progress(epoch=0, history=[], seconds=0.0)
     try:
-        parts = _train(config, run_dir, reporter, progress, result)
+        parts = _train(config, run_dir, reporter, progress, result, stops)
     except RunInterrupted:
         raise
     except Exception as error:  # whatever it was, the record must say so; it is raised again
@@ -81,9 +106,9 @@ def _run_locked(
     status = records.COMPLETE if progress.epoch == config.trainer.epochs else records.PRUNED
     result |= {"status": status, "finished": records.now()} | _measurements(config, progress)
     if status == records.COMPLETE:
-        held_out = parts.data.val or parts.data.train
-        records.write_saliency(run_dir, saliency_by_rank(parts.model, held_out, parts.recipe.bf16))
-        save_atomically({"model": parts.model.state_dict(), "epoch": progress.epoch}, run_dir / records.WEIGHTS)
+        student, held_out = parts.learners.student, parts.data.val or parts.data.train
+        records.write_saliency(run_dir, saliency_by_rank(student, held_out, parts.recipe.bf16))
+        save_atomically({"model": student.state_dict(), "epoch": progress.epoch}, run_dir / records.WEIGHTS)
     records.write_json(run_dir / records.RESULT, result)
     for name in (records.CHECKPOINT, records.STOP):
         (run_dir / name).unlink(missing_ok=True)
@@ -109,46 +134,106 @@ def record_loss(cfg: DictConfig, run_dir: Path, reason: str, *, study: str | Non
         raise RunInUse(f"{run_dir}: another process is training this very run") from None
 
 
-def _train(config: Config, run_dir: Path, reporter: EpochReporter, progress: Progress, result: dict[str, Any]) -> Parts:
+def _train(
+    config: Config,
+    run_dir: Path,
+    reporter: EpochReporter,
+    progress: Progress,
+    result: dict[str, Any],
+    stops: Sequence[Path],
+) -> Parts:
     """Train to the last epoch; keep metrics.csv, the checkpoint and what is known of the result up to date."""
     path = run_dir / records.CHECKPOINT
     checkpoint = load_checkpoint(path, result["config_hash"])
     if threads := (checkpoint.threads if checkpoint else config.threads):
         torch.set_num_threads(threads)
-    parts = build_parts(config)
-    optimizer = make_optimizer(parts.model, parts.recipe)
+    teacher = _teacher_weights(config, run_dir, reporter, stops) if uses_teacher(config) else None
+    parts = build_parts(config, teacher)
+    learners = parts.learners
     if checkpoint:
-        parts.model.load_state_dict(checkpoint.model)
+        progress.epoch, progress.history = checkpoint.epoch, checkpoint.history
+        progress.seconds, progress.first_stage = checkpoint.seconds, checkpoint.first_stage
+    first_stage = _is_in_first_stage(learners, progress)
+    optimizer = make_optimizer(learners, parts.recipe, first_stage)
+    if checkpoint:
+        learners.student.load_state_dict(checkpoint.model)
+        learners.distillation.load_state_dict(checkpoint.modes)
         optimizer.load_state_dict(checkpoint.optimizer)
         torch.set_rng_state(checkpoint.rng)
-        progress.epoch, progress.history = checkpoint.epoch, checkpoint.history
-        progress.seconds = checkpoint.seconds
     if parts.device.type == "cuda":
         torch.backends.cudnn.benchmark = True
         torch.cuda.reset_peak_memory_stats()
     result |= {
         "split": parts.data.split.record(),
-        "parameters": sum(parameter.numel() for parameter in parts.model.parameters()),
+        "parameters": _count(learners.student),
+        "mode_parameters": _count(learners.distillation),
         "device": device_name(parts.device),
         "threads": torch.get_num_threads(),
     }
+    if teacher is not None:
+        result |= _teacher_record(config, parts, teacher)
     records.write_metrics(run_dir, progress.history)
+
+    def keep(optimizer: torch.optim.Optimizer, epoch: int) -> bool:
+        """Write a checkpoint where one is due; tell whether the run is to end here."""
+        asked = [records.asked_to_stop(directory) for directory in stops]
+        interrupted, every = records.INTERRUPT in asked, config.trainer.checkpoint_every
+        if interrupted or (every and epoch % every == 0):
+            save_checkpoint(_checkpoint(result, progress, parts, optimizer), path)
+        if interrupted:
+            raise RunInterrupted(f"asked to stop after epoch {epoch}")
+        return records.PRUNE in asked
+
     with reporter.run(config, resumed_at=progress.epoch):
-        for _ in train(parts.model, parts.mode, parts.data, parts.recipe, optimizer, progress):
+        if first_stage:
+            for _ in train_first_stage(learners, parts.data, parts.recipe, optimizer, progress):
+                records.write_metrics(run_dir, progress.first_stage, records.FIRST_STAGE)
+                if _is_in_first_stage(learners, progress):
+                    keep(optimizer, len(progress.first_stage))
+            optimizer = make_optimizer(learners, parts.recipe)
+        for _ in train(learners, parts.data, parts.recipe, optimizer, progress):
             records.write_metrics(run_dir, progress.history)
             reporter.epoch(progress.history[-1])
-            if progress.epoch == config.trainer.epochs:
-                break
-            stop, every = records.asked_to_stop(run_dir), config.trainer.checkpoint_every
-            if stop == records.INTERRUPT or (every and progress.epoch % every == 0):
-                save_checkpoint(_checkpoint(result, progress, parts, optimizer), path)
-            if stop == records.INTERRUPT:
-                raise RunInterrupted(f"asked to stop after epoch {progress.epoch}")
-            if stop == records.PRUNE:
+            if progress.epoch == config.trainer.epochs or keep(optimizer, progress.epoch):
                 break
     result["peak_memory_mb"] = _peak_memory_mb(parts.device)
     result["images_per_second"] = len(parts.data.train) * progress.epoch / progress.seconds
     return parts
+
+
+def _is_in_first_stage(learners: Learners, progress: Progress) -> bool:
+    stage = learners.distillation.first_stage
+    return stage is not None and len(progress.first_stage) < stage.epochs
+
+
+def _teacher_weights(config: Config, run_dir: Path, reporter: EpochReporter, stops: Sequence[Path]) -> Path:
+    """Return the teacher's weights, once they are there: this process, or another one, trains them first.
+
+    Raises:
+        RunInterrupted: If the sweep asked the run to stop meanwhile.
+        ValueError: If the teacher cannot be trained.
+    """
+    while (found := find_teacher(config)) is None:
+        run = records.teacher_run(config)
+        directory = run_dir.parent / records.run_name(run)
+        records.write_config(directory, run)
+        try:
+            _run(run, directory, reporter, (directory, *stops), study=records.TEACHER)
+        except RunInUse:  # it is being trained; its lock was waited for
+            if any(records.asked_to_stop(directory) == records.INTERRUPT for directory in stops):
+                raise RunInterrupted("asked to stop while another process trained the teacher") from None
+    return found
+
+
+def _teacher_record(config: Config, parts: Parts, weights: Path) -> dict[str, Any]:
+    teacher, digest = parts.learners.teacher, records.file_digest(weights)
+    assert teacher is not None
+    measured = measure_teacher(teacher, parts.data, digest=digest, cache=config.dataset.cache, bf16=parts.recipe.bf16)
+    return {"teacher_digest": digest[:16], "teacher_top1": measured.top1, "teacher_split": measured.split}
+
+
+def _count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def _checkpoint(
@@ -160,9 +245,11 @@ def _checkpoint(
         history=progress.history,
         seconds=progress.seconds,
         threads=torch.get_num_threads(),
-        model=parts.model.state_dict(),
+        model=parts.learners.student.state_dict(),
         optimizer=optimizer.state_dict(),
         rng=torch.get_rng_state(),
+        modes=parts.learners.distillation.state_dict(),
+        first_stage=progress.first_stage,
     )
 
 

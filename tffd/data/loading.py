@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from tffd.data.arrays import Arrays, cached
 from tffd.data.augment import PadMode, crop_and_flip, normalise
 from tffd.data.sources import Source
 from tffd.data.splits import Split, split_training_set
+
+Partner = Literal["same_class", "previous"]
 
 _EVAL_BATCH = 1000  # bounds the memory of a forward pass without gradients; no result depends on it
 
@@ -31,6 +33,23 @@ class Augmentation:
     flip: bool
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Pictures of one training step.
+
+    Attributes:
+        inputs: Normalised and augmented, [B, C, H, W].
+        labels: int64, [B].
+        index: Place of each picture in its split, int64, [B].
+        partner: Another picture of each one's class, augmented too, [B, C, H, W]; None where nobody asked for them.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    index: Tensor
+    partner: Tensor | None = None
+
+
 class Pictures:
     """Pictures of one split on the device, with their normalisation.
 
@@ -46,33 +65,79 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def epoch(self, batch_size: int, augmentation: Augmentation, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield one epoch of shuffled, augmented batches: inputs [B, C, H, W] and labels [B].
+    def first(self, count: int) -> "Pictures":
+        """Return the first pictures of the split."""
+        return Pictures(self.images[:count], self.labels[:count], self.mean, self.std)
+
+    def epoch(
+        self, batch_size: int, augmentation: Augmentation, seed: int, partner: Partner | None = None
+    ) -> Iterator[Batch]:
+        """Yield one epoch of shuffled, augmented batches.
 
         All random numbers of an epoch are drawn at once, on the CPU, from `seed` alone: the epoch is the same on every
         device and after every restart. One picture left over at the end is left out, for batch norm needs two.
+
+        Args:
+            partner: "same_class" adds to each picture another of its class (itself, where that has no other);
+                "previous" puts the pictures of the batch before, augmented anew, at the beginning of each but the
+                first. Neither changes the batches themselves.
         """
-        generator = torch.Generator().manual_seed(seed)
-        count, device = len(self), self.images.device
-        order = torch.randperm(count, generator=generator)
-        top, left = torch.randint(0, 2 * augmentation.pad + 1, (2, count), generator=generator)
-        flips = torch.rand(count, generator=generator) < (0.5 if augmentation.flip else 0.0)
-        order, top, left, flips = (_send(numbers, device) for numbers in (order, top, left, flips))
-        for start in range(0, count, batch_size):
-            batch = slice(start, min(start + batch_size, count))
-            picks = order[batch]
-            if len(picks) == 1 < min(batch_size, count):
+        views = _Views(self, augmentation, torch.Generator().manual_seed(seed))
+        others = _Views(self, augmentation, torch.Generator().manual_seed(~seed)) if partner else None
+        previous = views.order[:0]
+        for start in range(0, len(self), batch_size):
+            place = slice(start, min(start + batch_size, len(self)))
+            picks = views.order[place]
+            if len(picks) == 1 < min(batch_size, len(self)):
                 return
-            windows = crop_and_flip(
-                self.images, picks, top[batch], left[batch], flips[batch], pad=augmentation.pad, mode=augmentation.mode
-            )
-            yield normalise(windows, self.mean, self.std), self.labels[picks]
+            inputs, companion = views.show(picks, place), None
+            if others is not None and partner == "same_class":
+                companion = others.show(others.of_same_class(picks), place)
+            elif others is not None and len(previous):
+                inputs = torch.cat([others.show(previous, slice(start - len(previous), start)), inputs])
+            index = torch.cat([previous, picks]) if partner == "previous" else picks
+            yield Batch(inputs, self.labels[index], index, companion)
+            previous = picks
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield all pictures as they are, in order, in batches for evaluation."""
         for start in range(0, len(self), _EVAL_BATCH):
             batch = slice(start, start + _EVAL_BATCH)
             yield normalise(self.images[batch], self.mean, self.std), self.labels[batch]
+
+
+class _Views:
+    """The order of an epoch and how each of its pictures is augmented, all drawn from one generator."""
+
+    def __init__(self, pictures: Pictures, augmentation: Augmentation, generator: torch.Generator) -> None:
+        count, device = len(pictures), pictures.images.device
+        order = torch.randperm(count, generator=generator)
+        top, left = torch.randint(0, 2 * augmentation.pad + 1, (2, count), generator=generator)
+        flips = torch.rand(count, generator=generator) < (0.5 if augmentation.flip else 0.0)
+        self.order, self._top, self._left, self._flips = (_send(n, device) for n in (order, top, left, flips))
+        self._pictures, self._augmentation = pictures, augmentation
+
+    def show(self, picks: Tensor, place: slice) -> Tensor:
+        """Return pictures as those at some places of the epoch are augmented."""
+        pictures = self._pictures
+        windows = crop_and_flip(
+            pictures.images, picks, self._top[place], self._left[place], self._flips[place],
+            pad=self._augmentation.pad, mode=self._augmentation.mode,
+        )  # fmt: skip
+        return normalise(windows, pictures.mean, pictures.std)
+
+    def of_same_class(self, picks: Tensor) -> Tensor:
+        """Return for each picture the next of its class in this order, which is a random one."""
+        labels = self._pictures.labels[self.order]
+        by_class = labels.argsort(stable=True)  # the order again, class by class
+        sorted_labels = labels[by_class]
+        ordered = self.order[by_class]
+        rank = torch.empty_like(ordered).scatter_(0, ordered, torch.arange(len(ordered), device=ordered.device))
+        after = rank[picks] + 1
+        own = self._pictures.labels[picks]
+        first = torch.searchsorted(sorted_labels, own)  # where the class begins: the last is followed by the first
+        ends = torch.searchsorted(sorted_labels, own, right=True)
+        return ordered[torch.where(after < ends, after, first)]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
-"""The kd_modes: each one class here, one YAML in conf/kd_mode and one test case."""
+"""The kd_modes: each one class in a file here, one YAML in conf/kd_mode that names it, and one test case."""
 
-from tffd.distill.base import DistillMode
-from tffd.distill.none import NoDistillation
-from tffd.distill.teacher_free import TeacherFree
+from tffd.distill.base import DistillMode, FirstStage, Networks, Setting, Step
+from tffd.distill.composition import Distillation, Weighing
 
-__all__ = ["DistillMode", "NoDistillation", "TeacherFree"]
+__all__ = ["DistillMode", "Distillation", "FirstStage", "Networks", "Setting", "Step", "Weighing"]

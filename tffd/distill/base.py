@@ -1,37 +1,160 @@
-"""What the training loop asks of a kd_mode."""
+"""What a kd_mode is given, and what it has to say of itself: the whole interface between modes and training."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
+from tffd.data import Partner
 from tffd.models import ModelOutput
 
 
-class DistillMode(nn.Module, ABC):
-    """A loss that is added to cross-entropy, scaled by the warm-up factor of the epoch.
+@dataclass(frozen=True)
+class Networks:
+    """The networks of a run, for modes that show them pictures of their own.
 
-    Args:
-        name: The kd_mode's name in configs, records and tables.
+    Attributes:
+        student: In train mode.
+        teacher: In eval mode, without gradients of its own; None where no mode needs one.
     """
 
-    term_names: Sequence[str] = ()
-    """Names of the unweighted terms that `forward` returns: columns of metrics.csv."""
+    student: nn.Module
+    teacher: nn.Module | None
 
-    def __init__(self, name: str) -> None:
+
+@dataclass(frozen=True)
+class Step:
+    """The data of one training step.
+
+    Attributes:
+        inputs: Normalised and augmented pictures, [B, C, H, W]; they require gradients where the mode asks for that.
+        labels: Classes, [B].
+        index: Place of each picture among the run's training pictures, [B].
+        epoch: From 1.
+        draw: Seed of this step's random numbers, made of the run's seed, the epoch and the step, so that a resumed run
+            and one on another device draw the same.
+        student: What the network in training returned for the inputs.
+        teacher: What the teacher returned for them; None where no mode needs one.
+        partner: Other pictures [B, C, H, W] of the same classes, where the mode asks for them (`partner`).
+        networks: Both networks.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    index: Tensor
+    epoch: int
+    draw: int
+    student: ModelOutput
+    teacher: ModelOutput | None
+    partner: Tensor | None
+    networks: Networks
+
+    @property
+    def teacher_output(self) -> ModelOutput:
+        """The teacher's output in a mode that declared that it needs one."""
+        if self.teacher is None:
+            raise ValueError("this kd_mode needs a teacher; set needs_teacher in its class.")
+        return self.teacher
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a run looks like before it starts: shapes and counts from which a mode builds its trainable parts.
+
+    Attributes:
+        student: What the network returns for two pictures: shapes without values (tensors on the meta device).
+        teacher: The same of the teacher; None where there is none.
+        classes: Number of classes.
+        pictures: Number of training pictures.
+        epochs: Length of the run.
+        new_student: Builds another network like the student, with weights of its own.
+    """
+
+    student: ModelOutput
+    teacher: ModelOutput | None
+    classes: int
+    pictures: int
+    epochs: int
+    new_student: Callable[[], nn.Module]
+
+    @property
+    def teacher_output(self) -> ModelOutput:
+        """The teacher's shapes in a mode that declared that it needs one."""
+        if self.teacher is None:
+            raise ValueError("this kd_mode needs a teacher; choose one, such as teacher=auto.")
+        return self.teacher
+
+
+@dataclass(frozen=True)
+class FirstStage:
+    """Epochs before the run proper, on a loss of the mode's own and without cross-entropy.
+
+    Attributes:
+        epochs: How many. They do not count as epochs of the run.
+        lr_factor: Times the trainer's learning rate.
+        milestones: Fractions of this stage after which the rate drops by the trainer's gamma.
+        student: Whether the student is trained too; otherwise the mode's own parts alone are.
+    """
+
+    epochs: int
+    lr_factor: float = 1.0
+    milestones: tuple[float, ...] = ()
+    student: bool = True
+
+
+class DistillMode(nn.Module, ABC):
+    """One kd_mode: it returns unweighted terms; their weights are the config's affair.
+
+    Its own parameters (connectors, heads, a peer network) are trained together with the student, its buffers (memory
+    banks, tables) are kept in checkpoints; both are made in `build`.
+    """
+
+    terms: ClassVar[tuple[str, ...]]
+    """Names of the terms that `forward` returns: columns of metrics.csv, keys of `weights` in the YAML."""
+
+    needs_teacher: ClassVar[bool] = False
+    """Whether it cannot work without a teacher."""
+
+    input_gradient: ClassVar[bool] = False
+    """Whether it differentiates with respect to the pictures, through the student and the teacher."""
+
+    partner: ClassVar[Partner | None] = None
+    """Pictures beside the batch: "same_class", another of each class, in `Step.partner`; "previous", each batch begins
+    with the pictures of the one before, augmented anew."""
+
+    compiles: ClassVar[bool] = True
+    """False for a second backward pass or sizes that depend on the data, which torch.compile cannot take."""
+
+    first_stage: FirstStage | None = None
+    """What is trained before the run proper, on the terms of `first_stage_terms`."""
+
+    active: tuple[str, ...]
+    """Those terms whose weight is not 0; the others need not be computed."""
+
+    def __init__(self) -> None:
         super().__init__()
-        self.name = name
+        self.active = self.terms
 
-    def check(self, num_stages: int) -> None:
-        """Raise ValueError if the mode cannot work on a network with that many stages."""
+    def check(self, setting: Setting) -> None:
+        """Raise ValueError if the mode cannot work on such networks; nothing has been built yet."""
+
+    def build(self, setting: Setting) -> None:
+        """Make the trainable parts and buffers, on the CPU; random numbers come from the run's seed."""
 
     @abstractmethod
-    def forward(self, output: ModelOutput, labels: Tensor) -> tuple[Tensor | None, dict[str, Tensor]]:
-        """Compute the loss of one batch.
+    def forward(self, step: Step) -> dict[str, Tensor]:
+        """Return the active terms of a batch by name: unweighted scalars."""
 
-        Args:
-            output: What the network returned for the batch.
-            labels: Classes, [B].
-        Returns:
-            The weighted scalar to add to cross-entropy (None: nothing to add), and the unweighted terms by name.
-        """
+    def first_stage_terms(self, step: Step) -> dict[str, Tensor]:
+        """Return what the first stage minimises: the sum of these scalars."""
+        return self(step)  # type: ignore[no-any-return]
+
+
+def shapes_of(network: nn.Module, inputs: Tensor) -> ModelOutput:
+    """Return what a network returns for pictures, as shapes alone: both are on the meta device."""
+    with torch.no_grad():
+        output: ModelOutput = network(inputs)
+    return output

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from tffd.build import build_parts
 from tffd.config import Config, require_config
-from tffd.data import Data, Pictures
+from tffd.data import Data
 from tffd.sweep.executors import Executor
 from tffd.sweep.plan import Compose, StudyPlan, SweepPlan
 from tffd.sweep.space import Value, corners, trial_overrides
@@ -32,6 +32,7 @@ class RunCost:
         step: Seconds of one training step.
         epoch: Seconds of an epoch, its evaluation included.
         epochs: Of a run.
+        first_stage: Epochs that a kd_mode trains before them.
     """
 
     name: str
@@ -39,11 +40,12 @@ class RunCost:
     step: float
     epoch: float
     epochs: int
+    first_stage: int
 
     @property
     def seconds(self) -> float:
         """Of a run."""
-        return self.epoch * self.epochs
+        return self.epoch * (self.first_stage + self.epochs)
 
 
 def measure_run(config: Config, executor: Executor) -> RunCost:
@@ -51,20 +53,22 @@ def measure_run(config: Config, executor: Executor) -> RunCost:
     if not executor.on_this_machine and not torch.cuda.is_available():
         config = config.model_copy(update={"device": "cpu"})  # as what is printed says
     torch.set_num_threads(config.threads or executor.threads)
-    parts = build_parts(config)
+    parts = build_parts(config, untrained=True)
     batch, data = config.trainer.batch_size, parts.data
-    few = replace(data, train=_first(data.train, _STEPS * batch), val=None, test=None)
+    few = replace(data, train=data.train.first(_STEPS * batch), val=None, test=None)
     steps = -(-len(few.train) // batch)
     # Steps take as long at any learning rate, and at this one they cannot diverge.
     recipe = replace(parts.recipe, epochs=2, test_every_epoch=False, lr=1e-9)
-    optimizer = make_optimizer(parts.model, recipe)
+    optimizer = make_optimizer(parts.learners, recipe)
     progress = Progress(epoch=0, history=[], seconds=0.0)
-    seconds = [progress.seconds for progress in train(parts.model, parts.mode, few, recipe, optimizer, progress)]
+    seconds = [progress.seconds for progress in train(parts.learners, few, recipe, optimizer, progress)]
     step = (seconds[1] - seconds[0]) / steps
     epoch = step * -(-len(data.train) // batch)
-    name = f"{config.model.name} on {config.dataset.name}, {config.kd_mode.name}, batch {batch}, {parts.device.type}"
-    epoch += _evaluation_seconds(parts.model, data, recipe.bf16)
-    return RunCost(name, device_name(parts.device), step, epoch, config.trainer.epochs)
+    name = f"{config.model.name} on {config.dataset.name}, {config.composition}, batch {batch}, {parts.device.type}"
+    epoch += _evaluation_seconds(parts.learners.student, data, recipe.bf16)
+    stage = parts.learners.distillation.first_stage
+    first = stage.epochs if stage else 0
+    return RunCost(name, device_name(parts.device), step, epoch, config.trainer.epochs, first)
 
 
 def estimate(plan: SweepPlan, compose: Compose, executor: Executor, console: Console | None = None) -> float:
@@ -110,8 +114,8 @@ def _cost(cfg: DictConfig, executor: Executor, measured: dict[str, RunCost]) -> 
     config = require_config(cfg)
     kind = json.dumps([
         config.model.arguments(), config.dataset.name, config.dataset.root, config.dataset.train_size,
-        config.kd_mode.name, config.protocol.name, config.trainer.batch_size, config.trainer.precision,
-        config.trainer.compile, config.device,
+        config.composition, config.teacher.name, config.protocol.name, config.trainer.batch_size,
+        config.trainer.precision, config.trainer.compile, config.device,
     ])  # fmt: skip
     if kind not in measured:
         measured[kind] = measure_run(config, executor)
@@ -121,14 +125,10 @@ def _cost(cfg: DictConfig, executor: Executor, measured: dict[str, RunCost]) -> 
 def _evaluation_seconds(model: torch.nn.Module, data: Data, bf16: bool) -> float:
     if data.val is None:
         return 0.0  # the test set is read once
-    some = _first(data.val, _EVALUATED)
+    some = data.val.first(_EVALUATED)
     started = time.perf_counter()
     evaluate(model, some, "val", bf16)["val_loss"].item()
     return (time.perf_counter() - started) * len(data.val) / len(some)
-
-
-def _first(pictures: Pictures, count: int) -> Pictures:
-    return Pictures(pictures.images[:count], pictures.labels[:count], pictures.mean, pictures.std)
 
 
 def _counted(number: int, noun: str) -> str:

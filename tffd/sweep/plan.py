@@ -209,10 +209,6 @@ def _checked(study: StudyPlan, fixed: list[str], compose: Compose, elsewhere: bo
 
 
 def _identify(config: Config) -> dict[str, str]:
-    """What must not change when a cell is run again, with its lambdas for a message that says what did."""
-    mode = config.kd_mode
-    return {
-        "hash": hash_config(config).run,
-        "lambda_intra": str(mode.lambda_intra),
-        "lambda_inter": str(mode.lambda_inter),
-    }
+    """What must not change when a cell is run again, with its weights for a message that says what did."""
+    weights = {f"weight of {term}": str(weight) for term, weight in config.term_weights.items()}
+    return {"hash": hash_config(config).run} | weights

@@ -9,7 +9,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from tffd.build import build_source
+from tffd.build import build_source, uses_teacher
 from tffd.config import Config, ConfigError
 from tffd.sweep.lease import Lease
 from tffd.sweep.plan import StudyPlan
@@ -218,10 +218,8 @@ class ResumableStudy:
 
 def _identity(plan: StudyPlan, config: Config) -> dict[str, str]:
     """What a study's trials share. A grid may grow new cells, a search may not move its bounds."""
-    settings: dict[str, Any] = {
-        section: getattr(config, section).model_dump(by_alias=True)
-        for section in ("model", "dataset", "kd_mode", "trainer", "protocol")
-    }
+    sections = {"model", "dataset", "kd_mode", "teacher", "trainer", "protocol"}
+    settings: dict[str, Any] = config.model_dump(by_alias=True, include=sections)
     del settings["dataset"]["source"]
     if not any(key.startswith("dataset") for key in plan.keys):  # else the hashes of the cells tell the pictures
         settings["pictures"] = build_source(config).content()
@@ -231,8 +229,13 @@ def _identity(plan: StudyPlan, config: Config) -> dict[str, str]:
         settings |= {f"space of {key}": repr(distribution) for key, distribution in plan.space.items()}
         settings |= {f"condition of {key}": condition for key, condition in plan.when.items()}
         settings["seeds"] = config.sweep.seeds
-    # Of no consequence, or, as the kd_mode's weights, named above or in the identities of a grid's cells.
-    idle = ("dataset.root.", "dataset.cache.", "trainer.checkpoint_every.", "kd_mode.lambda_")
+    if not uses_teacher(config) and "kd_mode" not in plan.keys:
+        del settings["teacher"]
+    for mode in settings["kd_mode"].values():
+        # The two lambdas are named above, or in the identities of a grid's cells.
+        lambdas = {term for term in mode["weights"] if mode["weights"][term] == getattr(config, f"lambda_{term}", None)}
+        mode["weights"] = {term: weight for term, weight in mode["weights"].items() if term not in lambdas}
+    idle = ("dataset.root.", "dataset.cache.", "trainer.checkpoint_every.")  # of no consequence
     varied = tuple(f"{key}." for key in plan.keys)
     shared = {key: value for key, value in _flatten(settings).items() if not f"{key}.".startswith((*idle, *varied))}
     return shared | {"objective": str(config.sweep.objective), "direction": str(config.sweep.direction)}

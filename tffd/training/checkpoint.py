@@ -1,6 +1,6 @@
 """The state of a run between two epochs: all that it takes to go on as if nothing had happened."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ class Checkpoint:
         history: The rows of metrics.csv so far.
         seconds: Training time so far.
         threads: CPU threads, on whose number the last bits of the sums depend.
-        model, optimizer: State dicts.
+        model, optimizer, modes: State dicts; `modes` has the parts and buffers of the kd_modes.
         rng: State of torch's global CPU generator.
+        first_stage: The rows of first_stage.csv so far.
     """
 
     config_hash: str
@@ -33,6 +34,8 @@ class Checkpoint:
     model: dict[str, Any]
     optimizer: dict[str, Any]
     rng: torch.Tensor
+    modes: dict[str, Any] = field(default_factory=dict)
+    first_stage: list[dict[str, float]] = field(default_factory=list)
 
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:
@@ -43,7 +46,7 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint; `load_weights` reads its model too."""
-    content = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
+    content = {each.name: getattr(checkpoint, each.name) for each in fields(checkpoint)}
     save_atomically(content, path)
 
 
@@ -57,8 +60,8 @@ def load_checkpoint(path: Path, config_hash: str) -> Checkpoint | None:
         return None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        content.pop("format")
-        checkpoint = Checkpoint(**content)
+        known = [each.name for each in fields(Checkpoint)]
+        checkpoint = Checkpoint(**{name: value for name, value in content.items() if name in known})
     except Exception as error:  # torch.load raises a dozen types for a damaged file, none of them documented
         raise ValueError(
             f"{path} is damaged and cannot be continued ({type(error).__name__}). Remove it to start this run anew."

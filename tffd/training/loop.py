@@ -2,21 +2,22 @@
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tffd.data import Augmentation, Data, Pictures
-from tffd.distill import DistillMode
 from tffd.training.schedule import kd_factor, learning_rate
+from tffd.training.step import Learners, StepFunction, autocast, batch_losses, first_stage_losses
 
 Row = dict[str, float]
 
 _EPOCH_SEED_STRIDE = 1_000_003  # a prime well above any number of epochs, so that no two (seed, epoch) share a stream
+_STEP_SEED_STRIDE = 1_000_033  # another, well above any number of steps
+_FIRST_STAGE_SEED = 500_000  # its epochs are counted from here, apart from those of the run proper
 
 
 class TrainingDiverged(ValueError):
@@ -59,18 +60,28 @@ class Progress:
     Attributes:
         epoch: Last finished epoch; 0 before the first.
         history: One row an epoch, as in metrics.csv.
-        seconds: Time spent on training and evaluation.
+        seconds: Time spent on training and evaluation, the first stage included.
+        first_stage: One row for each finished epoch of a mode's first stage; empty where there is none.
     """
 
     epoch: int
     history: list[Row]
     seconds: float
+    first_stage: list[Row] = field(default_factory=list)
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """SGD with one parameter group; its learning rate is set by the loop at every epoch."""
+def make_optimizer(learners: Learners, recipe: Recipe, first_stage: bool = False) -> torch.optim.SGD:
+    """SGD over the student and the trainable parts of the modes; the loop sets its learning rate at every epoch.
+
+    Args:
+        first_stage: Whether it is for the first stage, which may leave the student alone.
+    """
+    stage = learners.distillation.first_stage
+    groups = [list(learners.distillation.parameters())]
+    if not first_stage or stage is None or stage.student:
+        groups.insert(0, list(learners.student.parameters()))
     return torch.optim.SGD(
-        model.parameters(),
+        [{"params": group} for group in groups if group],
         lr=recipe.lr,
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,
@@ -80,67 +91,100 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
 
 
 def train(
-    model: nn.Module,
-    mode: DistillMode,
-    data: Data,
-    recipe: Recipe,
-    optimizer: torch.optim.Optimizer,
-    progress: Progress,
+    learners: Learners, data: Data, recipe: Recipe, optimizer: torch.optim.Optimizer, progress: Progress
 ) -> Iterator[Progress]:
     """Train to the last epoch, from wherever `progress` stands, and yield it after every epoch.
 
-    Total loss of a batch: cross-entropy + kd_factor(epoch) * the mode's loss.
+    Loss of a batch: see `Distillation`; the warm-up factors are those of the epoch.
 
     Args:
-        model: On the device of the data.
+        learners: On the device of the data.
         progress: Updated in place.
     Raises:
         TrainingDiverged: If the training loss of an epoch is not finite.
     """
-    step = torch.compile(_batch_losses) if recipe.compile else _batch_losses
-    device = data.train.images.device
+    step = _compiled(batch_losses, learners, recipe)
     for epoch in range(progress.epoch + 1, recipe.epochs + 1):
         started = time.perf_counter()
         lr = learning_rate(epoch, recipe.epochs, recipe.lr, recipe.milestones, recipe.gamma)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        factor = kd_factor(epoch, recipe.warmup_epochs)
-        # As a tensor, so that a compiled step is not compiled anew at every epoch of the warm-up; torch.full fills it
-        # on the device, where torch.tensor would copy and wait.
-        weight = torch.full((), factor, device=device)
-
-        model.train()
-        sums: dict[str, Tensor] = {}
-        batches = data.train.epoch(
-            recipe.batch_size, recipe.augmentation, seed=recipe.seed * _EPOCH_SEED_STRIDE + epoch
-        )
-        seen = 0
-        for inputs, labels in batches:
-            optimizer.zero_grad(set_to_none=True)
-            with autocast(device, recipe.bf16):
-                loss, parts = step(model, mode, inputs, labels, weight)
-            loss.backward()
-            optimizer.step()
-            seen += len(labels)
-            for name, value in parts.items():
-                weighted = value if name == "train_top1" else value * len(labels)
-                sums[name] = sums[name] + weighted if name in sums else weighted
-
-        results = {name: total / seen * (100 if name == "train_top1" else 1) for name, total in sums.items()}
+        factors = learners.distillation.factors(epoch, recipe.warmup_epochs)
+        results = _train_epoch(step, learners, data.train, recipe, optimizer, lr, epoch, factors)
         if data.val is not None:
-            results |= evaluate(model, data.val, "val", recipe.bf16)
+            results |= evaluate(learners.student, data.val, "val", recipe.bf16)
         if data.test is not None and (recipe.test_every_epoch or epoch == recipe.epochs):
-            results |= evaluate(model, data.test, "test", recipe.bf16)
-        row: Row = {"epoch": epoch, "lr": lr, "kd_factor": factor, **_to_numbers(results)}
-        if not math.isfinite(row["train_loss"]):
-            raise TrainingDiverged(
-                f"the training loss became {row['train_loss']} in epoch {epoch} of {recipe.epochs}; "
-                "lower trainer.lr or the lambdas."
-            )
+            results |= evaluate(learners.student, data.test, "test", recipe.bf16)
+        row: Row = {"epoch": epoch, "lr": lr, "kd_factor": kd_factor(epoch, recipe.warmup_epochs)}
+        row |= {f"kd_factor.{name}": factors[name] for name in learners.distillation.own_warmups}
+        row |= _to_numbers(results)
+        _require_finite(row["train_loss"], f"epoch {epoch} of {recipe.epochs}")
         progress.epoch = epoch
         progress.history.append(row)
         progress.seconds += time.perf_counter() - started
         yield progress
+
+
+def train_first_stage(
+    learners: Learners, data: Data, recipe: Recipe, optimizer: torch.optim.Optimizer, progress: Progress
+) -> Iterator[Progress]:
+    """Train what a mode wants trained before the run proper, and yield `progress` after every epoch of it.
+
+    Raises:
+        TrainingDiverged: If the training loss of an epoch is not finite.
+    """
+    stage = learners.distillation.first_stage
+    if stage is None:
+        return
+    for epoch in range(len(progress.first_stage) + 1, stage.epochs + 1):
+        started = time.perf_counter()
+        lr = learning_rate(epoch, stage.epochs, recipe.lr * stage.lr_factor, stage.milestones, recipe.gamma)
+        seeded = epoch + _FIRST_STAGE_SEED
+        results = _train_epoch(first_stage_losses, learners, data.train, recipe, optimizer, lr, seeded, {})
+        row: Row = {"epoch": epoch, "lr": lr, **_to_numbers(results)}
+        _require_finite(row["train_loss"], f"epoch {epoch} of {stage.epochs} of the first stage")
+        progress.first_stage.append(row)
+        progress.seconds += time.perf_counter() - started
+        yield progress
+
+
+def _train_epoch(
+    step: StepFunction,
+    learners: Learners,
+    pictures: Pictures,
+    recipe: Recipe,
+    optimizer: torch.optim.Optimizer,
+    lr: float,
+    epoch: int,
+    factors: Mapping[str, float],
+) -> dict[str, Tensor]:
+    """Take the steps of one epoch, and return the means of what they measured, on the device."""
+    device = pictures.images.device
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    # As tensors, so that a compiled step is not compiled anew at every epoch of the warm-up; torch.full fills them on
+    # the device, where torch.tensor would copy and wait.
+    weights = {name: torch.full((), factor, device=device) for name, factor in factors.items()}
+    learners.student.train()
+    learners.distillation.train()
+    sums: dict[str, Tensor] = {}
+    seen = 0
+    seed = recipe.seed * _EPOCH_SEED_STRIDE + epoch
+    batches = pictures.epoch(recipe.batch_size, recipe.augmentation, seed, learners.distillation.partner)
+    for number, batch in enumerate(batches):
+        optimizer.zero_grad(set_to_none=True)
+        with autocast(device, recipe.bf16):
+            loss, parts = step(learners, batch, epoch, seed * _STEP_SEED_STRIDE + number, weights)
+        loss.backward()
+        optimizer.step()
+        seen += len(batch.labels)
+        for name, value in parts.items():
+            weighted = value if name == "train_top1" else value * len(batch.labels)
+            sums[name] = sums[name] + weighted if name in sums else weighted
+    return {name: total / seen * (100 if name == "train_top1" else 1) for name, total in sums.items()}
+
+
+def _require_finite(loss: float, when: str) -> None:
+    if not math.isfinite(loss):
+        raise TrainingDiverged(f"the training loss became {loss} in {when}; lower trainer.lr or the lambdas.")
 
 
 @torch.no_grad()
@@ -163,22 +207,9 @@ def evaluate(model: nn.Module, pictures: Pictures, split: str, bf16: bool = Fals
     }
 
 
-def autocast(device: torch.device, bf16: bool) -> AbstractContextManager[object]:
-    """bfloat16 autocast, or nothing."""
-    return torch.autocast(device.type, dtype=torch.bfloat16) if bf16 else nullcontext()
-
-
-def _batch_losses(
-    model: nn.Module, mode: DistillMode, inputs: Tensor, labels: Tensor, factor: Tensor
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the loss to minimise, and detached scalars: batch means, and the number of correct pictures."""
-    output = model(inputs)
-    cross_entropy = F.cross_entropy(output.logits, labels)
-    distillation, terms = mode(output, labels)
-    loss = cross_entropy if distillation is None else cross_entropy + factor * distillation
-    parts = {"train_loss": loss, "train_ce": cross_entropy, **terms}
-    correct = (output.logits.argmax(dim=1) == labels).sum()
-    return loss, {name: part.detach() for name, part in parts.items()} | {"train_top1": correct}
+def _compiled(step: StepFunction, learners: Learners, recipe: Recipe) -> StepFunction:
+    """Compile a step where that was asked for and every mode allows it."""
+    return torch.compile(step) if recipe.compile and not learners.distillation.uncompiled else step
 
 
 def _to_numbers(scalars: dict[str, Tensor]) -> Row:

@@ -33,7 +33,7 @@ class EpochReporter:
         """Surround a run of config.trainer.epochs epochs, of which some may be done already."""
         self._epochs, self._first = config.trainer.epochs, resumed_at
         self._started, self._last_line = time.perf_counter(), 0.0
-        title = f"{config.model.name} on {config.dataset.name}, {config.kd_mode.name}, seed {config.seed}"
+        title = f"{config.model.name} on {config.dataset.name}, {config.composition}, seed {config.seed}"
         where = f" (going on after epoch {resumed_at})" if resumed_at else ""
         self._print(f"{title}: {self._epochs} epochs{where}")
         if not self._console.is_terminal:

@@ -1,0 +1,148 @@
+"""A run's kd_modes together: their terms, with the weights that the config gives them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from tffd.data import Partner
+from tffd.distill.base import DistillMode, FirstStage, Setting, Step
+from tffd.training.schedule import kd_factor
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """How much a mode's terms count.
+
+    Attributes:
+        weights: Of its terms by name; those that are not named count 0.
+        cross_entropy: Weight of cross-entropy that the mode brings along; None leaves it at 1.
+        warmup_epochs: Over which its terms are faded in; None leaves that to the trainer.
+    """
+
+    weights: Mapping[str, float]
+    cross_entropy: float | None = None
+    warmup_epochs: int | None = None
+
+
+class Distillation(nn.Module):
+    """The modes of one run; none of them is the baseline.
+
+    loss = c * cross-entropy + sum over modes of kd_factor(epoch) * (sum over terms of weight * term)
+
+    Modes without a term that counts are left out. The others take part in the order of their names, so that [at,tfd]
+    and [tfd,at] are one run to the last bit.
+
+    Args:
+        modes: By name.
+        weighing: Of each of them.
+    Raises:
+        ValueError: If a weight belongs to no term, two modes have a term of one name, weigh cross-entropy differently,
+            ask for different partners, or both have a first stage.
+    """
+
+    def __init__(self, modes: Mapping[str, DistillMode], weighing: Mapping[str, Weighing]) -> None:
+        super().__init__()
+        for name, mode in modes.items():
+            _require_terms(name, mode, weighing[name].weights)
+            mode.active = tuple(term for term in mode.terms if weighing[name].weights.get(term, 0.0) > 0)
+        names = sorted(name for name, mode in modes.items() if mode.active)
+        self.modes: Mapping[str, DistillMode] = nn.ModuleDict({name: modes[name] for name in names})  # type: ignore[assignment]
+        chosen = [weighing[name] for name in names]
+        self.weights = {
+            term: (name, float(own.weights[term]))
+            for name, own in zip(names, chosen, strict=True)
+            for term in modes[name].active
+        }
+        if len(self.weights) < sum(len(modes[name].active) for name in names):
+            raise ValueError(_shared_term(self.modes))
+        self.own_warmups = {
+            name: own.warmup_epochs for name, own in zip(names, chosen, strict=True) if own.warmup_epochs is not None
+        }
+        self.cross_entropy = _the_one(names, "cross_entropy", [own.cross_entropy for own in chosen], default=1.0)
+        self.partner: Partner | None = _the_one(names, "partner", [modes[name].partner for name in names], default=None)
+        staged = [modes[name] for name in names if modes[name].first_stage]
+        if len(staged) > 1:
+            raise ValueError(f"kd_mode=[{','.join(names)}]: {len(staged)} modes have a first stage; use one of them.")
+        self.staged: DistillMode | None = next(iter(staged), None)
+
+    @property
+    def first_stage(self) -> FirstStage | None:
+        """What is trained before the run proper."""
+        return None if self.staged is None else self.staged.first_stage
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether a mode needs one."""
+        return any(mode.needs_teacher for mode in self.modes.values())
+
+    @property
+    def input_gradient(self) -> bool:
+        """Whether a mode differentiates with respect to the pictures."""
+        return any(mode.input_gradient for mode in self.modes.values())
+
+    @property
+    def uncompiled(self) -> list[str]:
+        """Modes that torch.compile cannot take."""
+        return [name for name, mode in self.modes.items() if not mode.compiles]
+
+    def check(self, setting: Setting) -> list[str]:
+        """Return why modes cannot work in a setting: a line for each that cannot."""
+        faults = []
+        for name, mode in self.modes.items():
+            try:
+                mode.check(setting)
+            except ValueError as error:
+                faults.append(f"kd_mode={name}: {error}")
+        return faults
+
+    def build(self, setting: Setting) -> None:
+        """Make the trainable parts and buffers of all modes."""
+        for mode in self.modes.values():
+            mode.build(setting)
+
+    def factors(self, epoch: int, warmup_epochs: int) -> dict[str, float]:
+        """Return the warm-up factor of each mode in an epoch, counted from 1; the trainer's is the default."""
+        return {name: kd_factor(epoch, self.own_warmups.get(name, warmup_epochs)) for name in self.modes}
+
+    def forward(self, step: Step) -> dict[str, Tensor]:
+        """Return the unweighted terms of all modes by name."""
+        return {term: value for mode in self.modes.values() for term, value in mode(step).items()}
+
+    def weigh(self, cross_entropy: Tensor, terms: Mapping[str, Tensor], factors: Mapping[str, Tensor]) -> Tensor:
+        """Return the loss to minimise.
+
+        Args:
+            factors: Warm-up factor of each mode: scalars on the device.
+        """
+        loss = cross_entropy if self.cross_entropy == 1 else self.cross_entropy * cross_entropy
+        for name in self.modes:
+            own = [weight * terms[term] for term, (mode, weight) in self.weights.items() if mode == name]
+            loss = loss + factors[name] * sum(own[1:], start=own[0])
+        return loss
+
+
+def _require_terms(name: str, mode: DistillMode, weights: Mapping[str, float]) -> None:
+    for term in weights:
+        if term not in mode.terms:
+            there = ", ".join(mode.terms)
+            raise ValueError(f"kd_mode.{name}.weights.{term}: this mode has no such term; there are {there}.")
+
+
+def _shared_term(modes: Mapping[str, DistillMode]) -> str:
+    owners: dict[str, list[str]] = {}
+    for name, mode in modes.items():
+        for term in mode.active:
+            owners.setdefault(term, []).append(name)
+    term, names = next((term, names) for term, names in owners.items() if len(names) > 1)
+    return f"kd_mode=[{','.join(modes)}]: {' and '.join(names)} both have a term {term}; leave one of them out."
+
+
+def _the_one(names: Sequence[str], what: str, values: Sequence[Any], default: Any) -> Any:
+    """Return what modes ask for, which must be one thing for all that ask for any."""
+    asked = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+    if len(set(asked.values())) > 1:
+        each = ", ".join(f"{name} {value}" for name, value in asked.items())
+        raise ValueError(f"kd_mode=[{','.join(names)}]: the modes ask for different things as {what}: {each}.")
+    return next(iter(asked.values()), default)

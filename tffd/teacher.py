@@ -1,0 +1,128 @@
+"""The teacher of a run: where its weights are, that they exist, and how good it is."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from torch import nn
+
+from tffd import records
+from tffd.config import Config
+from tffd.data import Data
+from tffd.training.loop import evaluate
+
+AUTO = "auto"
+
+_MOST_JUDGED = 2000  # training pictures, where none are held out
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How good a teacher is.
+
+    Attributes:
+        top1: Accuracy in percent.
+        split: "val", or "train" where the protocol holds nothing out: the test set is not for this.
+        pictures: On how many.
+    """
+
+    top1: float
+    split: str
+    pictures: int
+
+
+def teacher_fault(config: Config) -> str | None:
+    """Say what a run lacks whose kd_modes need a teacher; None if it has one, or can train one."""
+    teacher = config.teacher
+    if teacher.target is None:
+        return (
+            f"kd_mode={config.composition}: needs a teacher; choose teacher=auto, which trains a ResNet-110 first, or "
+            "a network with weights, such as teacher=resnet110 teacher.checkpoint=PATH"
+        )
+    if teacher.checkpoint is None:
+        return (
+            f"teacher={teacher.name}: has no weights; name a file, teacher.checkpoint=PATH, or have it trained first, "
+            "teacher.checkpoint=auto"
+        )
+    if teacher.checkpoint == AUTO:
+        try:
+            records.teacher_run(config)
+        except ValidationError as error:
+            item = error.errors(include_url=False)[0]
+            return f"teacher.trainer.{item['loc'][0]}={item['input']}: {item['msg'].removeprefix('Input ')}"
+        return None
+    directory = Path(teacher.checkpoint).parent
+    if (directory / records.HEARTBEAT).exists() and not (directory / records.RESULT).exists():
+        return (
+            f"teacher.checkpoint={teacher.checkpoint}: is being written by a run that is at work; wait for it, or let "
+            "the teacher be trained first with teacher.checkpoint=auto"
+        )
+    return None
+
+
+def find_teacher(config: Config) -> Path | None:
+    """Return the weights of a run's teacher; None if they are to be trained first.
+
+    A teacher that another sweep below results_dir has trained under the same settings serves as well.
+    """
+    if config.teacher.checkpoint != AUTO:
+        return Path(str(config.teacher.checkpoint))
+    run = records.teacher_run(config)
+    name, run_hash = records.run_name(run), records.hash_config(run).run
+    own = Path(config.results_dir) / config.name / name
+    for directory in (own, *sorted(Path(config.results_dir).glob(f"*/{name}"))):
+        weights = directory / records.WEIGHTS
+        if weights.is_file() and _is_complete(directory, run_hash):
+            return weights
+    return None
+
+
+def _is_complete(directory: Path, run_hash: str) -> bool:
+    try:
+        result = records.read_result(directory)
+    except ValueError:
+        return False
+    return result is not None and (result["status"], result.get("config_hash")) == (records.COMPLETE, run_hash)
+
+
+def measure_teacher(teacher: nn.Module, data: Data, *, digest: str, cache: str | Path, bf16: bool) -> Measured:
+    """Measure a teacher on what a protocol holds out, once for each teacher and split.
+
+    Args:
+        digest: Of its weights.
+        cache: Directory that remembers the figure.
+    Raises:
+        ValueError: If it is no better than guessing.
+    """
+    split = "val" if data.val is not None else "train"
+    key = f"{digest[:16]}-{records.digest({'split': data.split.record(), 'of': split})}"
+    path = Path(cache) / "teachers" / f"{key}.json"
+    measured = _remembered(path)
+    if measured is None:
+        pictures = data.val or data.train.first(_MOST_JUDGED)
+        top1 = float(evaluate(teacher, pictures, split, bf16)[f"{split}_top1"])
+        measured = Measured(top1, split, len(pictures))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        records.write_json(path, vars(measured))
+    classes = len(data.classes)
+    chance = 1 / classes
+    # Three standard errors of guessing.
+    bound = 100 * (chance + 3 * math.sqrt(chance * (1 - chance) / measured.pictures))
+    if measured.top1 <= bound:
+        raise ValueError(
+            f"the teacher has {measured.top1:.2f} % of {measured.pictures} {split} pictures right, and guessing among "
+            f"{classes} classes reaches {bound:.2f} %: its weights do not belong to this data set. Choose others with "
+            "teacher.checkpoint."
+        )
+    return measured
+
+
+def _remembered(path: Path) -> Measured | None:
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        return Measured(float(content["top1"]), str(content["split"]), int(content["pictures"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None

@@ -46,21 +46,23 @@ def test_a_good_config_is_returned_with_its_data_prepared(tmp_path: Path) -> Non
         ("dataset.train_size=909", "dataset.train_size=909 asks for more pictures than the 908 that remain"),
         ("dataset.train_size=5", "one picture of each of the 10 classes"),
         ("dataset.augment.pad=8", "dataset.augment.pad=8: reflection needs fewer pixels"),
-        ("kd_mode.stages=[1,4]", "kd_mode.stages=[1, 4] names stage 4, but the network has stages 1 to 3"),
-        ("kd_mode.stages=[2]", "leaves the inter term nothing to compare"),
-        ("kd_mode.stages=[2,1]", "must name each stage once, shallow to deep"),
-        ("kd_mode.reduction=max", "reduction must be one of mean, sum"),
+        ("kd_mode.tfd.stages=[1,4]", "kd_mode=tfd: stages=[1, 4] names stage 4, but the network has stages 1 to 3"),
+        ("kd_mode.tfd.stages=[2]", "leaves the inter term nothing to compare"),
+        ("kd_mode.tfd.stages=[2,1]", "must name each stage once, shallow to deep"),
+        ("kd_mode.tfd.reduction=max", "reduction must be one of mean, sum"),
         ("model.name=resnet21", "There is no model 'resnet21'. Did you mean"),
         ("model.weights=/nowhere.pt", "Weights file /nowhere.pt does not exist"),
         ("dataset.mean=[0.5,0.5]", "dataset.mean=[0.5, 0.5]: the pictures have 1 channels; give one number each"),
-        ("kd_mode.lambda_intra=abc", "kd_mode.lambda_intra=abc: should be a valid number"),
+        ("kd_mode.tfd.weights.intra=abc", "kd_mode.tfd.weights.intra=abc: should be a valid number"),
+        ("+kd_mode.tfd.weights.at=1", "kd_mode.tfd.weights.at: this mode has no such term; there are intra, inter"),
+        ("kd_mode=[tfd,intra]", "kd_mode=[intra,tfd]: intra and tfd both have a term intra"),
         ("protocol.val_fraction=null", "would judge a run on nothing; use protocol=validation"),
         ("name=a/b", "name=a/b: names a directory"),
         ("seed=-1", "seed=-1: should be greater than or equal to 0"),
         ("+lamda_intra=1", "lamda_intra: no such key; did you mean lambda_intra?"),
         ("+trainer.epoch=1", "trainer.epoch: no such key; did you mean epochs?"),
-        ("+kd_mode.lambda_kd=1", "lambda_kd"),
-        ("kd_mode._target_=tffd.distill.Nothing", "tffd.distill.Nothing"),
+        ("+kd_mode.tfd.lambda_kd=1", "lambda_kd"),
+        ("kd_mode.tfd._target_=tffd.distill.Nothing", "tffd.distill.Nothing"),
     ],
 )  # fmt: skip
 def test_one_fault(tmp_path: Path, override: str, message: str) -> None:
@@ -74,10 +76,10 @@ def test_all_faults_of_schema_machine_data_and_network_are_told_together(tmp_pat
     (tmp_path / "file").touch()
     faults = faults_of(tmp_path, "lambda_intra=-1", "trainer.epochs=0", f"results_dir={tmp_path}/file/results")
     assert [fault.split("=")[0] for fault in faults] == ["lambda_intra", "trainer.epochs", "results_dir"]
-    faults = faults_of(tmp_path, "seed=-1", "kd_mode.stages=[1,9]", "dataset=image_folder", "dataset.root=/nowhere")
-    assert [fault.split("=")[0] for fault in faults] == ["seed", "dataset", "kd_mode.stages"]
-    faults = faults_of(tmp_path, "trainer.batch_size=999", "kd_mode.stages=[1,9]")
-    assert [fault.split("=")[0] for fault in faults] == ["trainer.batch_size", "kd_mode.stages"]
+    faults = faults_of(tmp_path, "seed=-1", "kd_mode.tfd.stages=[1,9]", "dataset=image_folder", "dataset.root=/nowhere")
+    assert [fault.split("=")[0] for fault in faults] == ["seed", "dataset", "kd_mode"]
+    faults = faults_of(tmp_path, "trainer.batch_size=999", "kd_mode.tfd.stages=[1,9]")
+    assert [fault.split("=")[0] for fault in faults] == ["trainer.batch_size", "kd_mode"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA, so asking for it is no fault")

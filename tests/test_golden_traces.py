@@ -17,11 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tffd.data import Augmentation, Data, Pictures
+from tests.distill.compositions import composed
+from tffd.data import Augmentation, Batch, Data, Pictures
 from tffd.data.splits import Split
-from tffd.distill import TeacherFree
-from tffd.models import ModelOutput
+from tffd.distill import Step
+from tffd.distill.teacher_free import TeacherFree
 from tffd.training.loop import Progress, Recipe, Row, make_optimizer, train
+from tffd.training.step import Learners
 
 LAMBDA_INTRA, LAMBDA_INTER = 8e-4, 5e-4
 LR, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 5e-4
@@ -47,22 +49,23 @@ Student = tuple[nn.Module, Tensor, Tensor]
 class InOrder(Pictures):
     """Ready inputs, in batches in their order."""
 
-    def epoch(self, batch_size: int, augmentation: Augmentation, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        yield from zip(self.images.split(batch_size), self.labels.split(batch_size), strict=True)
+    def epoch(self, batch_size: int, augmentation: Augmentation, seed: int, partner: None = None) -> Iterator[Batch]:
+        for inputs, labels in zip(self.images.split(batch_size), self.labels.split(batch_size), strict=True):
+            yield Batch(inputs, labels, labels)
 
 
 class Recording(TeacherFree):
     """Tf-FD that notes [cross-entropy, weighted loss] of every step."""
 
     def __init__(self) -> None:
-        super().__init__("tfd", LAMBDA_INTRA, LAMBDA_INTER)
+        super().__init__()
         self.trace: list[list[float]] = []
 
-    def forward(self, output: ModelOutput, labels: Tensor) -> tuple[Tensor | None, dict[str, Tensor]]:
-        loss, terms = super().forward(output, labels)
-        assert loss is not None
-        self.trace.append([F.cross_entropy(output.logits, labels).item(), loss.item()])
-        return loss, terms
+    def forward(self, step: Step) -> dict[str, Tensor]:
+        terms = super().forward(step)
+        loss = LAMBDA_INTRA * terms["intra"] + LAMBDA_INTER * terms["inter"]
+        self.trace.append([F.cross_entropy(step.student.logits, step.labels).item(), loss.item()])
+        return terms
 
 
 def train_one_epoch(student: Student, done: int) -> tuple[np.ndarray, Row]:
@@ -72,7 +75,8 @@ def train_one_epoch(student: Student, done: int) -> tuple[np.ndarray, Row]:
     nothing = np.arange(0)
     data = Data(pictures, None, None, classes=("",) * 10, channels=3, split=Split(nothing, nothing))
     mode, progress = Recording(), Progress(epoch=done, history=[], seconds=0.0)
-    next(train(model, mode, data, RECIPE, make_optimizer(model, RECIPE), progress))
+    learners = Learners(model, composed({"tfd": (mode, {"intra": LAMBDA_INTRA, "inter": LAMBDA_INTER})}))
+    next(train(learners, data, RECIPE, make_optimizer(learners, RECIPE), progress))
     (row,) = progress.history
     return np.array(mode.trace), row
 

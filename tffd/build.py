@@ -2,10 +2,12 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from torch import nn
 
@@ -13,7 +15,7 @@ from tffd.app import TRUSTED_TARGETS
 from tffd.config import Component, Config, KdModeSection, ModelSection
 from tffd.data import Augmentation, Data, Source, load_data
 from tffd.distill import Distillation, DistillMode, Setting, Weighing
-from tffd.distill.base import shapes_of
+from tffd.models import ModelOutput
 from tffd.training.loop import Recipe
 from tffd.training.step import Learners
 
@@ -66,8 +68,14 @@ def build_distillation(config: Config) -> Distillation:
     Raises:
         ValueError: If they do not go together.
     """
+    modes = {}
+    for name, section in config.kd_mode.items():
+        try:
+            modes[name] = _make(section, _WEIGHING)
+        except (InstantiationException, ValueError, TypeError) as error:
+            raise ValueError(f"kd_mode={name}: {error}") from error
     return Distillation(
-        {name: _make(section, _WEIGHING) for name, section in config.kd_mode.items()},
+        modes,
         {
             name: Weighing(section.weights, section.cross_entropy, section.warmup_epochs)
             for name, section in config.kd_mode.items()
@@ -98,14 +106,17 @@ def build_teacher(config: Config, num_classes: int, channels: int, checkpoint: P
     return teacher
 
 
+def build_shapes(network: ModelSection, *, classes: int, channels: int, image_size: int) -> ModelOutput:
+    """Return what a network returns for two pictures, as shapes alone: it is built without memory for its weights."""
+    with torch.device("meta"), torch.no_grad():
+        model = _make(network, num_classes=classes, in_channels=channels, weights=None)
+        output: ModelOutput = model(torch.empty(2, channels, image_size, image_size))
+    return output
+
+
 def build_setting(config: Config, *, classes: int, channels: int, image_size: int, pictures: int) -> Setting:
-    """Describe a run to its kd_modes; the networks are built without memory for their weights."""
-
-    def shapes(network: ModelSection) -> Any:
-        with torch.device("meta"):
-            model = _make(network, num_classes=classes, in_channels=channels, weights=None)
-            return shapes_of(model, torch.empty(2, channels, image_size, image_size))
-
+    """Describe a run to its kd_modes."""
+    shapes = partial(build_shapes, classes=classes, channels=channels, image_size=image_size)
     return Setting(
         student=shapes(config.model),
         teacher=shapes(config.teacher.network) if uses_teacher(config) else None,

@@ -85,46 +85,41 @@ def _content_faults(reading: Reading) -> list[str]:
         summary, faults = _collect(lambda: build.build_source(sound).check(), f"dataset={sound.dataset.name}: ")
     if summary is not None and has >= {"protocol", "trainer"}:
         faults += _data_faults(sound, summary)
-    # Without a data set, any will do to look at the networks, unless weights have to fit its classes.
-    shown = summary or Summary(train_pictures=1, classes=10, channels=3, image_size=32)
-    if "model" in has and summary is not None and sound.model.model_extra.get("weights"):
-        faults += _collect(
-            lambda: build.build_model(sound, summary.classes, summary.channels), f"model={sound.model.name}: "
-        )[1]
-    if has >= {"model", "kd_mode", "teacher", "trainer", "lambda_intra", "lambda_inter"}:
-        faults += _distillation_faults(reading, sound, shown, fits=summary is not None)
+    if "model" in has:
+        faults += _network_faults(reading, sound, summary)
     return faults
 
 
-def _distillation_faults(reading: Reading, sound: Any, shown: Summary, fits: bool) -> list[str]:
-    """Faults of the networks and the kd_modes, which are shown the shapes that they will see.
+def _network_faults(reading: Reading, sound: Any, summary: Summary | None) -> list[str]:
+    """Faults of the networks, and of the kd_modes, which are shown the shapes that they will see.
 
     Args:
-        fits: Whether the classes are those of the data set, which a teacher's weights must fit.
+        summary: Of the data set; None if it cannot be told. Any other will do then, but for weights, which must fit its
+            classes.
     """
-    distillation, faults = _collect(lambda: build.build_distillation(sound))
-    needs_teacher = distillation is not None and distillation.needs_teacher
-    if needs_teacher and (reason := teacher_fault(sound)):
+    shown = summary or Summary(train_pictures=1, classes=10, channels=3, image_size=32)
+    sizes = {"classes": shown.classes, "channels": shown.channels, "image_size": shown.image_size}
+    name = f"model={sound.model.name}: "
+    _, faults = _collect(lambda: build.build_shapes(sound.model, **sizes), name)
+    if summary is not None and (sound.model.model_extra or {}).get("weights"):
+        faults += _collect(lambda: build.build_model(sound, shown.classes, shown.channels), name)[1]
+    if not reading.sound.keys() >= {"kd_mode", "teacher", "trainer", "lambda_intra", "lambda_inter"}:
+        return faults
+    distillation, found = _collect(lambda: build.build_distillation(sound))
+    if distillation is None:
+        return faults + found
+    if distillation.needs_teacher and (reason := teacher_fault(sound)):
         return [*faults, reason]
-    setting, found = _collect(
-        lambda: build.build_setting(
-            sound,
-            classes=shown.classes,
-            channels=shown.channels,
-            image_size=shown.image_size,
-            pictures=shown.train_pictures,
-        ),
-        f"model={sound.model.name}: ",
-    )
-    faults += found
-    if needs_teacher and fits and sound.teacher.checkpoint != AUTO:
+    if distillation.needs_teacher and summary is not None and sound.teacher.checkpoint != AUTO:
+        weights = Path(sound.teacher.checkpoint)
         faults += _collect(
-            lambda: build.build_teacher(sound, shown.classes, shown.channels, Path(sound.teacher.checkpoint)),
+            lambda: build.build_teacher(sound, shown.classes, shown.channels, weights),
             f"teacher={sound.teacher.name}: ",
         )[1]
-    if distillation is not None and setting is not None:
-        faults += distillation.check(setting)
-    return faults
+    if faults:
+        return faults
+    setting, faults = _collect(lambda: build.build_setting(sound, **sizes, pictures=shown.train_pictures))
+    return faults if setting is None else distillation.check(setting)
 
 
 def _prepare_data(config: Config) -> None:

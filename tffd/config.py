@@ -312,7 +312,7 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
 
 
 def _describe(error: ValidationError) -> list[str]:
-    faults: dict[tuple[int | str, str, str], str] = {}
+    faults: dict[tuple[str, str, str], str] = {}
     for item in error.errors(include_url=False, include_context=False):
         key = ".".join(str(part) for part in item["loc"])
         match item["type"]:
@@ -325,7 +325,8 @@ def _describe(error: ValidationError) -> list[str]:
                 value = "" if isinstance(item["input"], dict) else f"={item['input']}"
                 fault = f"{key}{value}: {message}"
         # A value that another section refers to under the same name is wrong once, where it is defined.
-        faults.setdefault((item["loc"][-1], item["msg"], str(item["input"])), fault)
+        name = str(item["loc"][-1]).removeprefix("lambda_")  # which the weights of the terms refer to
+        faults.setdefault((name, item["msg"], str(item["input"])), fault)
     return list(faults.values())
 
 

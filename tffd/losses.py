@@ -64,7 +64,7 @@ def intra_fd(features: Tensor) -> Tensor:
     if channels < 2:
         raise ValueError(
             f"intra_fd pairs channels, so it needs at least 2; got a map with {channels}, shape {_shape(features)}. "
-            "Choose other stages with kd_mode.stages."
+            "Choose other stages with kd_mode.<mode>.stages."
         )
     half = channels // 2
     order = channel_saliency(features).argsort(descending=True, stable=True)
@@ -122,7 +122,9 @@ def tfd_terms(
     required = 2 if inter else 1
     if len(stages) < required:
         needed = "2 stages, for the inter term compares two" if inter else "1 stage"
-        raise ValueError(f"Tf-FD needs at least {needed}; got {len(stages)}. Choose more stages with kd_mode.stages.")
+        raise ValueError(
+            f"Tf-FD needs at least {needed}; got {len(stages)}. Choose more stages with kd_mode.<mode>.stages."
+        )
     require_reduction(reduction)
     terms: dict[str, Tensor] = {}
     if intra:

@@ -32,7 +32,8 @@ def numbered(count: int, size: int = 1) -> Pictures:
 
 
 def epoch_of(pictures: Pictures, batch_size: int, augmentation: Augmentation, seed: int) -> tuple[Tensor, Tensor]:
-    inputs, labels = zip(*pictures.epoch(batch_size, augmentation, seed), strict=True)
+    batches = list(pictures.epoch(batch_size, augmentation, seed))
+    inputs, labels = [batch.inputs for batch in batches], [batch.labels for batch in batches]
     return torch.cat(inputs), torch.cat(labels)
 
 
@@ -64,7 +65,7 @@ def test_an_epoch_visits_every_picture_once_with_its_label(batch_size: int) -> N
 )
 def test_sizes_of_batches(count: int, batch_size: int, sizes: list[int]) -> None:
     batches = numbered(count).epoch(batch_size, STILL, seed=0)
-    assert [(len(inputs), len(labels)) for inputs, labels in batches] == [(size, size) for size in sizes]
+    assert [(len(batch.inputs), len(batch.labels)) for batch in batches] == [(size, size) for size in sizes]
 
 
 def test_the_seed_alone_decides() -> None:

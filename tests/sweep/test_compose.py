@@ -55,7 +55,7 @@ def as_text(config: DictConfig) -> str:
         ["lambda_intra=1e-3", "lambda_inter=0.25"],
         ["sweep=lambdas", "trainer.epochs=3", "lambda_intra=0.002"],
         ["ablation=terms", "kd_mode=intra", "seed=4"],
-        ["kd_mode=tfd", "kd_mode.lambda_inter=0.1"],  # an interpolation that a number replaces
+        ["kd_mode=tfd", "kd_mode.tfd.weights.inter=0.1"],  # an interpolation that a number replaces
         ["dataset.train_size=null", "seed=4"],
         ["dataset.root='/some where/x=y'", "name=a"],
         ["trainer.milestones=[0.5]", "trainer.lr=0.2"],
@@ -79,7 +79,7 @@ def test_configs_that_differ_in_values_alone_are_composed_once(loader: CountingL
     composer = Composer(loader, loader.base())
     for value in range(5):
         config = composer(["kd_mode=tfd", f"lambda_intra={value}", f"seed={value}", "trainer.lr=0.1"])
-        assert (config.lambda_intra, config.kd_mode.lambda_intra, config.seed) == (value, value, value)
+        assert (config.lambda_intra, config.kd_mode.tfd.weights.intra, config.seed) == (value, value, value)
     assert loader.composed == 1
     composer(["kd_mode=intra", "seed=0"])
     assert loader.composed == 2
@@ -105,9 +105,9 @@ def test_what_hydra_refuses_is_refused_in_its_words(loader: CountingLoader, over
 
 def test_a_key_that_only_some_choices_have_is_refused_with_the_others(loader: CountingLoader) -> None:
     composer = Composer(loader, loader.base("kd_mode=tfd"))
-    assert composer(["kd_mode=tfd", "kd_mode.reduction=sum"]).kd_mode.reduction == "sum"
+    assert composer(["kd_mode=tfd", "kd_mode.tfd.reduction=sum"]).kd_mode.tfd.reduction == "sum"
     with pytest.raises(ConfigCompositionException, match="reduction"):
-        composer(["kd_mode=none", "kd_mode.reduction=sum"])
+        composer(["kd_mode=none", "kd_mode.tfd.reduction=sum"])
 
 
 def test_text_that_is_no_override_is_refused(loader: CountingLoader) -> None:

@@ -40,9 +40,9 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     kinds: list[str] = []
 
     def measure(config: Config, executor: Executor) -> RunCost:
-        kinds.append(config.kd_mode.name)
-        seconds = 2.0 if config.kd_mode.name == "none" else 6.0
-        return RunCost(f"with {config.kd_mode.name}", "cpu (Z80)", 0.25, seconds, config.trainer.epochs)
+        kinds.append(config.composition)
+        seconds = 2.0 if config.composition == "none" else 6.0
+        return RunCost(f"with {config.composition}", "cpu (Z80)", 0.25, seconds, config.trainer.epochs, 0)
 
     monkeypatch.setattr(estimate_module, "measure_run", measure)
     return kinds

@@ -81,9 +81,9 @@ def test_the_baseline_can_be_left_out(tmp_path: Path) -> None:
     assert [study.key for study in plan(tmp_path, "sweep=lambdas", "sweep.baseline=null").studies] == ["search"]
 
 
-def test_cells_know_their_effective_lambdas(tmp_path: Path) -> None:
+def test_cells_know_the_weights_of_their_terms(tmp_path: Path) -> None:
     (grid,) = plan(tmp_path, "kd_mode=none,intra", "lambda_intra=0.25").studies
-    assert [identity["lambda_intra"] for identity in grid.identities] == ["0.0", "0.25"]
+    assert [identity.get("weight of intra") for identity in grid.identities] == [None, "0.25"]
 
 
 def test_a_grid_may_run_under_any_protocol(tmp_path: Path) -> None:
@@ -240,8 +240,8 @@ def test_settings_of_hydras_own_sweepers_are_refused(tmp_path: Path, override: s
 
 
 def test_faults_of_all_cells_are_told_once_with_a_cell_that_has_them(tmp_path: Path) -> None:
-    found = faults(tmp_path, "seed=0,1", "trainer.lr=-1,0.1", "kd_mode.stages=[7,8],[1,2]")
-    assert [fault.split(":")[0].split(" names")[0] for fault in found] == ["trainer.lr=-1", "kd_mode.stages=[7, 8]"]
+    found = faults(tmp_path, "seed=0,1", "trainer.lr=-1,0.1", "kd_mode.tfd.stages=[7,8],[1,2]")
+    assert [fault.split(":")[0].split(" names")[0] for fault in found] == ["trainer.lr=-1", "kd_mode=tfd"]
     assert all("[in seed=0" in fault for fault in found)
 
 

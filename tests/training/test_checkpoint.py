@@ -12,13 +12,14 @@ import pytest
 import torch
 from torch import nn
 
+from tests.distill.compositions import tfd
 from tffd.checkpoints import load_weights
 from tffd.data import Augmentation, Data, Pictures
 from tffd.data.splits import Split
-from tffd.distill import TeacherFree
 from tffd.models import create_model
 from tffd.training.checkpoint import Checkpoint, load_checkpoint, save_atomically, save_checkpoint
 from tffd.training.loop import Progress, Recipe, Row, make_optimizer, train
+from tffd.training.step import Learners
 
 HASH = "0123456789ab"
 RECIPE = Recipe(
@@ -53,12 +54,12 @@ class Run:
         )
         torch.manual_seed(seed)
         self.model: nn.Module = create_model("resnet8", 4).to(memory_format=torch.channels_last)
-        self.mode = TeacherFree("tfd", 0.05, 0.05)
-        self.optimizer = make_optimizer(self.model, RECIPE)
+        self.learners = Learners(self.model, tfd())
+        self.optimizer = make_optimizer(self.learners, RECIPE)
         self.progress = Progress(epoch=0, history=[], seconds=0.0)
 
     def train_to(self, epoch: int) -> list[Row]:
-        steps = train(self.model, self.mode, self.data, RECIPE, self.optimizer, self.progress)
+        steps = train(self.learners, self.data, RECIPE, self.optimizer, self.progress)
         while self.progress.epoch < epoch:
             next(steps)
         return self.progress.history

@@ -12,12 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tffd.data import Augmentation, Data, Pictures
+from tests.distill.compositions import baseline, composed, tfd
+from tffd.data import Augmentation, Batch, Data, Pictures
 from tffd.data.splits import Split
-from tffd.distill import DistillMode, NoDistillation, TeacherFree
+from tffd.distill import Distillation, DistillMode, Step
+from tffd.distill.teacher_free import TeacherFree
 from tffd.models import ModelOutput, create_model
 from tffd.training import loop
 from tffd.training.loop import Progress, Recipe, Row, TrainingDiverged, evaluate, make_optimizer, train
+from tffd.training.step import Learners, autocast
 
 NOTHING = np.arange(0)
 NO_AUGMENTATION = Augmentation(pad=0, mode="zero", flip=False)
@@ -68,15 +71,11 @@ def network(classes: int = 3, seed: int = 0) -> nn.Module:
     return create_model("resnet8", classes).to(memory_format=torch.channels_last)
 
 
-def tfd() -> TeacherFree:
-    return TeacherFree("tfd", 0.05, 0.05)
-
-
-def history(mode: DistillMode, given: Data, how: Recipe = RECIPE, model: nn.Module | None = None) -> list[Row]:
+def history(mode: Distillation, given: Data, how: Recipe = RECIPE, model: nn.Module | None = None) -> list[Row]:
     """Train from the start to the end."""
-    model = network() if model is None else model
+    learners = Learners(network() if model is None else model, mode)
     progress = Progress(epoch=0, history=[], seconds=0.0)
-    epochs = [p.epoch for p in train(model, mode, given, how, make_optimizer(model, how), progress)]
+    epochs = [p.epoch for p in train(learners, given, how, make_optimizer(learners, how), progress)]
     assert epochs == list(range(1, how.epochs + 1))
     assert progress.seconds > 0
     return progress.history
@@ -102,30 +101,39 @@ def numbered(labels: list[int]) -> Pictures:
     return Pictures(images, torch.tensor(labels), torch.zeros(1), torch.full((1,), 1 / 255))
 
 
-class Watched(NoDistillation):
-    """Notes what passes through."""
+class Watched(DistillMode):
+    """Notes what passes through, and adds nothing."""
+
+    terms = ("watched",)
 
     def __init__(self) -> None:
-        super().__init__("none")
+        super().__init__()
         self.sizes: list[int] = []
         self.losses: list[float] = []
         self.correct: list[int] = []
 
-    def forward(self, output: ModelOutput, labels: Tensor) -> tuple[Tensor | None, dict[str, Tensor]]:
-        self.sizes.append(len(labels))
-        self.losses.append(F.cross_entropy(output.logits, labels).item())
-        self.correct.append(int((output.logits.argmax(1) == labels).sum()))
-        return None, {}
+    def forward(self, step: Step) -> dict[str, Tensor]:
+        self.sizes.append(len(step.labels))
+        self.losses.append(F.cross_entropy(step.student.logits, step.labels).item())
+        self.correct.append(int((step.student.logits.argmax(1) == step.labels).sum()))
+        return {"watched": 0 * step.student.logits.sum()}
 
 
 class Constant(DistillMode):
-    """A loss of 40 that moves nothing."""
+    """A term that moves nothing."""
 
-    term_names = ("constant",)
+    terms = ("constant",)
 
-    def forward(self, output: ModelOutput, labels: Tensor) -> tuple[Tensor | None, dict[str, Tensor]]:
-        term = 0 * output.logits.sum() + 4
-        return 10 * term, {"constant": term}
+    def __init__(self, value: float = 4.0) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, step: Step) -> dict[str, Tensor]:
+        return {"constant": 0 * step.student.logits.sum() + self.value}
+
+
+def alone(mode: DistillMode, weight: float = 1.0) -> Distillation:
+    return composed({"alone": (mode, dict.fromkeys(mode.terms, weight))})
 
 
 # --- what it computes
@@ -149,10 +157,10 @@ def test_rows() -> None:
 
 def test_learning_rate_reaches_the_optimizer() -> None:
     """Every epoch's own."""
-    model, how = network(), recipe(epochs=4)
-    optimizer = make_optimizer(model, how)
+    learners, how = Learners(network(), baseline()), recipe(epochs=4)
+    optimizer = make_optimizer(learners, how)
     seen = []
-    for progress in train(model, NoDistillation("none"), data(), how, optimizer, Progress(0, [], 0.0)):
+    for progress in train(learners, data(), how, optimizer, Progress(0, [], 0.0)):
         seen.append((optimizer.param_groups[0]["lr"], progress.history[-1]["lr"]))
     assert seen == [(rate, rate) for rate, _ in seen]
     assert [rate for rate, _ in seen] == pytest.approx([0.05, 0.05, 0.005, 0.0005])
@@ -161,7 +169,7 @@ def test_learning_rate_reaches_the_optimizer() -> None:
 def test_optimizer_is_the_recipe_s() -> None:
     """All parameters in one group, with these settings."""
     model = network()
-    (group,) = make_optimizer(model, RECIPE).param_groups
+    (group,) = make_optimizer(Learners(model, tfd()), RECIPE).param_groups
     expected = {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4, "dampening": 0, "maximize": False}
     assert {name: group[name] for name in expected} == expected
     assert [id(weight) for weight in group["params"]] == [id(weight) for weight in model.parameters()]
@@ -169,9 +177,9 @@ def test_optimizer_is_the_recipe_s() -> None:
 
 def test_lambdas_of_zero_are_the_baseline_exactly() -> None:
     """Bit for bit, with the same columns."""
-    baseline = history(NoDistillation("none"), data())
-    assert history(TeacherFree("tfd", 0.0, 0.0), data()) == baseline
-    assert [row["train_loss"] for row in history(tfd(), data())] != [row["train_loss"] for row in baseline]
+    rows = history(baseline(), data())
+    assert history(tfd(0.0, 0.0), data()) == rows
+    assert [row["train_loss"] for row in history(tfd(), data())] != [row["train_loss"] for row in rows]
 
 
 def test_same_seed_same_history() -> None:
@@ -192,13 +200,13 @@ def test_no_two_epochs_share_their_random_numbers(monkeypatch: pytest.MonkeyPatc
     """Neither of one seed nor of neighbouring ones."""
     seeds: list[int] = []
 
-    def epoch(self: Pictures, batch_size: int, augmentation: Augmentation, seed: int) -> Iterator[Any]:
+    def epoch(self: Pictures, batch_size: int, augmentation: Augmentation, seed: int, partner: None) -> Iterator[Batch]:
         seeds.append(seed)
-        yield self.images[:2].permute(0, 3, 1, 2).float(), self.labels[:2]
+        yield Batch(self.images[:2].permute(0, 3, 1, 2).float(), self.labels[:2], self.labels[:2])
 
     monkeypatch.setattr(Pictures, "epoch", epoch)
     for seed in (0, 1, 2, 2**32 - 1):
-        history(NoDistillation("none"), data(val=0), recipe(seed=seed))
+        history(baseline(), data(val=0), recipe(seed=seed))
     assert len(set(seeds)) == len(seeds) == 12
     torch.Generator().manual_seed(max(seeds))  # not too large for it
 
@@ -206,7 +214,7 @@ def test_no_two_epochs_share_their_random_numbers(monkeypatch: pytest.MonkeyPatc
 def test_one_batch_can_be_learned_by_heart() -> None:
     """With Tf-FD, from random pictures."""
     how = recipe(epochs=25, augmentation=NO_AUGMENTATION, weight_decay=0.0, milestones=())
-    rows = history(TeacherFree("tfd", 8e-4, 5e-4), data(8, val=0), how)
+    rows = history(tfd(8e-4, 5e-4), data(8, val=0), how)
     assert rows[0]["train_ce"] > 1 > 100 * rows[-1]["train_ce"]
     assert rows[-1]["train_top1"] == 100
 
@@ -214,13 +222,13 @@ def test_one_batch_can_be_learned_by_heart() -> None:
 def test_distillation_lowers_what_it_measures() -> None:
     """The gradient of the terms reaches the weights."""
     how = recipe(epochs=6, warmup_epochs=0, milestones=())
-    free, pulled = (history(TeacherFree("tfd", weight, weight), data(val=0), how)[-1] for weight in (1e-6, 0.5))
+    free, pulled = (history(tfd(weight, weight), data(val=0), how)[-1] for weight in (1e-6, 0.5))
     assert pulled["intra"] < 0.8 * free["intra"] and pulled["inter"] < 0.8 * free["inter"]
 
 
 def test_kd_factor_scales_the_loss_alone() -> None:
     """40 x 1/4, 2/4, 3/4, 1, 1; the term is recorded unweighted."""
-    rows = history(Constant("constant"), data(), recipe(epochs=5, warmup_epochs=4))
+    rows = history(alone(Constant(), 10.0), data(), recipe(epochs=5, warmup_epochs=4))
     assert [row["train_loss"] - row["train_ce"] for row in rows] == pytest.approx([10, 20, 30, 40, 40], rel=1e-5)
     assert [row["constant"] for row in rows] == pytest.approx([4] * 5)
 
@@ -228,7 +236,7 @@ def test_kd_factor_scales_the_loss_alone() -> None:
 def test_epoch_means_weigh_pictures_not_batches() -> None:
     """10 pictures in batches of 4, 4 and 2."""
     mode = Watched()
-    (row,) = history(mode, data(10, val=0), recipe(epochs=1, batch_size=4))
+    (row,) = history(alone(mode), data(10, val=0), recipe(epochs=1, batch_size=4))
     assert mode.sizes == [4, 4, 2]
     mean = sum(size * loss for size, loss in zip(mode.sizes, mode.losses, strict=True)) / 10
     assert row["train_loss"] == row["train_ce"] == pytest.approx(mean, rel=1e-6)
@@ -239,7 +247,7 @@ def test_epoch_means_weigh_pictures_not_batches() -> None:
 def test_last_batch_of_one_picture_is_dropped() -> None:
     """And not counted: 9 pictures in batches of 4 are 8."""
     mode = Watched()
-    (row,) = history(mode, data(9, val=0), recipe(epochs=1, batch_size=4))
+    (row,) = history(alone(mode), data(9, val=0), recipe(epochs=1, batch_size=4))
     assert mode.sizes == [4, 4]
     assert row["train_loss"] == pytest.approx(sum(mode.losses) / 2, rel=1e-6)
     assert row["train_top1"] == pytest.approx(100 * sum(mode.correct) / 8)
@@ -247,12 +255,12 @@ def test_last_batch_of_one_picture_is_dropped() -> None:
 
 def test_goes_on_from_where_progress_stands() -> None:
     """And does nothing where that is the end."""
-    model = network()
+    learners = Learners(network(), baseline())
     progress = Progress(epoch=2, history=[{"epoch": 1}, {"epoch": 2}], seconds=5.0)
-    steps = train(model, NoDistillation("none"), data(), RECIPE, make_optimizer(model, RECIPE), progress)
+    steps = train(learners, data(), RECIPE, make_optimizer(learners, RECIPE), progress)
     assert [p.epoch for p in steps] == [3]
     assert [row["epoch"] for row in progress.history] == [1, 2, 3] and progress.seconds > 5
-    assert list(train(model, NoDistillation("none"), data(), RECIPE, make_optimizer(model, RECIPE), progress)) == []
+    assert list(train(learners, data(), RECIPE, make_optimizer(learners, RECIPE), progress)) == []
 
 
 # --- metrics
@@ -319,7 +327,7 @@ def test_when_the_test_set_is_read(
         return original(self)
 
     monkeypatch.setattr(Pictures, "in_order", in_order)
-    rows = history(NoDistillation("none"), given, recipe(test_every_epoch=every_epoch))
+    rows = history(baseline(), given, recipe(test_every_epoch=every_epoch))
     assert [row["epoch"] for row in rows if "test_top1" in row] == expected
     assert sum(pictures is given.test for pictures in reads) == len(expected)
     assert sum(pictures is given.val for pictures in reads) == 3
@@ -339,7 +347,8 @@ def test_divergence_names_the_epoch(poison: float) -> None:
     """The epoch is not counted as finished: progress stays at the last good one."""
     model = network()
     progress = Progress(0, [], 0.0)
-    steps = train(model, tfd(), data(), RECIPE, make_optimizer(model, RECIPE), progress)
+    learners = Learners(model, tfd())
+    steps = train(learners, data(), RECIPE, make_optimizer(learners, RECIPE), progress)
     next(steps)
     with torch.no_grad():
         model.fc.bias[0] = poison
@@ -352,12 +361,8 @@ def test_divergence_names_the_epoch(poison: float) -> None:
 def test_an_infinite_loss_is_divergence_too() -> None:
     """The distillation loss may overflow while cross-entropy is fine."""
 
-    class Infinite(Constant):
-        def forward(self, output: ModelOutput, labels: Tensor) -> tuple[Tensor | None, dict[str, Tensor]]:
-            return super().forward(output, labels)[0] + math.inf, {}
-
     with pytest.raises(TrainingDiverged, match="the training loss became inf in epoch 1 of 3"):
-        history(Infinite("constant"), data())
+        history(alone(Constant(math.inf)), data())
 
 
 def test_too_high_a_learning_rate_diverges() -> None:
@@ -423,11 +428,11 @@ def test_bf16_autocast_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[torch.dtype] = []
     original = TeacherFree.forward
 
-    def forward(self: TeacherFree, output: ModelOutput, labels: Tensor) -> Any:
-        seen.extend((output.logits.dtype, *(stage.dtype for stage in output.stages)))
-        loss, terms = original(self, output, labels)
-        assert loss is not None and {tensor.dtype for tensor in (loss, *terms.values())} == {torch.float32}
-        return loss, terms
+    def forward(self: TeacherFree, step: Step) -> Any:
+        seen.extend((step.student.logits.dtype, *(stage.dtype for stage in step.student.stages)))
+        terms = original(self, step)
+        assert {term.dtype for term in terms.values()} == {torch.float32}
+        return terms
 
     monkeypatch.setattr(TeacherFree, "forward", forward)
     model, how = network(), recipe(epochs=1, bf16=True)
@@ -491,7 +496,8 @@ class TestOnGpu:
             return to_numbers(scalars)
 
         monkeypatch.setattr(loop, "_to_numbers", allowed)
-        steps = train(model, tfd(), given, how, make_optimizer(model, how), Progress(0, [], 0.0))
+        learners = Learners(model, tfd())
+        steps = train(learners, given, how, make_optimizer(learners, how), Progress(0, [], 0.0))
         next(steps)  # the first epoch also starts CUDA's libraries
         try:
             torch.cuda.set_sync_debug_mode("error")
@@ -512,7 +518,7 @@ class TestOnGpu:
         """Through the whole network: no map is laid out anew."""
         model = network().cuda()
         inputs = pictures(8, device="cuda").images.permute(0, 3, 1, 2).float()
-        with loop.autocast(inputs.device, bf16):
+        with autocast(inputs.device, bf16):
             output = model(inputs)
         assert all(stage.is_contiguous(memory_format=torch.channels_last) for stage in output.stages)
         assert {stage.dtype for stage in output.stages} == {torch.bfloat16 if bf16 else torch.float32}

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from tffd.data import Partner
@@ -151,10 +150,3 @@ class DistillMode(nn.Module, ABC):
     def first_stage_terms(self, step: Step) -> dict[str, Tensor]:
         """Return what the first stage minimises: the sum of these scalars."""
         return self(step)  # type: ignore[no-any-return]
-
-
-def shapes_of(network: nn.Module, inputs: Tensor) -> ModelOutput:
-    """Return what a network returns for pictures, as shapes alone: both are on the meta device."""
-    with torch.no_grad():
-        output: ModelOutput = network(inputs)
-    return output

@@ -10,7 +10,12 @@ import pytest
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from tests.golden_a import Pair
+
 GOLDEN = Path(__file__).parent / "golden"
+
+# So that a failed comparison in these helpers shows its numbers.
+pytest.register_assert_rewrite("tests.golden_a", "tests.golden_c")
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +47,22 @@ def golden_student(tmp_path: Path) -> "tuple[nn.Module, Tensor, Tensor]":
     model = create_model("resnet20", 10, weights=tmp_path / "student.pth")
     mean, std = torch.tensor([0.4914, 0.4822, 0.4465]), torch.tensor([0.2470, 0.2435, 0.2616])
     return model, normalise(arrays["images"], mean, std), arrays["labels"]
+
+
+@pytest.fixture
+def golden_pair(
+    golden_student: "tuple[nn.Module, Tensor, Tensor]", golden_figures: dict[str, Any], tmp_path: Path
+) -> "Pair":
+    """Return that resnet20 and its teacher, with what the distillation modes of the reference computed on them."""
+    import numpy as np
+    import torch
+
+    from tests.golden_a import Pair
+    from tffd.models import create_model
+
+    with np.load(GOLDEN / "teacher_resnet20.npz") as arrays:
+        state = {name.removeprefix("teacher/"): torch.from_numpy(array) for name, array in arrays.items()}
+    torch.save({"net": state}, tmp_path / "teacher.pth")
+    student, inputs, _ = golden_student
+    teacher = create_model("resnet20", 10, weights=tmp_path / "teacher.pth")
+    return Pair(student, teacher, inputs[:16], golden_figures["kd"])

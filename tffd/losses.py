@@ -6,13 +6,21 @@ training script (train_kd.py at 3427f98), whose behaviour decides wherever the p
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Reduction = Literal["mean", "sum"]
+from tffd.tensors import (
+    Reduction,
+    in_float32,
+    pool_to_smaller,
+    reduce,
+    require_maps,
+    require_reduction,
+    require_same_batch,
+    shape_of,
+)
 
 _EPS = 1e-12  # the reference's guard of a channel that is zero everywhere
 
@@ -33,7 +41,7 @@ def channel_saliency(features: Tensor) -> Tensor:
         ValueError: If the map is not 4-D or is empty.
     Source: Tf-FD, intra-layer distillation (train_kd.py at 3427f98).
     """
-    _require_maps("channel_saliency", features)
+    require_maps("channel_saliency", features)
     maps = features.detach()
     dtype = torch.promote_types(maps.dtype, torch.float32)
     norms = torch.linalg.vector_norm(maps, dim=(2, 3), dtype=dtype)
@@ -59,16 +67,16 @@ def intra_fd(features: Tensor) -> Tensor:
         ValueError: If the map is not 4-D, is empty or has fewer than 2 channels.
     Source: Tf-FD, intra-layer distillation (train_kd.py at 3427f98).
     """
-    _require_maps("intra_fd", features)
+    require_maps("intra_fd", features)
     channels = features.shape[1]
     if channels < 2:
         raise ValueError(
-            f"intra_fd pairs channels, so it needs at least 2; got a map with {channels}, shape {_shape(features)}. "
-            "Choose other stages with kd_mode.<mode>.stages."
+            f"intra_fd pairs channels, so it needs at least 2; got a map with {channels}, shape {shape_of(features)}. "
+            "Choose other stages with kd_mode.stages."
         )
     half = channels // 2
     order = channel_saliency(features).argsort(descending=True, stable=True)
-    paired = _in_float32(features.index_select(1, order[: 2 * half]))
+    paired = in_float32(features.index_select(1, order[: 2 * half]))
     salient, redundant = paired.split(half, dim=1)
     return F.mse_loss(salient, redundant)
 
@@ -89,16 +97,11 @@ def inter_fd(shallow: Tensor, deep: Tensor) -> Tensor:
         ValueError: If an input is not 4-D or is empty, or the batch sizes differ.
     Source: Tf-FD, inter-layer distillation (train_kd.py at 3427f98).
     """
-    _require_maps("inter_fd", shallow, deep)
-    if shallow.shape[0] != deep.shape[0]:
-        raise ValueError(
-            f"inter_fd compares maps of the same pictures; the batch sizes are {shallow.shape[0]} and "
-            f"{deep.shape[0]}. Pass two stages of one forward pass."
-        )
+    require_maps("inter_fd", shallow, deep)
+    require_same_batch("inter_fd", shallow, deep)
     channels = min(shallow.shape[1], deep.shape[1])
-    size = (min(shallow.shape[2], deep.shape[2]), min(shallow.shape[3], deep.shape[3]))
-    student, target = _in_float32(shallow[:, :channels]), _in_float32(deep[:, :channels].detach())
-    return F.mse_loss(_pool(student, size), _pool(target, size))
+    student, target = in_float32(shallow[:, :channels]), in_float32(deep[:, :channels].detach())
+    return F.mse_loss(*pool_to_smaller(student, target))
 
 
 def tfd_terms(
@@ -122,15 +125,13 @@ def tfd_terms(
     required = 2 if inter else 1
     if len(stages) < required:
         needed = "2 stages, for the inter term compares two" if inter else "1 stage"
-        raise ValueError(
-            f"Tf-FD needs at least {needed}; got {len(stages)}. Choose more stages with kd_mode.<mode>.stages."
-        )
+        raise ValueError(f"Tf-FD needs at least {needed}; got {len(stages)}. Choose more stages with kd_mode.stages.")
     require_reduction(reduction)
     terms: dict[str, Tensor] = {}
     if intra:
-        terms["intra"] = _reduce([intra_fd(stage) for stage in stages], reduction)
+        terms["intra"] = reduce([intra_fd(stage) for stage in stages], reduction)
     if inter:
-        terms["inter"] = _reduce([inter_fd(shallow, deep) for shallow, deep in combinations(stages, 2)], reduction)
+        terms["inter"] = reduce([inter_fd(shallow, deep) for shallow, deep in combinations(stages, 2)], reduction)
     return terms
 
 
@@ -177,39 +178,3 @@ class TfFD(nn.Module):
 
     def extra_repr(self) -> str:
         return f"lambda_intra={self.lambda_intra}, lambda_inter={self.lambda_inter}, reduction={self.reduction!r}"
-
-
-def _pool(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    (height, width), (rows, columns) = maps.shape[2:], size
-    if (height, width) == size:
-        return maps
-    if height % rows == 0 and width % columns == 0:
-        # The same windows as adaptive pooling, whose backward pass takes twice as long on a CPU.
-        return F.avg_pool2d(maps, (height // rows, width // columns))
-    return F.adaptive_avg_pool2d(maps, size)
-
-
-def _in_float32(maps: Tensor) -> Tensor:
-    """Widen half-precision maps before anything is averaged or squared: it would be rounded, or overflow."""
-    return maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps
-
-
-def _reduce(values: list[Tensor], reduction: Reduction) -> Tensor:
-    total = torch.stack(values)
-    return total.mean() if reduction == "mean" else total.sum()
-
-
-def require_reduction(reduction: str) -> None:
-    """Raise ValueError if there is no such reduction."""
-    if reduction not in get_args(Reduction):
-        raise ValueError(f"reduction must be one of {', '.join(get_args(Reduction))}; got {reduction!r}.")
-
-
-def _require_maps(function: str, *maps: Tensor) -> None:
-    for features in maps:
-        if features.ndim != 4 or features.numel() == 0:
-            raise ValueError(f"{function} needs non-empty feature maps [B, C, H, W]; got shape {_shape(features)}.")
-
-
-def _shape(tensor: Tensor) -> tuple[int, ...]:
-    return tuple(tensor.shape)

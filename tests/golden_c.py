@@ -1,0 +1,173 @@
+"""Golden set C: what ten public repositories compute on free-standing tensors; golden/README.md describes the files.
+
+The environment variable TFFD_GOLDEN names another directory with files of the same names and keys, on which the tests
+marked `golden_c` run as well. So they take hyper-parameters and sizes from the files.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+# Which cases of the set each function here computes so far, and on what; the function's tests run on all of its cases.
+Inputs = tuple[str, str]
+COVERED: Mapping[str, Mapping[str, Inputs]] = {
+    "soft_targets": {
+        "rep.kd.k10": ("s/logits10", "t/logits10"),
+        "rep.kd.k100": ("s/logits100", "t/logits100"),
+        "kdzoo.st": ("s/logits100", "t/logits100"),
+        "mdist.kd": ("s/logits100", "t/logits100"),
+    },
+    "soft_targets standardised": {
+        "lskd.kd.k10.t2": ("s/logits10", "t/logits10"),
+        "lskd.kd.k100.t2": ("s/logits100", "t/logits100"),
+        "lskd.kd.k100.t4": ("s/logits100", "t/logits100"),
+    },
+    "attention_transfer repdistiller": {
+        "rep.at.t_eq": ("s", "t_eq"),
+        "rep.at.t_df": ("s", "t_df"),
+        "rep.at.t_sz": ("s", "t_sz"),
+        "mdist.at": ("s", "t_sz"),
+    },
+    "attention_transfer kdzoo": {"kdzoo.at": ("s", "t_df")},
+    "hint": {"rep.hint.none": ("s/f3", "t_eq/f3")},
+    "hint behind a Regressor": {
+        "rep.hint.t_df2": ("s/f2", "t_df/f2"),
+        "rep.hint.t_sz1": ("s/f1", "t_sz/f1"),
+        "rep.hint.t_sz2": ("s/f2", "t_sz/f2"),
+        "rep.hint.t_sz3": ("s/f3", "t_sz/f3"),
+    },
+}
+
+DTYPES = (torch.float64, torch.float32)
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far from the float64 figures a result may be.
+
+    Attributes:
+        forward: Of losses and terms, relative.
+        gradient: Of the sum of absolute values and the L2 norm of a gradient, relative.
+        zero: Of a gradient that is 0 but for rounding, absolute.
+    """
+
+    forward: float
+    gradient: float
+    zero: float
+
+
+# In float32 the references themselves are off by up to 7e-6 and 5e-7, and leave 6e-8 where exact arithmetic gives 0.
+TOLERANCES = {torch.float64: Tolerance(1e-9, 1e-9, 1e-10), torch.float32: Tolerance(2e-5, 1e-5, 1e-6)}
+
+
+def covered(*functions: str) -> list[tuple[str, str, str, str]]:
+    """Return (function, case, student's input, teacher's input) of every case that these entries of COVERED list."""
+    return [(function, case, *inputs) for function in functions for case, inputs in COVERED[function].items()]
+
+
+def directory() -> Path:
+    """Return where the files of the set are."""
+    return Path(os.environ.get("TFFD_GOLDEN") or Path(__file__).parent / "golden")
+
+
+def cases() -> dict[str, Any]:
+    """Return what reference_c.json says of each case, by name."""
+    modes: dict[str, Any] = _read_json(directory() / "reference_c.json")["modes"]
+    return modes
+
+
+def networks() -> dict[str, Any]:
+    """Return the content of networks_c.json."""
+    return _read_json(directory() / "networks_c.json")
+
+
+def tensor(name: str, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Return an input by its name in the set; `s/f2` is the map `s/p2` after its ReLU. Whole numbers stay whole."""
+    arrays = _read_arrays(directory() / "reference_c.npz")
+    group, _, last = name.rpartition("/")
+    after_relu = name not in arrays and last.startswith("f")
+    values = torch.from_numpy(arrays[f"{group}/p{last[1:]}" if after_relu else name])
+    values = values.relu() if after_relu else values
+    return values.to(dtype, copy=True) if values.is_floating_point() else values.clone()
+
+
+def weights(prefix: str, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
+    """Return the weights of a connector, such as `w/rep.hint.t_df2`, by their names in it."""
+    names = [name for name in _read_arrays(directory() / "reference_c.npz") if name.startswith(f"{prefix}/")]
+    return {name.removeprefix(f"{prefix}/"): tensor(name, dtype) for name in names}
+
+
+class Case:
+    """One case of the set: its inputs, its connectors' weights, and the comparison with its figures.
+
+    Inputs for which the set has a gradient are leaves that require one, and the same tensor each time they are asked
+    for.
+    """
+
+    def __init__(self, name: str, dtype: torch.dtype = torch.float64) -> None:
+        figures = cases()[name]
+        self.name, self.dtype = name, dtype
+        self.hyper: dict[str, Any] = figures["hyper"]
+        self.expected: dict[str, Any] = figures["f64"]
+        self._given: dict[str, Tensor] = {}
+        self._weights: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._given:
+            self._given[name] = tensor(name, self.dtype).requires_grad_(name in self.expected["grad"])
+        return self._given[name]
+
+    def stages(self, group: str) -> list[Tensor]:
+        """Return the three stage outputs of a pyramid, such as `t_df`, after their ReLU."""
+        return [self[f"{group}/f{stage}"] for stage in (1, 2, 3)]
+
+    def load(self, module: nn.Module, prefix: str) -> nn.Module:
+        """Give a connector the weights of the set, and remember it for the comparison of its gradients."""
+        module.to(self.dtype)
+        missing, unexpected = module.load_state_dict(weights(prefix, self.dtype), strict=False)
+        assert unexpected == [] and all(name.endswith("num_batches_tracked") for name in missing), (missing, unexpected)
+        self._weights |= {f"{prefix}/{name}": weight for name, weight in module.named_parameters()}
+        return module
+
+    def compare(self, loss: Tensor, **terms: Tensor) -> None:
+        """Compare a loss, parts of it, and the gradients of all leaves and connector weights with the figures."""
+        tolerance = TOLERANCES[self.dtype]
+        assert loss.dtype == self.dtype
+        values = {"loss": loss} | terms
+        expected = {"loss": self.expected["loss"]} | {name: self.expected["terms"][name] for name in terms}
+        actual = {name: value.item() for name, value in values.items()}
+        assert actual == pytest.approx(expected, rel=tolerance.forward, abs=0), self.name
+        loss.backward()
+        self._compare_gradients(self.expected["grad"], self._given, tolerance)
+        self._compare_gradients(self.expected.get("connector_grad", {}), self._weights, tolerance)
+
+    def _compare_gradients(
+        self, figures: Mapping[str, list[float]], leaves: Mapping[str, Tensor], tolerance: Tolerance
+    ) -> None:
+        for name, expected in figures.items():
+            gradient = leaves[name].grad
+            assert gradient is not None, f"{self.name}: {name} has no gradient"
+            actual = [gradient.abs().sum().item(), gradient.norm().item()]
+            zero = tolerance.zero if max(expected) < TOLERANCES[torch.float64].zero else 0
+            assert actual == pytest.approx(expected, rel=tolerance.gradient, abs=zero), f"{self.name}: {name}"
+
+
+@cache
+def _read_json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+@cache
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as arrays:
+        return dict(arrays)

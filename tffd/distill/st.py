@@ -1,0 +1,77 @@
+"""Soft targets, the distillation of Hinton et al., as pure functions of class scores."""
+
+import math
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from tffd.tensors import in_float32, shape_of
+
+_STANDARD_DEVIATION_EPS = 1e-7  # the reference's guard of a picture whose scores are all equal
+
+
+def soft_targets(
+    student_logits: Tensor, teacher_logits: Tensor, temperature: float, standardise: bool = False
+) -> Tensor:
+    """Pull the student's softened class probabilities towards the teacher's.
+
+    T^2 * mean over b of sum over k of q[b, k] * (log q[b, k] - log p[b, k]),
+    p = softmax(student / T), q = softmax(teacher / T)
+
+    Args:
+        student_logits: Class scores before the softmax, [B, K].
+        teacher_logits: The teacher's for the same pictures, [B, K]; they receive no gradient.
+        temperature: T > 0; the published settings are 4, and 2 with standardised scores.
+        standardise: Whether both networks' scores pass through `standardise_logits` first.
+    Returns:
+        Unweighted scalar, float32 for half-precision scores.
+    Raises:
+        ValueError: If the scores are not [B, K] of one shape, or the temperature is not finite and above 0.
+    Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015; distiller_zoo/KD.py of RepDistiller at
+        b84f547, which Knowledge-Distillation-Zoo (65470c8) and mdistiller (a08d46f) equal.
+    """
+    _require_logits("soft_targets", student_logits, teacher_logits)
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature divides the class scores, so it must be finite and above 0; got {temperature}.")
+    student, teacher = in_float32(student_logits), in_float32(teacher_logits.detach())
+    if standardise:
+        student, teacher = standardise_logits(student), standardise_logits(teacher)
+    log_p, log_q = F.log_softmax(student / temperature, dim=1), F.log_softmax(teacher / temperature, dim=1)
+    return F.kl_div(log_p, log_q, reduction="batchmean", log_target=True) * temperature**2
+
+
+def standardise_logits(logits: Tensor) -> Tensor:
+    """Shift and scale the class scores of each picture to mean 0 and standard deviation 1.
+
+    (z - mean(z)) / (std(z) + 1e-7), both over the classes; std has K - 1 in its denominator
+
+    Args:
+        logits: Class scores before the softmax, [B, K], K >= 2.
+    Returns:
+        Standardised scores, [B, K], float32 for half-precision scores.
+    Raises:
+        ValueError: If the scores are not [B, K], or there are fewer than 2 classes.
+    Source: Sun et al., "Logit Standardization in Knowledge Distillation", CVPR 2024 (mdistiller/distillers/KD.py of
+        logit-standardization-KD at f6e5aa5).
+    """
+    _require_logits("standardise_logits", logits)
+    if logits.shape[1] < 2:
+        raise ValueError(
+            f"standardise_logits needs the spread of at least 2 classes; got shape {shape_of(logits)}. "
+            "Train on more classes, or leave the scores as they are."
+        )
+    scores = in_float32(logits)
+    centred = scores - scores.mean(dim=1, keepdim=True)
+    return centred / (scores.std(dim=1, keepdim=True) + _STANDARD_DEVIATION_EPS)
+
+
+def _require_logits(function: str, *logits: Tensor) -> None:
+    for scores in logits:
+        if scores.ndim != 2 or scores.numel() == 0:
+            raise ValueError(f"{function} needs non-empty class scores [B, K]; got shape {shape_of(scores)}.")
+    if len({scores.shape for scores in logits}) > 1:
+        student, teacher = (shape_of(scores) for scores in logits)
+        raise ValueError(
+            f"{function} compares class scores of the same pictures and classes; the student's have shape {student} "
+            f"and the teacher's {teacher}. Use a teacher that was trained on the same classes, and pass one batch."
+        )

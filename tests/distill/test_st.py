@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from tests import golden_c
+from tests.distill.compositions import setting, step_of
 from tests.golden_a import Pair
-from tffd.distill.st import soft_targets, standardise_logits
+from tffd.distill.st import SoftTargets, soft_targets, standardise_logits
+from tffd.models import ModelOutput
 
 # float32 carries 7 digits: 1e-5 relative, as between any two orders of summation. Where two networks agree,
 # terms of the size of 1 cancel.
@@ -183,3 +185,19 @@ def test_one_class_has_no_spread() -> None:
     """Its standard deviation would be NaN."""
     with pytest.raises(ValueError, match=r"at least 2 classes; got shape \(3, 1\). Train on more classes"):
         soft_targets(scores(3, 1), scores(3, 1), 4, standardise=True)
+
+
+# --- the kd_mode
+
+
+def test_mode_is_the_loss_with_its_settings() -> None:
+    student, teacher = (ModelOutput(scores(4, 5, seed=i), (), (), torch.zeros(4), torch.zeros(4)) for i in (0, 1))
+    mode = SoftTargets(temperature=2.0, standardise=True)
+    mode.check(setting(student, teacher))
+    assert mode(step_of(student, teacher)) == {"st": soft_targets(student.logits, teacher.logits, 2.0, True)}
+
+
+def test_mode_refuses_a_teacher_of_other_classes() -> None:
+    student, teacher = (ModelOutput(scores(4, k), (), (), torch.zeros(4), torch.zeros(4)) for k in (5, 6))
+    with pytest.raises(ValueError, match=r"student's have shape \(4, 5\) and the teacher's \(4, 6\)"):
+        SoftTargets().check(setting(student, teacher))

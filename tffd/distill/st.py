@@ -1,13 +1,37 @@
-"""Soft targets, the distillation of Hinton et al., as pure functions of class scores."""
+"""Soft targets, the distillation of Hinton et al.: the kd_mode, and the pure functions of class scores."""
 
 import math
 
 from torch import Tensor
 from torch.nn import functional as F
 
+from tffd.distill.base import DistillMode, Setting, Step
 from tffd.tensors import in_float32, shape_of
 
 _STANDARD_DEVIATION_EPS = 1e-7  # the reference's guard of a picture whose scores are all equal
+
+
+class SoftTargets(DistillMode):
+    """The student's softened probabilities follow the teacher's; see `soft_targets`.
+
+    Args:
+        temperature: T > 0.
+        standardise: Whether both networks' scores are standardised first.
+    """
+
+    terms = ("st",)
+    needs_teacher = True
+
+    def __init__(self, temperature: float = 4.0, standardise: bool = False) -> None:
+        super().__init__()
+        self.temperature, self.standardise = temperature, standardise
+
+    def check(self, setting: Setting) -> None:
+        soft_targets(setting.student.logits, setting.teacher_output.logits, self.temperature, self.standardise)
+
+    def forward(self, step: Step) -> dict[str, Tensor]:
+        loss = soft_targets(step.student.logits, step.teacher_output.logits, self.temperature, self.standardise)
+        return {"st": loss}
 
 
 def soft_targets(

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from tests import golden_c
+from tests.distill.compositions import setting, step_of
 from tests.golden_a import Pair
-from tffd.distill.at import Form, attention_map, attention_transfer, attention_transfer_stages
+from tffd.distill.at import AttentionTransfer, Form, attention_map, attention_transfer, attention_transfer_stages
+from tffd.models import ModelOutput
 
 FORMS = get_args(Form)
 # float32 carries 7 digits: 1e-5 relative, as between any two orders of summation.
@@ -235,3 +237,28 @@ def test_unknown_options() -> None:
         attention_transfer(stage, stage, form="zoo")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="reduction must be one of mean, sum; got 'none'."):
         attention_transfer_stages([stage], [stage], reduction="none")  # type: ignore[arg-type]
+
+
+# --- the kd_mode
+
+
+def output(*shapes: tuple[int, ...], seed: int) -> ModelOutput:
+    generator = torch.Generator().manual_seed(seed)
+    stages = tuple(torch.rand(shape, generator=generator) for shape in shapes)
+    return ModelOutput(torch.zeros(2, 3), stages, stages, stages[0], torch.zeros(2, 3))
+
+
+def test_mode_compares_the_pairs_that_it_is_given() -> None:
+    """Networks of other numbers of stages take pairs by name, and are refused without."""
+    student = output((2, 3, 8, 8), (2, 4, 4, 4), seed=0)
+    teacher = output((2, 6, 8, 8), (2, 6, 8, 8), (2, 8, 4, 4), seed=1)
+    with pytest.raises(ValueError, match="the student has 2 stages and the teacher 3; say which learns from which"):
+        AttentionTransfer().check(setting(student, teacher))
+    with pytest.raises(
+        ValueError, match=r"has \[2, 4\], which is no pair \[student,teacher\] of stages 1 to 2 and 1 to"
+    ):
+        AttentionTransfer(stages=[[1, 1], [2, 4]]).check(setting(student, teacher))
+    mode = AttentionTransfer(stages=[[1, 2], [2, 3]], reduction="mean")
+    mode.build(setting(student, teacher))
+    expected = attention_transfer_stages(student.stages, teacher.stages[1:], reduction="mean")
+    assert mode(step_of(student, teacher))["at"].item() == pytest.approx(expected.item(), rel=1e-6)

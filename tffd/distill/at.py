@@ -1,4 +1,4 @@
-"""Attention transfer, as pure functions of feature maps."""
+"""Attention transfer: the kd_mode, and the pure functions of feature maps."""
 
 import math
 from collections.abc import Sequence
@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tffd.distill.base import DistillMode, Setting, Step
+from tffd.distill.pairs import stage_pairs
 from tffd.tensors import (
     Reduction,
     in_float32,
@@ -20,6 +22,43 @@ from tffd.tensors import (
 
 Form = Literal["repdistiller", "kdzoo"]
 """The two published forms, which differ in how a map of zeros is kept from dividing by zero; see `attention_map`."""
+
+
+class AttentionTransfer(DistillMode):
+    """Each stage of the student attends to the positions to which the teacher's attends; see `attention_transfer`.
+
+    Args:
+        p: Power of the attention.
+        form: Whose normalisation.
+        reduction: Over the stages: "sum" is RepDistiller's, "mean" Knowledge-Distillation-Zoo's.
+        stages: Pairs [student's, teacher's], counted from 1; None takes all in their order.
+    """
+
+    terms = ("at",)
+    needs_teacher = True
+
+    def __init__(
+        self,
+        p: float = 2,
+        form: Form = "repdistiller",
+        reduction: Reduction = "sum",
+        stages: Sequence[Sequence[int]] | None = None,
+    ) -> None:
+        super().__init__()
+        _require_options(p, form)
+        require_reduction(reduction)
+        self.p, self.form, self.reduction, self.chosen = p, form, reduction, stages
+
+    def check(self, setting: Setting) -> None:
+        stage_pairs(setting, self.chosen)
+
+    def build(self, setting: Setting) -> None:
+        self._pairs = stage_pairs(setting, self.chosen)
+
+    def forward(self, step: Step) -> dict[str, Tensor]:
+        ours = [step.student.stages[stage - 1] for stage, _ in self._pairs]
+        theirs = [step.teacher_output.stages[stage - 1] for _, stage in self._pairs]
+        return {"at": attention_transfer_stages(ours, theirs, self.p, self.form, self.reduction)}
 
 
 def attention_map(features: Tensor, p: float = 2, form: Form = "repdistiller") -> Tensor:

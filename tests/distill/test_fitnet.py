@@ -5,8 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from tests import golden_c
+from tests.distill.compositions import setting, step_of
 from tests.golden_a import Pair
-from tffd.distill.fitnet import Regressor, hint
+from tffd.distill.fitnet import FitNet, Regressor, hint
+from tffd.models import ModelOutput
 
 # Student's and teacher's (C, H, W), and the kernel that the reference's rule gives.
 CONVOLUTIONS = [
@@ -180,3 +182,35 @@ def test_golden_c(function: str, mode: str, student: str, teacher: str, dtype: t
 def test_golden_a(golden_pair: Pair) -> None:
     """On two real networks, as Knowledge-Distillation-Zoo does: the last stage, without a connector."""
     golden_pair.compare("fitnet", hint(golden_pair.student.stages[-1], golden_pair.teacher.stages[-1]))
+
+
+# --- the kd_mode
+
+
+def output(*shapes: tuple[int, ...], seed: int) -> ModelOutput:
+    generator = torch.Generator().manual_seed(seed)
+    stages = tuple(torch.rand(shape, generator=generator) for shape in shapes)
+    return ModelOutput(torch.zeros(2, 3), stages, stages, stages[0], torch.zeros(2, 3))
+
+
+def test_mode_puts_a_regressor_between_its_stages() -> None:
+    student = output((2, 3, 8, 8), (2, 4, 8, 8), seed=0)
+    teacher = output((2, 6, 8, 8), (2, 6, 4, 4), seed=1)
+    mode = FitNet(stage=2)
+    mode.check(setting(student, teacher))
+    mode.build(setting(student, teacher))
+    assert isinstance(mode.connector, Regressor) and mode.connector.conv.weight.shape == (6, 4, 3, 3)
+    expected = hint(mode.connector(student.stages[1]), teacher.stages[1])
+    assert mode(step_of(student, teacher))["fitnet"].item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_mode_without_a_connector_compares_the_last_stages() -> None:
+    """As Knowledge-Distillation-Zoo does, which takes equal shapes."""
+    student, teacher = output((2, 3, 8, 8), seed=0), output((2, 6, 8, 8), (2, 3, 8, 8), seed=1)
+    mode = FitNet(stage=None, connector=False)
+    mode.check(setting(student, teacher))
+    assert mode(step_of(student, teacher))["fitnet"].item() == hint(student.stages[0], teacher.stages[1]).item()
+    with pytest.raises(ValueError, match=r"the student's is \(3, 8, 8\) and the teacher's \(6, 8, 8\). Set connector"):
+        FitNet(stage=1, connector=False).check(setting(student, teacher))
+    with pytest.raises(ValueError, match="stage=2 is none of the stages 1 to 1"):
+        FitNet(stage=2).check(setting(student, teacher))

@@ -1,11 +1,54 @@
-"""FitNets' hints: the loss, and the connector that makes a student's map comparable with a teacher's."""
+"""FitNets' hints: the kd_mode, the loss, and the connector that makes a student's map comparable with a teacher's."""
 
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tffd.distill.base import DistillMode, Setting, Step
 from tffd.tensors import in_float32, shape_of
+
+
+class FitNet(DistillMode):
+    """One stage of the student becomes like the teacher's; see `hint`.
+
+    Args:
+        stage: Which, counted from 1 in both networks; None takes the last of each.
+        connector: Whether a `Regressor` stands between them, as networks of different shapes need.
+    """
+
+    terms = ("fitnet",)
+    needs_teacher = True
+
+    def __init__(self, stage: int | None = 2, connector: bool = True) -> None:
+        super().__init__()
+        self.stage, self.has_connector = stage, connector
+        self.connector: nn.Module = nn.Identity()
+
+    def check(self, setting: Setting) -> None:
+        ours, theirs = self._maps(setting.student.stages), self._maps(setting.teacher_output.stages)
+        if self.has_connector:
+            Regressor(ours.shape[1:], theirs.shape[1:])
+        elif ours.shape != theirs.shape:
+            raise ValueError(
+                f"without a connector both maps must have one shape; the student's is {shape_of(ours)[1:]} and the "
+                f"teacher's {shape_of(theirs)[1:]}. Set connector=true."
+            )
+
+    def build(self, setting: Setting) -> None:
+        if self.has_connector:
+            ours, theirs = self._maps(setting.student.stages), self._maps(setting.teacher_output.stages)
+            self.connector = Regressor(ours.shape[1:], theirs.shape[1:])
+
+    def forward(self, step: Step) -> dict[str, Tensor]:
+        ours, theirs = self._maps(step.student.stages), self._maps(step.teacher_output.stages)
+        return {"fitnet": hint(self.connector(ours), theirs)}
+
+    def _maps(self, stages: Sequence[Tensor]) -> Tensor:
+        stage = len(stages) if self.stage is None else self.stage
+        if not 1 <= stage <= len(stages):
+            raise ValueError(f"stage={stage} is none of the stages 1 to {len(stages)} of both networks.")
+        return stages[stage - 1]
 
 
 def hint(student: Tensor, teacher: Tensor) -> Tensor:

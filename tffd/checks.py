@@ -108,7 +108,7 @@ def _network_faults(reading: Reading, sound: Any, summary: Summary | None) -> li
     distillation, found = _collect(lambda: build.build_distillation(sound))
     if distillation is None:
         return faults + found
-    if distillation.needs_teacher and (reason := teacher_fault(sound)):
+    if distillation.needs_teacher and (reason := teacher_fault(sound.teacher, sound.trainer)):
         return [*faults, reason]
     if distillation.needs_teacher and summary is not None and sound.teacher.checkpoint != AUTO:
         weights = Path(sound.teacher.checkpoint)

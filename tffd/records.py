@@ -192,7 +192,7 @@ def hash_config(config: Config) -> Hashes:
     }
     if weights := values["model"].get("weights"):
         values["model"]["weights"] = file_digest(weights)
-    if uses_teacher(config):
+    if uses_teacher(config) and config.teacher.target is not None:  # else the config is refused
         values["teacher"] = {"network": config.teacher.network.arguments(), "weights": _teacher_identity(config)}
     return Hashes(run=digest({**values, "seed": config.seed}), settings=digest(values))
 
@@ -223,9 +223,18 @@ def teacher_run(config: Config) -> Config:
             "kd_mode": {},
             "teacher": TeacherSection(name="none", checkpoint=None),
             "seed": 0,
-            "trainer": TrainerSection.model_validate(config.trainer.model_dump() | config.teacher.trainer),
+            "trainer": teacher_trainer(config.teacher, config.trainer),
         }
     )
+
+
+def teacher_trainer(teacher: TeacherSection, trainer: TrainerSection) -> TrainerSection:
+    """Return the trainer of a teacher: the student's, but for the settings in teacher.trainer.
+
+    Raises:
+        ValidationError: If these are not valid.
+    """
+    return TrainerSection.model_validate(trainer.model_dump() | teacher.trainer)
 
 
 def run_name(config: Config) -> str:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from tffd import records
-from tffd.config import Config
+from tffd.config import Config, TeacherSection, TrainerSection
 from tffd.data import Data
 from tffd.training.loop import evaluate
 
@@ -34,12 +34,11 @@ class Measured:
     pictures: int
 
 
-def teacher_fault(config: Config) -> str | None:
-    """Say what a run lacks whose kd_modes need a teacher; None if it has one, or can train one."""
-    teacher = config.teacher
+def teacher_fault(teacher: TeacherSection, trainer: TrainerSection) -> str | None:
+    """Say what is wrong with the teacher of a run whose kd_modes need one; None if it is there, or can be trained."""
     if teacher.target is None:
         return (
-            f"kd_mode={config.composition}: needs a teacher; choose teacher=auto, which trains a ResNet-110 first, or "
+            "teacher=none: the kd_mode needs a teacher; choose teacher=auto, which trains a ResNet-110 first, or "
             "a network with weights, such as teacher=resnet110 teacher.checkpoint=PATH"
         )
     if teacher.checkpoint is None:
@@ -49,7 +48,7 @@ def teacher_fault(config: Config) -> str | None:
         )
     if teacher.checkpoint == AUTO:
         try:
-            records.teacher_run(config)
+            records.teacher_trainer(teacher, trainer)
         except ValidationError as error:
             item = error.errors(include_url=False)[0]
             return f"teacher.trainer.{item['loc'][0]}={item['input']}: {item['msg'].removeprefix('Input ')}"

@@ -27,8 +27,8 @@ def stage_pairs(setting: Setting, chosen: Sequence[Sequence[int]] | None) -> Pai
     for pair in chosen:
         if len(pair) != 2 or not (1 <= pair[0] <= ours and 1 <= pair[1] <= theirs):
             raise ValueError(
-                f"stages={[list(pair) for pair in chosen]} has {list(pair)}, which is no pair [student,teacher] of stages "
-                f"1 to {ours} and 1 to {theirs}."
+                f"stages={[list(each) for each in chosen]} has {list(pair)}, which is no pair [student,teacher] of "
+                f"stages 1 to {ours} and 1 to {theirs}."
             )
     if not chosen:
         raise ValueError("stages=[] compares nothing; name pairs such as [[1,1],[2,2]], or null for all.")

@@ -1,0 +1,111 @@
+"""What every kd_mode of conf/kd_mode must do, found by its file: a new one needs no new test here."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from tests.distill.compositions import step_of
+from tests.support import CONF, compose_config
+from tffd import build
+from tffd.config import Config, require_config
+from tffd.data import Batch
+from tffd.distill import Distillation
+from tffd.models import ModelOutput, create_model
+from tffd.training.step import Learners, batch_losses
+
+MODES = sorted(path.stem for path in (CONF / "kd_mode").glob("*.yaml"))
+CLASSES, CHANNELS, SIZE = 4, 3, 16
+
+
+def composed(mode: str, teacher: str) -> tuple[Config, Distillation]:
+    """Build a mode with its published settings, for a resnet8."""
+    config = require_config(compose_config(f"kd_mode={mode}", "model=resnet8", f"teacher={teacher}"))
+    distillation = build.build_distillation(config)
+    setting = build.build_setting(config, classes=CLASSES, channels=CHANNELS, image_size=SIZE, pictures=12)
+    assert distillation.check(setting) == []
+    torch.manual_seed(0)
+    distillation.build(setting)
+    return config, distillation
+
+
+def networks(teacher: str) -> tuple[nn.Module, nn.Module]:
+    torch.manual_seed(1)
+    made = [create_model(name, CLASSES, in_channels=CHANNELS) for name in ("resnet8", teacher)]
+    return made[0], made[1].eval().requires_grad_(False)
+
+
+def batch(count: int = 6) -> Batch:
+    generator = torch.Generator().manual_seed(2)
+    inputs, partner = torch.randn(2, count, CHANNELS, SIZE, SIZE, generator=generator)
+    index = torch.arange(count)
+    return Batch(inputs, index % CLASSES, index, partner)
+
+
+def losses(learners: Learners, given: Batch, epoch: int = 2) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    factors = dict.fromkeys(learners.distillation.modes, torch.ones(()))
+    return batch_losses(learners, given, epoch, 0, factors)
+
+
+def test_there_are_modes() -> None:
+    assert {"none", "intra", "inter", "tfd", "tfd_plus", "st", "at", "fitnet"} <= set(MODES)
+
+
+@pytest.mark.parametrize("teacher", ["resnet8x4", "resnet14"], ids=["wider", "equal-widths"])
+@pytest.mark.parametrize("mode", MODES)
+def test_one_step(mode: str, teacher: str) -> None:
+    """Finite terms of the names it declares; the student and all of its own parts learn, the teacher does not."""
+    config, distillation = composed(mode, teacher)
+    student, frozen = networks(teacher)
+    before = copy.deepcopy(frozen.state_dict())
+    learners = Learners(student.train(), distillation, frozen if distillation.needs_teacher else None)
+    loss, logged = losses(learners, batch())
+    loss.backward()
+    assert loss.isfinite()
+    terms = [name for name in logged if not name.startswith("train_")]
+    assert terms == [term for term, weight in config.term_weights.items() if weight > 0]
+    for parameter in (*student.parameters(), *distillation.parameters()):
+        assert parameter.grad is not None and parameter.grad.isfinite().all()
+    after = frozen.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_layout_of_memory_changes_nothing(mode: str) -> None:
+    """channels_last equals contiguous, but for the order of sums (float32: 1e-4)."""
+    _, distillation = composed(mode, "resnet14")
+    student, frozen = networks("resnet14")
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        twins = [copy.deepcopy(network).to(memory_format=layout) for network in (student, frozen)]
+        learners = Learners(twins[0].train(), copy.deepcopy(distillation), twins[1])
+        given = batch()
+        found.append(
+            losses(learners, Batch(given.inputs.contiguous(memory_format=layout), given.labels, given.index))[0]
+        )
+    assert found[0].item() == pytest.approx(found[1].item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("mode", MODES)
+def test_bf16_and_the_smallest_batches(mode: str, count: int) -> None:
+    """Under autocast the terms are float32 and finite."""
+    _, distillation = composed(mode, "resnet14")
+    student, frozen = networks("resnet14")
+    learners = Learners(student.train(), distillation, frozen)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss, logged = losses(learners, batch(count))
+    assert loss.dtype == torch.float32 and loss.isfinite()
+    assert all(value.isfinite() for value in logged.values())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_weight_of_zero_leaves_the_baseline(mode: str) -> None:
+    """Its terms are not computed, and no teacher is needed."""
+    config = require_config(compose_config(f"kd_mode={mode}"))
+    idle = [f"kd_mode.{name}.weights.{term}=0" for name, own in config.kd_mode.items() for term in own.weights]
+    config = require_config(compose_config(f"kd_mode={mode}", *idle))
+    distillation = build.build_distillation(config)
+    assert not build.uses_teacher(config) and not distillation.modes
+    assert distillation(step_of(ModelOutput(torch.zeros(2, 3), (), (), torch.zeros(2, 3), torch.zeros(2, 3)))) == {}

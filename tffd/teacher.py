@@ -113,8 +113,8 @@ def measure_teacher(teacher: nn.Module, data: Data, *, digest: str, cache: str |
     if measured.top1 <= bound:
         raise ValueError(
             f"the teacher has {measured.top1:.2f} % of {measured.pictures} {split} pictures right, and guessing among "
-            f"{classes} classes reaches {bound:.2f} %: its weights do not belong to this data set. Choose others with "
-            "teacher.checkpoint."
+            f"{classes} classes reaches {bound:.2f} %: its weights belong to another data set, or it was trained too "
+            "briefly. Choose others with teacher.checkpoint, or more epochs with +teacher.trainer.epochs=..."
         )
     return measured
 

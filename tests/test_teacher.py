@@ -1,0 +1,186 @@
+"""A run's teacher: trained first or loaded, measured, recorded, and idle where no kd_mode needs it."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from filelock import FileLock
+from rich.console import Console
+
+from tests.support import TINY, compose_config, places
+from tests.test_trial import Killed, KilledAt
+from tffd import trial as trial_module
+from tffd.build import build_parts
+from tffd.checks import check_config
+from tffd.config import Config, ConfigError, require_config
+from tffd.models import create_model
+from tffd.records import INTERRUPT, ask_to_stop, hash_config, run_name, teacher_run
+from tffd.teacher import find_teacher
+from tffd.training.progress import EpochReporter
+from tffd.trial import RunInterrupted, run_trial
+
+AUTO = ("teacher=resnet14", "teacher.checkpoint=auto")
+
+
+def config_of(directory: Path, *overrides: str) -> Config:
+    return require_config(compose_config(*places(directory), *TINY, *overrides))
+
+
+def run(directory: Path, *overrides: str, reporter: EpochReporter | None = None) -> dict[str, Any]:
+    cfg = compose_config(*places(directory), *TINY, *overrides)
+    where = directory / "results" / "default" / run_name(require_config(cfg))
+    return run_trial(cfg, where, reporter or EpochReporter(Console(file=io.StringIO())))
+
+
+def faults_of(directory: Path, *overrides: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        check_config(compose_config(*places(directory), *TINY, *overrides))
+    return caught.value.faults
+
+
+def saved(directory: Path, classes: int = 10, seed: int = 0) -> Path:
+    torch.manual_seed(seed)
+    path = directory / f"teacher-{classes}-{seed}.pth"
+    torch.save({"model": create_model("resnet14", classes, in_channels=1).state_dict()}, path)
+    return path
+
+
+# --- trained first
+
+
+def test_auto_trains_one_teacher_for_all_students(tmp_path: Path) -> None:
+    first = run(tmp_path, "kd_mode=tfd_plus", *AUTO)
+    (path,) = (tmp_path / "results" / "default").glob("resnet14-*/result.json")
+    teacher = json.loads(path.read_text())
+    assert (teacher["study"], teacher["kd_mode"], teacher["seed"], teacher["status"]) == (
+        "teacher",
+        "none",
+        0,
+        "complete",
+    )
+    assert (first["kd_mode"], first["teacher"], first["status"]) == ("st+tfd", "resnet14", "complete")
+    # Measured on the same held-out pictures, in eval mode: the figure is the teacher's own.
+    assert (first["teacher_split"], first["teacher_top1"]) == ("val", pytest.approx(teacher["val_top1"]))
+    config = require_config(compose_config(*places(tmp_path), *TINY, "model=resnet14", "kd_mode=none"))
+    assert path.parent.name == run_name(config)  # the run that one would start by hand
+
+    stamp = path.stat().st_mtime_ns
+    other = run(tmp_path, "kd_mode=at", "seed=1", "name=other", *AUTO)
+    assert other["teacher_digest"] == first["teacher_digest"]
+    assert path.stat().st_mtime_ns == stamp and len(list(tmp_path.rglob("resnet14-*/result.json"))) == 1
+
+
+def test_another_trainer_or_split_has_another_teacher(tmp_path: Path) -> None:
+    def hash_of(*overrides: str) -> str:
+        return hash_config(teacher_run(config_of(tmp_path, "kd_mode=st", *AUTO, *overrides))).run
+
+    same = [(), ("seed=3",), ("model=resnet20",), ("kd_mode=[st,tfd]",), ("lambda_intra=1",), ("name=b",)]
+    assert len({hash_of(*overrides) for overrides in same}) == 1
+    others = [(), ("trainer.lr=0.01",), ("protocol.split_seed=1",), ("protocol=final",), ("dataset.train_size=100",)]
+    assert len({hash_of(*overrides) for overrides in others}) == len(others)
+    fixed = [("+teacher.trainer.lr=0.05",), ("+teacher.trainer.lr=0.05", "trainer.lr=0.01")]
+    assert len({hash_of(*overrides) for overrides in fixed}) == 1
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_killed_in_the_teacher_s_training_or_in_the_student_s(epoch: int, tmp_path: Path) -> None:
+    """It goes on to the same numbers: the teacher's three epochs, then the student's."""
+
+    class KilledInRun(KilledAt):
+        def run(self, config: Config, resumed_at: int) -> Any:
+            self._at = epoch if config.model.name == victim else 99
+            return super().run(config, resumed_at)
+
+    settings = ("kd_mode=fitnet", "trainer.epochs=3", "trainer.checkpoint_every=1", *AUTO)
+    expected = run(tmp_path / "whole", *settings)
+    for victim in ("resnet14", "resnet8"):
+        with pytest.raises(Killed):
+            run(tmp_path / victim, *settings, reporter=KilledInRun(epoch))
+        actual = run(tmp_path / victim, *settings)
+        for name in ("val_loss", "val_top1", "teacher_digest", "teacher_top1"):
+            assert actual[name] == expected[name], (victim, name)
+
+
+def test_waits_while_another_process_trains_the_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And may be asked to stop meanwhile."""
+    monkeypatch.setattr(trial_module, "_SECONDS_TO_WAIT_FOR_A_DYING_RUN", 0.05)
+    config = config_of(tmp_path, "kd_mode=st", *AUTO)
+    directory = tmp_path / "results" / "default"
+    ask_to_stop(directory / run_name(config), INTERRUPT)
+    teacher = directory / run_name(teacher_run(config))
+    teacher.mkdir(parents=True)
+    with FileLock(teacher / ".lock"), pytest.raises(RunInterrupted, match="while another process trained the teacher"):
+        run(tmp_path, "kd_mode=st", *AUTO)
+    assert find_teacher(config) is None
+
+
+# --- loaded
+
+
+def test_a_file_counts_by_its_content(tmp_path: Path) -> None:
+    """Not by its name; and the run records which it was."""
+    one, other = saved(tmp_path), saved(tmp_path, seed=1)
+    copy = tmp_path / "copy.pth"
+    copy.write_bytes(one.read_bytes())
+    hashes = [
+        hash_config(config_of(tmp_path, "kd_mode=st", "teacher=resnet14", f"teacher.checkpoint={path}")).run
+        for path in (one, copy, other)
+    ]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_a_teacher_that_no_mode_uses_is_idle(tmp_path: Path) -> None:
+    """It changes neither the identity nor the run, and need not exist."""
+    idle = ("teacher=resnet14", "teacher.checkpoint=/nowhere.pth")
+    for mode in ("none", "tfd", "[st,tfd]"):
+        off = ("kd_mode.st.weights.st=0",) if "st" in mode else ()
+        with_teacher = config_of(tmp_path, f"kd_mode={mode}", *off, *idle)
+        without = config_of(tmp_path, f"kd_mode={mode}", *off)
+        assert hash_config(with_teacher) == hash_config(without)
+        check_config(compose_config(*places(tmp_path), *TINY, f"kd_mode={mode}", *off, *idle))
+
+
+def test_teacher_and_modes_leave_the_student_s_random_numbers_alone(tmp_path: Path) -> None:
+    """Runs that share a seed start from one network and see their pictures in one order."""
+    path = saved(tmp_path)
+    drawn = []
+    for mode in ("none", "fitnet", "tfd_plus"):
+        config = config_of(tmp_path, f"kd_mode={mode}", "teacher=resnet14", f"teacher.checkpoint={path}")
+        parts = build_parts(config, path)
+        drawn.append((parts.learners.student.state_dict(), torch.rand(3)))
+    for state, numbers in drawn[1:]:
+        assert all(torch.equal(value, drawn[0][0][name]) for name, value in state.items())
+        assert torch.equal(numbers, drawn[0][1])
+
+
+def test_a_teacher_near_chance_is_refused(tmp_path: Path) -> None:
+    """Random weights are those of another data set; nothing was trained."""
+    path = saved(tmp_path)
+    with pytest.raises(ValueError, match=r"the teacher has .* % of 389 val pictures right"):
+        run(tmp_path, "kd_mode=st", "teacher=resnet14", f"teacher.checkpoint={path}")
+    assert not list(tmp_path.rglob("weights.pt"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ((), "teacher=none: the kd_mode needs a teacher; choose teacher=auto"),
+        (("teacher=resnet14",), "teacher=resnet14: has no weights; name a file, teacher.checkpoint=PATH"),
+        (("teacher=resnet14", "teacher.checkpoint=/no.pth"), "teacher=resnet14: Weights file /no.pth does not exist"),
+        (("teacher=resnet14", "teacher.checkpoint={other}"), "the file was trained for 7 classes, the model has 10"),
+        (("teacher=resnet20", "teacher.checkpoint={own}"), "teacher=resnet20: Weights file"),
+        (("teacher=resnet14", "teacher.checkpoint={written}"), "is being written by a run that is at work"),
+        ((*AUTO, "+teacher.trainer.epochs=0"), "teacher.trainer.epochs=0: should be greater than or equal to 1"),
+        (("teacher=vgg8", "teacher.checkpoint=auto"), "kd_mode=at: the student has 3 stages and the teacher"),
+    ],
+)
+def test_refused_before_anything_is_trained(overrides: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    at_work = tmp_path / "run"
+    at_work.mkdir()
+    (at_work / "heartbeat").touch()
+    files = {"own": saved(tmp_path), "other": saved(tmp_path, 7), "written": at_work / "checkpoint.pt"}
+    faults = faults_of(tmp_path, "kd_mode=at", *(override.format(**files) for override in overrides))
+    assert len(faults) == 1 and message in faults[0]

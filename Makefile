@@ -9,7 +9,7 @@ AT_ONCE := -n $(TESTS_AT_ONCE) --dist worksteal
 PIP_FLAGS := --quiet $(if $(LATEST),,--constraint constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-services lint format bench clean
+.PHONY: help demo test test-slow test-services lint format docs bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ lint: $(VENV)/.installed-dev  ## ruff and mypy
 format: $(VENV)/.installed-dev  ## rewrite the code in ruff's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.installed-dev  ## write the pages that are made from the code
+	$(BIN)/python -m docs.modes
 
 bench: $(VENV)/.installed-dev  ## measure what the README claims about speed
 	$(BIN)/python -m benchmarks.training

@@ -226,6 +226,7 @@ class SweepSection(_Section):
 
 class AblationSection(_Section):
     grid: dict[str, str]
+    beside: str | None = None  # for the grid to refer to
 
 
 class Config(_Section):

@@ -184,6 +184,8 @@ def _train(
             raise RunInterrupted(f"asked to stop after epoch {epoch}")
         return records.PRUNE in asked
 
+    if config.trainer.compile and (uncompiled := learners.distillation.uncompiled):
+        reporter.note(f"trainer.compile=true: not with kd_mode={'+'.join(uncompiled)}, whose steps run as they are")
     with reporter.run(config, resumed_at=progress.epoch):
         if first_stage:
             for _ in train_first_stage(learners, parts.data, parts.recipe, optimizer, progress):

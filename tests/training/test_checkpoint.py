@@ -130,6 +130,14 @@ def test_no_file_no_checkpoint(path: Path) -> None:
     assert load_checkpoint(path, HASH) is None
 
 
+def test_fields_of_other_versions_are_no_damage(path: Path) -> None:
+    """One that this version does not know is passed over; one that came later is empty."""
+    content = {**vars(Run().checkpoint()), "format": "tffd", "later": 1}
+    del content["modes"]
+    save_atomically(content, path)
+    assert loaded(path).modes == {} and not hasattr(loaded(path), "later")
+
+
 # --- going on
 
 

@@ -50,6 +50,10 @@ class EpochReporter:
         finally:
             self._bar = None
 
+    def note(self, text: str) -> None:
+        """Say something about the run in a line."""
+        self._print(text)
+
     def epoch(self, row: dict[str, float]) -> None:
         """Report a finished epoch by its row of metrics.csv."""
         epoch, metrics = int(row["epoch"]), _metrics(row)

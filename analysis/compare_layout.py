@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from analysis.compare import IN_PART, Change, Compared, shared_seeds
-from analysis.conditions import conditions_text
+from analysis.conditions import conditions_text, past_notes
 from analysis.differences import Setting
 from analysis.groups import Key, as_text
 from analysis.inventory import listed
@@ -88,6 +88,7 @@ def remarks(compared: Compared) -> Iterator[str]:
         if change.metric == compared.metrics[0].name and shared_seeds(change) < max(len(change.a), len(change.b))
     ]
     yield from listed("not all seeds are on both sides: ", partial)
+    yield from past_notes(compared.conditions)
     for letter, name, keys in zip("AB", compared.names, compared.only, strict=True):
         yield from listed(f"in {letter} alone ({name}): ", (named(key, compared) for key in keys))
 

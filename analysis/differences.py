@@ -14,7 +14,7 @@ Sides = tuple[_T, _T]
 ABSENT = "(absent)"
 # Where results lie, and the sweep around a run: without effect on its numbers.
 _IDLE = ("name", "results_dir", "seed", "sweep.", "ablation.")
-_RECORDED = ("device", "threads", "git_commit", "split.")
+_RECORDED = ("device", "precision", "threads", "git_commit", "split.")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def compare_configs(pairs: Sequence[Sides[Run]]) -> tuple[tuple[Setting, ...], l
 
 
 def compare_records(runs_a: Sequence[Run], runs_b: Sequence[Run]) -> tuple[Setting, ...]:
-    """Compare devices, threads, versions, commits and held-out pictures of two sets of runs as a whole."""
+    """Compare devices, precisions, threads, versions, commits and held-out pictures of two sets of runs as a whole."""
     columns = dict.fromkeys(column for run in (*runs_a, *runs_b) for column in run)
     found = []
     for column in columns:

@@ -37,6 +37,7 @@ FIELDS: dict[str, type] = {
     "peak_memory_mb": float,
     "parameters": int,
     "device": str,
+    "precision": str,
     "threads": int,
     "git_commit": str,
     "started": str,

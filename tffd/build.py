@@ -1,5 +1,6 @@
 """From a checked config to the objects of a run."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,50 +9,42 @@ from hydra.utils import instantiate
 from torch import nn
 
 from tffd.app import TRUSTED_TARGETS
+from tffd.checkpoints import load_weights
 from tffd.config import Component, Config
 from tffd.data import Augmentation, Data, Source, load_data
+from tffd.devices import pick_device, require_precision, resolve_precision, use_precision
 from tffd.distill import DistillMode
+from tffd.provenance import Past, describe_training, look_into, provenance_of
 from tffd.training.loop import Recipe
 
 
 @dataclass
 class Parts:
-    """All that a run consists of."""
+    """All that a run consists of.
+
+    Attributes:
+        start: What is known of the weights that it starts from; None where they are drawn.
+        provenance: What its own weights will carry.
+    """
 
     data: Data
     model: nn.Module
     mode: DistillMode
     recipe: Recipe
     device: torch.device
-
-
-def pick_device(name: str) -> torch.device:
-    """Turn auto, cpu or cuda into a device; auto takes CUDA where there is one.
-
-    Raises:
-        ValueError: If cuda is asked for and there is none.
-    """
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise ValueError("device=cuda: PyTorch sees no CUDA device here; use device=cpu or device=auto")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
-
-
-def use_bf16(config: Config, device: torch.device) -> bool:
-    """Whether to run under bfloat16 autocast: precision auto means CUDA cards that have it."""
-    match config.trainer.precision:
-        case "fp32":
-            return False
-        case "bf16":
-            return True
-        case _:
-            return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    start: Past | None
+    provenance: dict[str, Any]
 
 
 def build_source(config: Config) -> Source:
     """Instantiate the data source."""
     source: Source = _make(config.dataset.source)
     return source
+
+
+def data_digest(config: Config) -> str:
+    """The digest of a data set's content, 12 hexadecimal digits."""
+    return hashlib.sha256(build_source(config).content().encode()).hexdigest()[:12]
 
 
 def build_mode(config: Config) -> DistillMode:
@@ -61,8 +54,12 @@ def build_mode(config: Config) -> DistillMode:
 
 
 def build_model(config: Config, num_classes: int, channels: int) -> nn.Module:
-    """Instantiate the network for a data set's classes and channels."""
-    model: nn.Module = _make(config.model, num_classes=num_classes, in_channels=channels)
+    """Instantiate the network for a data set's classes and channels, and load `model.weights` into it."""
+    arguments = config.model.arguments()
+    weights = arguments.pop("weights", None)  # loaded here, so that a network of anybody's need not know of files
+    model: nn.Module = _instantiate(arguments, num_classes=num_classes, in_channels=channels)
+    if weights is not None:
+        load_weights(model, weights)
     return model
 
 
@@ -94,20 +91,35 @@ def build_recipe(config: Config, device: torch.device) -> Recipe:
         milestones=tuple(trainer.milestones),
         augmentation=Augmentation(config.dataset.augment.pad, trainer.pad_mode, config.dataset.augment.flip),
         seed=config.seed,
-        bf16=use_bf16(config, device),
+        bf16=resolve_precision(trainer.precision, device.type) == "bf16",
         compile=trainer.compile,
         test_every_epoch=config.protocol.test == "every_epoch",
     )
 
 
 def build_parts(config: Config) -> Parts:
-    """Build everything; weights are drawn from the run's seed, whatever was drawn before."""
+    """Build everything; weights are drawn from the run's seed, whatever was drawn before.
+
+    Raises:
+        DeviceMissing: If the device, or its precision, is not there.
+        SeenBefore: If `model.weights` was trained on pictures that the run holds out.
+    """
     device = pick_device(config.device)
+    precision = resolve_precision(config.trainer.precision, device.type)
+    require_precision(precision, device)
+    use_precision(precision)
     data = build_data(config, device)
+    training = describe_training(config, data_digest(config), data.split.record())
+    start = look_into(config.model.weights, training) if config.model.weights else None
     torch.manual_seed(config.seed)
     model = build_model(config, len(data.classes), data.channels).to(device).to(memory_format=torch.channels_last)
-    return Parts(data, model, build_mode(config).to(device), build_recipe(config, device), device)
+    recipe, mode = build_recipe(config, device), build_mode(config).to(device)
+    return Parts(data, model, mode, recipe, device, start, provenance_of(training, *([start] if start else [])))
 
 
 def _make(section: Component, **arguments: Any) -> Any:
-    return instantiate(section.arguments(), **arguments, _execution_whitelist_=TRUSTED_TARGETS)
+    return _instantiate(section.arguments(), **arguments)
+
+
+def _instantiate(section: dict[str, Any], **arguments: Any) -> Any:
+    return instantiate(section, **arguments, _execution_whitelist_=TRUSTED_TARGETS)

@@ -15,7 +15,9 @@ from torch import nn
 from tffd import build
 from tffd.config import Config, ConfigError, Reading, read_config, require_config
 from tffd.data import Summary, load_arrays
-from tffd.data.splits import split_training_set
+from tffd.data.splits import Split, split_training_set
+from tffd.devices import require_precision
+from tffd.provenance import describe_training, look_into
 
 
 def check_config(cfg: DictConfig, elsewhere: bool = False) -> Config:
@@ -30,7 +32,10 @@ def check_config(cfg: DictConfig, elsewhere: bool = False) -> Config:
     if faults:
         raise ConfigError(faults)
     config = require_config(cfg)
-    _, faults = _collect(lambda: _prepare_data(config), f"dataset={config.dataset.name}: ")
+    split, faults = _collect(lambda: _prepare_data(config), f"dataset={config.dataset.name}: ")
+    if split is not None and config.model.weights:
+        training = describe_training(config, build.data_digest(config), split.record())
+        faults += _collect(lambda: look_into(config.model.weights or "", training))[1]
     if faults:
         raise ConfigError(faults)
     return config
@@ -69,11 +74,22 @@ def writable_fault(directory: str) -> str | None:
 
 def _machine_faults(values: dict[str, Any], elsewhere: bool) -> list[str]:
     faults = []
-    if values.get("device") in ("auto", "cpu", "cuda") and not elsewhere:
-        faults += _collect(lambda: build.pick_device(values["device"]))[1]
+    if values.get("device") in ("auto", "cpu", "cuda"):
+        faults += _collect(lambda: _require_device(values, elsewhere))[1]
     if isinstance(values.get("results_dir"), str) and (reason := writable_fault(values["results_dir"])):
         faults.append(f"results_dir={values['results_dir']}: {reason}; name another with results_dir=...")
     return faults
+
+
+def _require_device(values: dict[str, Any], elsewhere: bool) -> None:
+    """Refuse a device or a precision that is not here; the cards of a cluster cannot be seen from here."""
+    if elsewhere and values["device"] != "cpu":
+        return
+    device = build.pick_device(values["device"])
+    trainer = values.get("trainer")
+    precision = trainer.get("precision") if isinstance(trainer, dict) else None
+    if precision in ("tf32", "bf16"):
+        require_precision(precision, device)
 
 
 def _content_faults(reading: Reading) -> list[str]:
@@ -89,7 +105,7 @@ def _content_faults(reading: Reading) -> list[str]:
     if "model" in has:
         # Without a data set, any will do to look at the network, unless weights have to fit its classes.
         shown = summary or Summary(train_pictures=1, classes=10, channels=3, image_size=32)
-        if summary is not None or not (sound.model.model_extra or {}).get("weights"):
+        if summary is not None or not sound.model.weights:
             model, found = _collect(lambda: _tried_model(sound, shown), f"model={sound.model.name}: ")
             faults += found
     if has >= {"kd_mode", "lambda_intra", "lambda_inter"}:
@@ -108,11 +124,12 @@ def _tried_model(config: Any, summary: Summary) -> nn.Module:
     return model
 
 
-def _prepare_data(config: Config) -> None:
+def _prepare_data(config: Config) -> Split:
     """Decode what is not cached yet, and split it with its real labels, some of which may be too rare."""
     labels = load_arrays(build.build_source(config), config.dataset.cache).train_labels
     protocol = config.protocol
-    split_training_set(np.asarray(labels), protocol.val_fraction, config.dataset.train_size, protocol.split_seed)
+    train_size, seed = config.dataset.train_size, protocol.split_seed
+    return split_training_set(np.asarray(labels), protocol.val_fraction, train_size, seed)
 
 
 def _data_faults(config: Any, summary: Summary) -> list[str]:

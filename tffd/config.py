@@ -73,6 +73,7 @@ class Component(BaseModel):
 
 class ModelSection(Component):
     name: str
+    weights: str | None = None
 
 
 class KdModeSection(Component):
@@ -110,7 +111,7 @@ class TrainerSection(_Section):
     gamma: Positive
     warmup_epochs: Annotated[int, Field(ge=0)]
     pad_mode: Literal["reflect", "zero"]
-    precision: Literal["auto", "fp32", "bf16"]
+    precision: Literal["auto", "fp32", "tf32", "bf16"]
     compile: bool
     checkpoint_every: Annotated[int, Field(ge=0)]
 

@@ -25,6 +25,7 @@ from typing import Any
 
 from tffd.build import build_source
 from tffd.config import Config
+from tffd.devices import resolve_precision
 from tffd.files import replacing
 
 RESULT = "result.json"
@@ -163,19 +164,25 @@ def hash_config(config: Config) -> Hashes:
 
     Directories, the device, the sweep around a run and the names of a data set, a trainer and a protocol do not count.
     The lambdas count as the kd_mode uses them, so that a baseline is the same run whatever they are set to; pictures
-    and weights count by their content.
+    and weights count by their content, and the precision as what it comes to on the device.
     """
     values: dict[str, Any] = {
         "model": config.model.arguments(),
         "kd_mode": config.kd_mode.arguments(),
         "data": build_source(config).content(),
         "dataset": config.dataset.model_dump(include={"mean", "std", "train_size", "augment"}),
-        "trainer": config.trainer.model_dump(exclude={"name", "checkpoint_every"}),
+        "trainer": config.trainer.model_dump(exclude={"name", "checkpoint_every"})
+        | {"precision": precision_of(config)},
         "protocol": config.protocol.model_dump(exclude={"name"}),
     }
     if weights := values["model"].get("weights"):
         values["model"]["weights"] = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
     return Hashes(run=_digest({**values, "seed": config.seed}), settings=_digest(values))
+
+
+def precision_of(config: Config) -> str:
+    """The precision of a run: fp32, tf32 or bf16."""
+    return resolve_precision(config.trainer.precision, config.device)
 
 
 def _digest(values: dict[str, Any]) -> str:
@@ -203,6 +210,8 @@ def describe_run(config: Config, *, study: str | None, trial: int | None, starte
         "epochs_run": 0,
         **dict.fromkeys(METRIC_NAMES),
         "split": None,
+        "weights": None,
+        "precision": precision_of(config),
         "train_seconds": None,
         "images_per_second": None,
         "peak_memory_mb": None,

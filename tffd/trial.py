@@ -83,7 +83,8 @@ def _run_locked(
     if status == records.COMPLETE:
         held_out = parts.data.val or parts.data.train
         records.write_saliency(run_dir, saliency_by_rank(parts.model, held_out, parts.recipe.bf16))
-        save_atomically({"model": parts.model.state_dict(), "epoch": progress.epoch}, run_dir / records.WEIGHTS)
+        weights = {"model": parts.model.state_dict(), "epoch": progress.epoch, "provenance": parts.provenance}
+        save_atomically(weights, run_dir / records.WEIGHTS)
     records.write_json(run_dir / records.RESULT, result)
     for name in (records.CHECKPOINT, records.STOP):
         (run_dir / name).unlink(missing_ok=True)
@@ -128,6 +129,7 @@ def _train(config: Config, run_dir: Path, reporter: EpochReporter, progress: Pro
         torch.cuda.reset_peak_memory_stats()
     result |= {
         "split": parts.data.split.record(),
+        "weights": parts.start.record() if parts.start else None,
         "parameters": sum(parameter.numel() for parameter in parts.model.parameters()),
         "device": device_name(parts.device),
         "threads": torch.get_num_threads(),
@@ -163,6 +165,7 @@ def _checkpoint(
         model=parts.model.state_dict(),
         optimizer=optimizer.state_dict(),
         rng=torch.get_rng_state(),
+        provenance=parts.provenance,
     )
 
 

@@ -1,6 +1,7 @@
 """The state of a run between two epochs: all that it takes to go on as if nothing had happened."""
 
-from dataclasses import dataclass, fields
+import copy
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ class Checkpoint:
         threads: CPU threads, on whose number the last bits of the sums depend.
         model, optimizer: State dicts.
         rng: State of torch's global CPU generator.
+        provenance: Which pictures the network has seen; see tffd.provenance.
     """
 
     config_hash: str
@@ -33,17 +35,34 @@ class Checkpoint:
     model: dict[str, Any]
     optimizer: dict[str, Any]
     rng: torch.Tensor
+    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:
-    """Write with torch.save so that the file is the old one or the new one, whenever the machine stops."""
+    """Write with torch.save so that the file is the old one or the new one, whenever the machine stops.
+
+    Tensors are written as those of a CPU: a file that asks for CUDA, or for a card by its number, does not load where
+    there is none.
+    """
     with replacing(path) as file:
-        torch.save({"format": _FORMAT, **content}, file)
+        torch.save({"format": _FORMAT, **_on_cpu(content)}, file)
+
+
+def _on_cpu(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.cpu()
+    if isinstance(value, dict):
+        moved = copy.copy(value)  # of a state dict, the versions of its layers come along as an attribute
+        moved.update({key: _on_cpu(inner) for key, inner in value.items()})
+        return moved
+    if isinstance(value, list | tuple):
+        return type(value)(_on_cpu(inner) for inner in value)
+    return value
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint; `load_weights` reads its model too."""
-    content = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
+    content = {one.name: getattr(checkpoint, one.name) for one in fields(checkpoint)}
     save_atomically(content, path)
 
 

@@ -65,6 +65,11 @@ def use_precision(precision: str) -> None:
     torch.backends.cudnn.allow_tf32 = tf32
 
 
+def smallest_memory() -> int:
+    """Bytes of memory of the smallest card that this process sees."""
+    return min(torch.cuda.get_device_properties(index).total_memory for index in range(torch.cuda.device_count()))
+
+
 def _cards_have_tensor_cores() -> bool:
     """Tell whether all cards that this process sees have bfloat16 and TF32; a sweep may use any of them."""
     if torch.version.hip is not None:

@@ -35,6 +35,7 @@ WEIGHTS = "weights.pt"
 SALIENCY = "saliency.csv"
 HEARTBEAT = "heartbeat"
 STOP = "stop"
+LOCK = ".lock"
 TRIAL = "trial.json"
 """In the directory of a trial of several seeds, beside those of its runs: why it has not all of them."""
 

@@ -51,7 +51,7 @@ def run_trial(
     config = require_config(cfg)
     run_dir.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(run_dir / ".lock", timeout=_SECONDS_TO_WAIT_FOR_A_DYING_RUN), records.beating(run_dir):
+        with FileLock(run_dir / records.LOCK, timeout=_SECONDS_TO_WAIT_FOR_A_DYING_RUN), records.beating(run_dir):
             return _run_locked(config, run_dir, reporter, study=study, trial=trial)
     except Timeout:
         raise RunInUse(f"{run_dir}: another process is training this very run") from None
@@ -103,7 +103,7 @@ def record_loss(cfg: DictConfig, run_dir: Path, reason: str, *, study: str | Non
     lost |= {"status": records.FAILED, "error": reason, "finished": records.now()}
     lost["epochs_run"] = int(records.read_last_metrics(run_dir).get("epoch", 0))
     try:
-        with FileLock(run_dir / ".lock", timeout=0):
+        with FileLock(run_dir / records.LOCK, timeout=0):
             if records.read_result(run_dir) is None:  # else it came to its end after all
                 records.write_json(run_dir / records.RESULT, lost)
     except Timeout:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tffd.data.arrays import Arrays, cached
 from tffd.data.augment import PadMode, crop_and_flip, normalise
+from tffd.data.room import bytes_on_device, require_room
 from tffd.data.sources import Source
 from tffd.data.splits import Split, split_training_set
 
@@ -111,9 +112,12 @@ def load_data(
         read_test: Whether the protocol reads the test set at all.
     Raises:
         ValueError: If the source cannot be read, or cannot be split as asked.
+        DataTooLarge: If the pictures do not fit the free memory of a card.
     """
     arrays = load_arrays(source, cache)
     split = split_training_set(np.asarray(arrays.train_labels), val_fraction, train_size, split_seed)
+    if device.type == "cuda":
+        require_room(bytes_on_device(arrays, split, read_test), torch.cuda.mem_get_info(device)[0], "free")
     chosen = arrays.train_images[split.train]
     channels = chosen.shape[-1]
     centre, spread = _statistics(chosen, mean, std)

@@ -15,8 +15,9 @@ from tffd.config import ConfigError, require_config
 from tffd.records import hash_config, write_json
 from tffd.sweep.compose import Composer
 from tffd.sweep.display import SweepDisplay
-from tffd.sweep.executors import Executor, cuda_devices, make_executor
+from tffd.sweep.executors import Executor, make_executor, pin_to_devices
 from tffd.sweep.lease import Lease
+from tffd.sweep.place import settled
 from tffd.sweep.plan import Compose, SweepPlan, make_plan
 from tffd.sweep.samplers import judges_epochs
 from tffd.sweep.scheduler import Scheduler
@@ -39,7 +40,7 @@ class Engine:
         self._context = context
         self._base = base
         self._arguments = list(arguments)
-        self._compose = Composer(context.config_loader, base)
+        self._compose = settled(Composer(context.config_loader, base), base)
 
     def run(self) -> int:
         """Check the command, do what is left to do of it, and show how it ended.
@@ -74,6 +75,7 @@ class Engine:
             Lease(directory, [study.optuna for study in studies], sweep.heartbeat_timeout) as lease,
             SweepDisplay(plan, studies, directory, self.command()) as display,
         ):
+            executor = pin_to_devices(executor, plan.config)
             jobs = _Jobs(self._context, plan, executor, lease, self._compose)
             failed = Scheduler(sweep, studies, executor, lease, jobs.make, display).run()
         display.summarise()
@@ -146,7 +148,7 @@ class _Jobs:
             config.hydra.job.num = claim.number
             config.hydra.sweep.dir = str(Path(base.results_dir) / base.name)
             config.hydra.sweep.subdir = subdir
-            config.hydra.job.env_set |= {STUDY_VARIABLE: key, TRIAL_VARIABLE: str(claim.number)} | self._place(slot)
+            config.hydra.job.env_set |= {STUDY_VARIABLE: key, TRIAL_VARIABLE: str(claim.number)}
             config.sweep.storage = None
             if config.threads is None:
                 config.threads = self.executor.threads
@@ -159,8 +161,3 @@ class _Jobs:
             number=claim.number,
             lease=self.lease.path if self.executor.on_this_machine else None,
         )
-
-    def _place(self, slot: int) -> dict[str, str]:
-        """Environment that pins the run in a slot to one of this machine's CUDA devices."""
-        devices = cuda_devices(self.plan.config) if self.executor.on_this_machine else []
-        return {"CUDA_VISIBLE_DEVICES": devices[slot % len(devices)]} if devices else {}

@@ -49,7 +49,8 @@ class RunCost:
 def measure_run(config: Config, executor: Executor) -> RunCost:
     """Time a few real steps and a part of the evaluation, and extend them to a run."""
     if not executor.on_this_machine and not torch.cuda.is_available():
-        config = config.model_copy(update={"device": "cpu"})  # as what is printed says
+        trainer = config.trainer.model_copy(update={"precision": "fp32"})
+        config = config.model_copy(update={"device": "cpu", "trainer": trainer})  # as what is printed says
     torch.set_num_threads(config.threads or executor.threads)
     parts = build_parts(config)
     batch, data = config.trainer.batch_size, parts.data

@@ -93,6 +93,18 @@ def test_cuda_may_be_asked_for_where_other_machines_train(tmp_path: Path) -> Non
     assert check_config(cfg, elsewhere=True).device == "cuda"
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA, whose cards may have TF32")
+def test_a_precision_that_the_device_lacks_is_refused(tmp_path: Path) -> None:
+    for device in ("cpu", "auto"):
+        assert faults_of(tmp_path, f"device={device}", "trainer.precision=tf32") == [
+            "trainer.precision=tf32: is a mode of CUDA cards; on a CPU use trainer.precision=fp32"
+        ]
+    on_cluster = compose_config(*places(tmp_path), "device=cuda", "trainer.precision=tf32")
+    assert check_config(on_cluster, elsewhere=True).trainer.precision == "tf32"
+    with pytest.raises(ConfigError, match="tf32: is a mode of CUDA cards"):
+        check_config(compose_config(*places(tmp_path), "device=cpu", "trainer.precision=tf32"), elsewhere=True)
+
+
 @pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local", "submitit_slurm"])
 def test_only_a_cluster_trains_elsewhere(launcher: str) -> None:
     register_resolvers()

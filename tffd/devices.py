@@ -1,5 +1,7 @@
 """Which device and which precision a run has, and what the cards of this machine can do."""
 
+import os
+
 import torch
 
 _TENSOR_CORES = 8  # the compute capability from which NVIDIA's cards have bfloat16 and TF32
@@ -17,7 +19,9 @@ def pick_device(name: str) -> torch.device:
     """
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
-        raise DeviceMissing("device=cuda: PyTorch sees no CUDA device here; use device=cpu or device=auto")
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        where = "here" if visible is None else f"here with CUDA_VISIBLE_DEVICES={visible}"
+        raise DeviceMissing(f"device=cuda: PyTorch sees no CUDA device {where}; use device=cpu or device=auto")
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 

@@ -11,9 +11,7 @@ import io
 import json
 import math
 import platform
-import resource
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -262,9 +260,3 @@ def git_commit() -> str | None:
         return subprocess.run([*command, "--exclude=*"], capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def peak_host_memory_mb() -> float:
-    """The largest resident set of this process so far, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -11,6 +11,8 @@ from omegaconf import DictConfig
 from tffd import records
 from tffd.build import Parts, build_parts
 from tffd.config import Config, require_config
+from tffd.devices import pick_device
+from tffd.memory import peak_memory_mb, reset_peak_memory
 from tffd.training.checkpoint import Checkpoint, load_checkpoint, save_atomically, save_checkpoint
 from tffd.training.loop import Progress, make_optimizer, train
 from tffd.training.progress import EpochReporter
@@ -112,6 +114,7 @@ def record_loss(cfg: DictConfig, run_dir: Path, reason: str, *, study: str | Non
 
 def _train(config: Config, run_dir: Path, reporter: EpochReporter, progress: Progress, result: dict[str, Any]) -> Parts:
     """Train to the last epoch; keep metrics.csv, the checkpoint and what is known of the result up to date."""
+    reset_peak_memory(pick_device(config.device))  # before anything is loaded
     path = run_dir / records.CHECKPOINT
     checkpoint = load_checkpoint(path, result["config_hash"])
     if threads := (checkpoint.threads if checkpoint else config.threads):
@@ -126,7 +129,6 @@ def _train(config: Config, run_dir: Path, reporter: EpochReporter, progress: Pro
         progress.seconds = checkpoint.seconds
     if parts.device.type == "cuda":
         torch.backends.cudnn.benchmark = True
-        torch.cuda.reset_peak_memory_stats()
     result |= {
         "split": parts.data.split.record(),
         "weights": parts.start.record() if parts.start else None,
@@ -148,7 +150,7 @@ def _train(config: Config, run_dir: Path, reporter: EpochReporter, progress: Pro
                 raise RunInterrupted(f"asked to stop after epoch {progress.epoch}")
             if stop == records.PRUNE:
                 break
-    result["peak_memory_mb"] = _peak_memory_mb(parts.device)
+    result["peak_memory_mb"] = peak_memory_mb(parts.device)
     result["images_per_second"] = len(parts.data.train) * progress.epoch / progress.seconds
     return parts
 
@@ -197,8 +199,3 @@ def _processor() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-def _peak_memory_mb(device: torch.device) -> float:
-    peak = torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else records.peak_host_memory_mb()
-    return round(peak, 1)

@@ -281,3 +281,34 @@ def test_loading_executes_nothing(bare: bool, path: Path) -> None:
     if not bare:
         torch.load(path, weights_only=False)
         assert marker.exists()
+
+
+class OnCard(torch.Tensor):
+    """Stands in for a tensor on a card: what is written is what `cpu` returns."""
+
+    def cpu(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        return torch.full((2,), 7.0)
+
+
+def test_what_is_written_are_tensors_of_a_cpu(tmp_path: Path) -> None:
+    """Also those deep inside an optimiser's state; the versions of a state dict's layers stay with it."""
+    card = torch.zeros(2).as_subclass(OnCard)
+    state = torch.nn.BatchNorm1d(2).state_dict()
+    state["weight"] = card
+    save_atomically(
+        {"model": state, "optimizer": {"state": {0: {"buffer": card}}, "groups": [(1, card)]}}, tmp_path / "w"
+    )
+    content = torch.load(tmp_path / "w", weights_only=True)
+    expected = torch.full((2,), 7.0)
+    optimizer = content["optimizer"]
+    for tensor in (content["model"]["weight"], optimizer["state"][0]["buffer"], optimizer["groups"][0][1]):
+        assert torch.equal(tensor, expected)
+    assert content["model"]._metadata[""] == {"version": 2}
+    assert state["weight"] is card
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_file_written_on_a_card_loads_without_one(tmp_path: Path) -> None:
+    save_atomically({"model": {"w": torch.ones(2, device="cuda")}}, tmp_path / "w")
+    assert torch.load(tmp_path / "w", weights_only=True)["model"]["w"].device.type == "cpu"

@@ -10,7 +10,7 @@ from torch import nn
 
 from tffd.app import TRUSTED_TARGETS
 from tffd.checkpoints import load_weights
-from tffd.config import Component, Config
+from tffd.config import Component, Config, ModelSection
 from tffd.data import Augmentation, Data, Source, load_data
 from tffd.devices import pick_device, require_precision, resolve_precision, use_precision
 from tffd.distill import DistillMode
@@ -55,12 +55,17 @@ def build_mode(config: Config) -> DistillMode:
 
 def build_model(config: Config, num_classes: int, channels: int) -> nn.Module:
     """Instantiate the network for a data set's classes and channels, and load `model.weights` into it."""
-    arguments = config.model.arguments()
-    weights = arguments.pop("weights", None)  # loaded here, so that a network of anybody's need not know of files
-    model: nn.Module = _instantiate(arguments, num_classes=num_classes, in_channels=channels)
+    return build_network(config.model, num_classes, channels, config.model.weights)
+
+
+def build_network(section: ModelSection, num_classes: int, channels: int, weights: str | None) -> nn.Module:
+    """Instantiate a network, and load weights into it here, so that one of anybody's need not know of files."""
+    arguments = section.arguments()
+    arguments.pop("weights", None)
+    network: nn.Module = _instantiate(arguments, num_classes=num_classes, in_channels=channels)
     if weights is not None:
-        load_weights(model, weights)
-    return model
+        load_weights(network, weights)
+    return network
 
 
 def build_data(config: Config, device: torch.device) -> Data:

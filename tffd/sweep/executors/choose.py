@@ -9,7 +9,7 @@ from tffd.sweep.executors.base import Executor
 from tffd.sweep.executors.cards import Cards
 from tffd.sweep.executors.local import LocalExecutor
 from tffd.sweep.executors.loky import LokyExecutor
-from tffd.sweep.executors.pinned import PinnedExecutor
+from tffd.sweep.executors.on_cards import CardExecutor
 from tffd.sweep.executors.submitit import SubmititExecutor
 
 _MOST_JOBS = 8  # unless sweep.n_jobs asks for more: each needs about a gigabyte
@@ -121,7 +121,7 @@ def pin_to_devices(executor: Executor, config: Config) -> Executor:
     if not names:
         return executor
     devices = [(name, _key(index, name)) for index, name in enumerate(names)]
-    return PinnedExecutor(executor, Cards(devices, config.sweep.trials_per_device))
+    return CardExecutor(executor, Cards(devices, config.sweep.trials_per_device))
 
 
 def _key(index: int, name: str) -> str:

@@ -16,13 +16,13 @@ from tests.sweep.fakes import Act, FakeExecutor, acts, config, failing, good, gr
 from tffd.records import LOCK
 from tffd.sweep.executors import ClusterError, choose
 from tffd.sweep.executors.cards import Cards
-from tffd.sweep.executors.pinned import PinnedExecutor, PinnedRun
+from tffd.sweep.executors.on_cards import CardExecutor, CardRun
 from tffd.sweep.outcome import is_accelerator_error
 from tffd.sweep.worker import Job
 
 BROKEN = "AcceleratorError: CUDA error: an illegal memory access was encountered"
 
-Pinned = Callable[..., tuple[PinnedExecutor, FakeExecutor]]
+Pinned = Callable[..., tuple[CardExecutor, FakeExecutor]]
 
 
 def card_of(job: Job) -> str:
@@ -34,10 +34,10 @@ def card_of(job: Job) -> str:
 def pinned(tmp_path: Path) -> Pinned:
     """An executor of fakes on cards a, b, ..., whose locks lie in one folder for all commands of a test."""
 
-    def make(script: fakes.Script = good, devices: str = "ab", each: int = 1) -> tuple[PinnedExecutor, FakeExecutor]:
+    def make(script: fakes.Script = good, devices: str = "ab", each: int = 1) -> tuple[CardExecutor, FakeExecutor]:
         cards = Cards([(name, f"GPU-{name}") for name in devices], each, tmp_path / "cards")
         inner = FakeExecutor(script, slots=len(devices) * each)
-        return PinnedExecutor(inner, cards), inner
+        return CardExecutor(inner, cards), inner
 
     return make
 
@@ -47,7 +47,7 @@ def job(directory: Path, name: str = "0000") -> Job:
     return Job(cfg, "hash", directory / "search" / name, (None, None), "search", int(name), None)
 
 
-def finish(run: PinnedRun) -> None:
+def finish(run: CardRun) -> None:
     for _ in range(20):
         if run.has_ended():
             return
@@ -181,7 +181,7 @@ def test_devices_are_told_apart_whatever_their_numbers(monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=f"uuid{5 - index}"))
     monkeypatch.setattr(choose, "Cards", lambda devices, each: (devices, each))
-    monkeypatch.setattr(choose, "PinnedExecutor", lambda executor, cards: cards)
+    monkeypatch.setattr(choose, "CardExecutor", lambda executor, cards: cards)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,4")
     played = FakeExecutor(good)
     pinned: Any = choose.pin_to_devices(played, config(trials_per_device=3))

@@ -11,7 +11,7 @@ from tffd.sweep.outcome import is_accelerator_error, read_outcome
 from tffd.sweep.worker import Job
 
 
-class PinnedExecutor:
+class CardExecutor:
     """Gives each run a device and starts it elsewhere; a run for which no device is free waits.
 
     A run that did not end well goes to another device next time if one is free, and waits for one after an error of
@@ -27,7 +27,7 @@ class PinnedExecutor:
     def __init__(self, executor: Executor, cards: Cards) -> None:
         self.threads = executor.threads
         self._executor, self._cards = executor, cards
-        self._waiting: list[PinnedRun] = []
+        self._waiting: list[CardRun] = []
         self._leaving: list[tuple[Place, Path]] = []
         self._avoided: dict[Path, tuple[str, bool]] = {}
 
@@ -36,8 +36,8 @@ class PinnedExecutor:
         """As many as the devices that are left have room for; with none left, the next start says so."""
         return max(1, min(self._executor.slots, self._cards.places))
 
-    def start(self, job: Job) -> "PinnedRun":
-        run = PinnedRun(self, job)
+    def start(self, job: Job) -> "CardRun":
+        run = CardRun(self, job)
         self._waiting.append(run)
         self.serve()
         return run
@@ -63,7 +63,7 @@ class PinnedExecutor:
                 run.job.config.hydra.job.env_set["CUDA_VISIBLE_DEVICES"] = place.card.name
             run.begin(self._executor.start(run.job), place)
 
-    def has_left(self, run: "PinnedRun", handle: Handle, place: Place) -> None:
+    def has_left(self, run: "CardRun", handle: Handle, place: Place) -> None:
         """Take a device back from a run whose process has ended, and give it to one that waits."""
         result = read_outcome(run.job)
         error = str(handle.reason() if result is None else result.get("error"))
@@ -86,10 +86,10 @@ class PinnedExecutor:
                 self._cards.leave(place)
 
 
-class PinnedRun:
+class CardRun:
     """A run that waits for a device, or has one."""
 
-    def __init__(self, executor: PinnedExecutor, job: Job) -> None:
+    def __init__(self, executor: CardExecutor, job: Job) -> None:
         self.job = job
         self.was_stopped = False
         self._executor = executor

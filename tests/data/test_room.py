@@ -15,6 +15,7 @@ from tffd.data.loading import load_data
 from tffd.data.room import DataTooLarge, bytes_on_device, require_room
 from tffd.data.sources.digits import Digits
 from tffd.data.splits import Split
+from tffd.devices import smallest_memory
 from tffd.sweep.outcome import is_final, may_be_retried
 
 GIB = 2**30
@@ -74,3 +75,9 @@ def test_a_run_is_refused_where_others_have_filled_the_card(tmp_path: Path, smal
             Digits(), cache=tmp_path, mean=None, std=None, train_size=None, val_fraction=0.3, split_seed=0,
             read_test=False, device=torch.device("cuda"),
         )  # fmt: skip
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_real_card_has_more_in_all_than_it_has_free() -> None:
+    assert smallest_memory() >= torch.cuda.mem_get_info(torch.device("cuda"))[0] > 0

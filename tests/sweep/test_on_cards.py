@@ -188,3 +188,9 @@ def test_devices_are_told_apart_whatever_their_numbers(monkeypatch: pytest.Monke
     assert pinned == ([("5", "uuid5"), ("4", "uuid4")], 3)
     played.on_this_machine = False
     assert choose.pin_to_devices(played, config()) is played
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_real_device_is_known_by_more_than_its_number() -> None:
+    assert len(choose._key(0, "0")) >= 32  # a UUID

@@ -9,7 +9,7 @@ from torch import nn
 
 from tffd.app import TRUSTED_TARGETS
 from tffd.config import Component, Config
-from tffd.data import Augmentation, Data, Source, load_data
+from tffd.data import Augmentation, Data, Source, content_of, load_data
 from tffd.distill import DistillMode
 from tffd.training.loop import Recipe
 
@@ -54,6 +54,11 @@ def build_source(config: Config) -> Source:
     return source
 
 
+def data_content(config: Config) -> str:
+    """What the data of a run is; see `tffd.data.content_of`."""
+    return content_of(build_source(config), config.dataset.cache)
+
+
 def build_mode(config: Config) -> DistillMode:
     """Instantiate the kd_mode."""
     mode: DistillMode = _make(config.kd_mode)
@@ -79,6 +84,7 @@ def build_data(config: Config, device: torch.device) -> Data:
         split_seed=protocol.split_seed,
         read_test=protocol.test != "never",
         device=device,
+        eval_batch_size=config.trainer.eval_batch_size,
     )
 
 

@@ -110,9 +110,9 @@ def _tried_model(config: Any, summary: Summary) -> nn.Module:
 
 def _prepare_data(config: Config) -> None:
     """Decode what is not cached yet, and split it with its real labels, some of which may be too rare."""
-    labels = load_arrays(build.build_source(config), config.dataset.cache).train_labels
-    protocol = config.protocol
-    split_training_set(np.asarray(labels), protocol.val_fraction, config.dataset.train_size, protocol.split_seed)
+    arrays = load_arrays(build.build_source(config), config.dataset.cache)
+    labels, protocol, size = np.asarray(arrays.train_labels), config.protocol, config.dataset.train_size
+    split_training_set(labels, protocol.val_fraction, size, protocol.split_seed, arrays.classes)
 
 
 def _data_faults(config: Any, summary: Summary) -> list[str]:

@@ -23,7 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tffd.build import build_source
+from tffd.build import data_content
 from tffd.config import Config
 from tffd.files import replacing
 
@@ -52,7 +52,7 @@ METRIC_NAMES = (
 VALIDATION_OBJECTIVES = ("val_top1", "val_top5", "val_loss", "best_val_top1")
 COST_OBJECTIVES = ("train_seconds", "peak_memory_mb", "parameters")
 
-_PACKAGES = ("torch", "torchvision", "hydra-core", "omegaconf", "optuna", "numpy")
+_PACKAGES = ("torch", "torchvision", "hydra-core", "omegaconf", "optuna", "numpy", "scikit-learn", "pillow")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -152,30 +152,40 @@ class Hashes:
     Attributes:
         run: All of it.
         settings: All but the seed.
+        data: The content of the data set alone.
     """
 
     run: str
     settings: str
+    data: str
 
 
 def hash_config(config: Config) -> Hashes:
     """Digest a config.
 
-    Directories, the device, the sweep around a run and the names of a data set, a trainer and a protocol do not count.
+    Directories, the device, the sweep around a run and the names of a data set, a trainer and a protocol do not count,
+    nor does what moves the last bits of sums at most, such as threads and trainer.eval_batch_size: a run may go on
+    where there are fewer cores or less memory.
     The lambdas count as the kd_mode uses them, so that a baseline is the same run whatever they are set to; pictures
     and weights count by their content.
     """
+    content = data_content(config)
     values: dict[str, Any] = {
         "model": config.model.arguments(),
         "kd_mode": config.kd_mode.arguments(),
-        "data": build_source(config).content(),
+        "data": content,
         "dataset": config.dataset.model_dump(include={"mean", "std", "train_size", "augment"}),
-        "trainer": config.trainer.model_dump(exclude={"name", "checkpoint_every"}),
+        "trainer": config.trainer.model_dump(exclude={"name", "checkpoint_every", "eval_batch_size"}),
         "protocol": config.protocol.model_dump(exclude={"name"}),
     }
     if weights := values["model"].get("weights"):
         values["model"]["weights"] = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
-    return Hashes(run=_digest({**values, "seed": config.seed}), settings=_digest(values))
+    return Hashes(run=_digest({**values, "seed": config.seed}), settings=_digest(values), data=digest_content(content))
+
+
+def digest_content(content: str) -> str:
+    """The content of a data set in 12 hexadecimal digits, as result.json has it."""
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def _digest(values: dict[str, Any]) -> str:
@@ -202,6 +212,7 @@ def describe_run(config: Config, *, study: str | None, trial: int | None, starte
         "epochs": config.trainer.epochs,
         "epochs_run": 0,
         **dict.fromkeys(METRIC_NAMES),
+        "data": hashes.data,
         "split": None,
         "train_seconds": None,
         "images_per_second": None,

@@ -17,6 +17,8 @@ _SYSTEM_NAMES = frozenset(
 )
 """Folders, in lower case, in which file servers and operating systems keep thumbnails and deleted files."""
 
+_SUFFIXES_SHOWN = 5
+
 
 @dataclass
 class PassedOver:
@@ -33,14 +35,19 @@ class PassedOver:
     outside: int = 0
 
     def __str__(self) -> str:
-        parts = [f"{self.system} hidden or system names"] if self.system else []
+        parts = [_count(self.system, "hidden or system name")] if self.system else []
         if self.others:
-            suffixes = ", ".join(f"{suffix or 'without suffix'} {count}" for suffix, count in self.others.most_common(5))
-            rest = ", ..." if len(self.others) > 5 else ""
-            parts.append(f"{self.others.total()} files that are no pictures by their suffix ({suffixes}{rest})")
+            most = sorted(self.others.items(), key=lambda item: (-item[1], item[0]))
+            named = [f"{suffix or 'without suffix'} {count}" for suffix, count in most[:_SUFFIXES_SHOWN]]
+            rest = ", ..." if len(most) > len(named) else ""
+            parts.append(f"{_count(self.others.total(), 'file')} of other suffixes ({', '.join(named)}{rest})")
         if self.outside:
-            parts.append(f"{self.outside} files outside the folders of classes")
+            parts.append(f"{_count(self.outside, 'file')} outside the folders of classes")
         return ", ".join(parts) or "nothing"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def list_classes(directory: Path, passed_over: PassedOver) -> list[str]:

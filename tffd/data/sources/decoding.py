@@ -43,8 +43,10 @@ def decode(content: bytes, size: int) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(content)) as picture:
             rgb = _to_rgb(picture)
-        # Pillow's bilinear filter widens with the reduction, as torchvision's Resize(antialias=True) does.
-        return np.asarray(rgb if rgb.size == (size, size) else rgb.resize((size, size), Image.Resampling.BILINEAR))
+            if rgb.size != (size, size):
+                # Pillow's bilinear filter widens with the reduction, as torchvision's Resize(antialias=True) does.
+                rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
+            return np.asarray(rgb)
     except MemoryError:
         raise
     except Exception as error:  # decoders that stumble over a file raise errors of all kinds
@@ -69,7 +71,7 @@ def _to_rgb(picture: "Image.Image") -> "Image.Image":
     elif picture.has_transparency_data:
         background = Image.new("RGBA", picture.size, (*BACKGROUND, 255))
         picture = Image.alpha_composite(background, picture.convert("RGBA"))
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def _pages(picture: "Image.Image") -> int:

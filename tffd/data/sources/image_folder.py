@@ -67,15 +67,16 @@ class ImageFolder:
 
     def files(self) -> dict[str, tuple[int, ...]]:
         start = len(os.path.join(self.root, ""))
-        return {entry.path[start:]: _state(entry) for entry in self._all_pictures()}
+        return {entry.path[start:]: _state(entry) for pictures in self._by_class() for entry in pictures}
 
     def fingerprint(self) -> str:
         """Sums, for they do not care for the order in which a directory lists its files."""
         start, count, states = len(os.path.join(self.root, "")), 0, 0
-        for entry in self._all_pictures():
-            name = crc32(entry.path[start:].encode(errors="surrogateescape"))
-            count += 1
-            states += hash((name, *_state(entry)))  # integers alone hash alike in every process
+        for pictures in self._by_class():
+            count += len(pictures)
+            for entry in pictures:
+                name = crc32(entry.path[start:].encode("utf-8", "surrogateescape"))
+                states += hash((name, *_state(entry)))  # integers alone hash alike in every process
         where = crc32(os.fsencode(Path(self.root).resolve()))
         return f"folder{self.image_size}-rules{RULES}-{count}-{states % 2**64:016x}-{where:08x}"
 
@@ -120,10 +121,10 @@ class ImageFolder:
     def _pictures(self, split: str, name: str, passed_over: PassedOver | None = None) -> list[os.DirEntry[str]]:
         return list_pictures(os.path.join(self.root, split, name), passed_over or PassedOver())
 
-    def _all_pictures(self) -> Iterator[os.DirEntry[str]]:
+    def _by_class(self) -> Iterator[list[os.DirEntry[str]]]:
         for split in ("train", "test"):
             for name in self._classes(split):
-                yield from self._pictures(split, name)
+                yield self._pictures(split, name)
 
     def _listed(self, classes: list[str]) -> tuple[list[str], np.ndarray, int]:
         """All pictures in the order in which they are read, their labels, and how many of them are for training."""

@@ -71,10 +71,13 @@ def list_pictures(directory: str, passed_over: PassedOver) -> list[os.DirEntry[s
         with readable(), os.scandir(unseen.pop()) as entries:
             for entry in entries:
                 name = entry.name.lower()
-                if name.startswith(".") or name in _SYSTEM_NAMES:
+                if name.startswith("."):
                     passed_over.system += 1
                 elif entry.is_dir():
-                    unseen.append(entry.path)
+                    if name in _SYSTEM_NAMES:
+                        passed_over.system += 1
+                    else:
+                        unseen.append(entry.path)
                 elif name.endswith(PICTURE_SUFFIXES):
                     found.append(entry)
                 else:

@@ -12,6 +12,7 @@ from rich.console import Console
 from tests.support import TINY, compose_config, places
 from tffd import trial as trial_module
 from tffd.checkpoints import load_weights
+from tffd.data import digest_content
 from tffd.memory import peak_memory_mb
 from tffd.models import create_model
 from tffd.records import INTERRUPT, PRUNE, ask_to_stop, read_result
@@ -24,7 +25,7 @@ FIELDS = {
     "protocol", "epochs", "epochs_run", "val_top1", "val_top5", "val_loss", "best_val_top1", "best_val_epoch",
     "test_top1", "test_top5", "test_loss", "best_test_top1", "train_seconds", "images_per_second", "peak_memory_mb",
     "parameters", "device", "threads", "versions", "git_commit", "started", "finished", "config_hash", "precision",
-    "weights",
+    "weights", "data",
 }  # fmt: skip
 
 
@@ -70,8 +71,8 @@ def test_a_run_leaves_its_record(tmp_path: Path) -> None:
     assert 0 <= result["val_top1"] <= result["best_val_top1"] <= 100
     assert result["parameters"] == sum(p.numel() for p in create_model("resnet8", 10, in_channels=1).parameters())
     assert result["threads"] == 1
-    assert result["split"]["train"] == 200
-    assert result["split"]["val"] == 389
+    assert result["data"] == digest_content("digits-test500")
+    assert (result["split"]["train"], result["split"]["val"]) == (200, 389)
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {"metrics.csv", "result.json", "saliency.csv", "weights.pt", ".lock"}
     assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 3

@@ -47,14 +47,18 @@ class CheckFirst(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuse a sweep without -m, and a config with faults."""
+        from tffd.build import build_source
         from tffd.checks import check_config
         from tffd.config import ConfigError
 
         try:
             _require_multirun(config)
-            check_config(config)
+            checked = check_config(config)
         except ConfigError as error:
             refuse(error)
+            return
+        if notice := build_source(checked).check().notice:
+            print(notice, flush=True)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check what a foreign sweeper starts from; our own checks every config that it can lead to."""
@@ -79,9 +83,11 @@ class CheckFirst(Callback):
             refuse(error)
 
 
-def run_from_hydra(cfg: DictConfig, console: Console | None = None) -> dict[str, Any]:
+def run_from_hydra(cfg: DictConfig, console: Console | None = None, planned: str | None = None) -> dict[str, Any]:
     """Run the trial of a Hydra job in the job's output directory.
 
+    Args:
+        planned: Hash of its config when a sweep planned it, if one did.
     Returns:
         The content of result.json.
     """
@@ -95,6 +101,7 @@ def run_from_hydra(cfg: DictConfig, console: Console | None = None) -> dict[str,
         EpochReporter(console),
         study=os.environ.get(STUDY_VARIABLE),
         trial=int(trial) if trial else None,
+        planned=planned,
     )
 
 

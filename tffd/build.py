@@ -1,6 +1,5 @@
 """From a checked config to the objects of a run."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import nn
 from tffd.app import TRUSTED_TARGETS
 from tffd.checkpoints import load_weights
 from tffd.config import Component, Config, ModelSection
-from tffd.data import Augmentation, Data, Source, load_data
+from tffd.data import Augmentation, Data, Source, content_of, digest_content, load_data
 from tffd.devices import pick_device, require_precision, resolve_precision, use_precision
 from tffd.distill import DistillMode
 from tffd.provenance import Past, describe_training, look_into, provenance_of
@@ -42,9 +41,14 @@ def build_source(config: Config) -> Source:
     return source
 
 
+def data_content(config: Config) -> str:
+    """What the data of a run is; see `tffd.data.content_of`."""
+    return content_of(build_source(config), config.dataset.cache)
+
+
 def data_digest(config: Config) -> str:
     """The digest of a data set's content, 12 hexadecimal digits."""
-    return hashlib.sha256(build_source(config).content().encode()).hexdigest()[:12]
+    return digest_content(data_content(config))
 
 
 def build_mode(config: Config) -> DistillMode:
@@ -81,6 +85,7 @@ def build_data(config: Config, device: torch.device) -> Data:
         split_seed=protocol.split_seed,
         read_test=protocol.test != "never",
         device=device,
+        eval_batch_size=config.trainer.eval_batch_size,
     )
 
 
@@ -114,7 +119,7 @@ def build_parts(config: Config) -> Parts:
     require_precision(precision, device)
     use_precision(precision)
     data = build_data(config, device)
-    training = describe_training(config, data_digest(config), data.split.record())
+    training = describe_training(config, data_digest(config), data.split_record)
     start = look_into(config.model.weights, training) if config.model.weights else None
     torch.manual_seed(config.seed)
     model = build_model(config, len(data.classes), data.channels).to(device).to(memory_format=torch.channels_last)

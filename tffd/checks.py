@@ -15,8 +15,9 @@ from torch import nn
 from tffd import build
 from tffd.config import Config, ConfigError, Reading, read_config, require_config
 from tffd.data import Summary, load_arrays
+from tffd.data.arrays import labelled_digests
 from tffd.data.room import bytes_on_device, require_room
-from tffd.data.splits import Split, split_training_set
+from tffd.data.splits import split_training_set
 from tffd.devices import require_precision, smallest_memory
 from tffd.provenance import describe_training, look_into
 
@@ -35,7 +36,7 @@ def check_config(cfg: DictConfig, elsewhere: bool = False) -> Config:
     config = require_config(cfg)
     split, faults = _collect(lambda: _prepare_data(config, elsewhere), f"dataset={config.dataset.name}: ")
     if split is not None and config.model.weights:
-        training = describe_training(config, build.data_digest(config), split.record())
+        training = describe_training(config, build.data_digest(config), split)
         faults += _collect(lambda: look_into(config.model.weights or "", training))[1]
     if faults:
         raise ConfigError(faults)
@@ -125,16 +126,20 @@ def _tried_model(config: Any, summary: Summary) -> nn.Module:
     return model
 
 
-def _prepare_data(config: Config, elsewhere: bool) -> Split:
-    """Decode what is not cached yet, and split it with its real labels, some of which may be too rare."""
+def _prepare_data(config: Config, elsewhere: bool) -> dict[str, int | str]:
+    """Decode what is not cached yet, and split it with its real labels, some of which may be too rare.
+
+    Returns:
+        The split as result.json has it.
+    """
     arrays, protocol = load_arrays(build.build_source(config), config.dataset.cache), config.protocol
-    train_size, seed = config.dataset.train_size, protocol.split_seed
-    split = split_training_set(np.asarray(arrays.train_labels), protocol.val_fraction, train_size, seed)
+    labels, size = np.asarray(arrays.train_labels), config.dataset.train_size
+    split = split_training_set(labels, protocol.val_fraction, size, protocol.split_seed, arrays.classes)
     if not elsewhere and build.pick_device(config.device).type == "cuda":
         # What is free is asked for by each run: to ask takes memory of the card, for as long as this process lives.
         needed = bytes_on_device(arrays, split, protocol.test != "never")
         require_room(needed, smallest_memory(), "in all", config.sweep.trials_per_device)
-    return split
+    return split.record(labelled_digests(arrays))
 
 
 def _data_faults(config: Any, summary: Summary) -> list[str]:

@@ -114,6 +114,7 @@ class TrainerSection(_Section):
     precision: Literal["auto", "fp32", "tf32", "bf16"]
     compile: bool
     checkpoint_every: Annotated[int, Field(ge=0)]
+    eval_batch_size: Count | None
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> "TrainerSection":

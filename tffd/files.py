@@ -17,13 +17,13 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
-        _flush_names(path.parent)
+        flush_names(path.parent)
     except BaseException:  # a full disk, or Ctrl-C: what was written so far helps nobody
         unfinished.unlink(missing_ok=True)
         raise
 
 
-def _flush_names(directory: Path) -> None:
+def flush_names(directory: Path) -> None:
     """Put the new name on the disk too: what is written elsewhere afterwards may say that the file is there."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:

@@ -21,8 +21,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tffd.build import build_source
+from tffd.build import data_content
 from tffd.config import Config
+from tffd.data import digest_content
 from tffd.devices import resolve_precision
 from tffd.files import replacing
 
@@ -52,7 +53,7 @@ METRIC_NAMES = (
 VALIDATION_OBJECTIVES = ("val_top1", "val_top5", "val_loss", "best_val_top1")
 COST_OBJECTIVES = ("train_seconds", "peak_memory_mb", "parameters")
 
-_PACKAGES = ("torch", "torchvision", "hydra-core", "omegaconf", "optuna", "numpy")
+_PACKAGES = ("torch", "torchvision", "hydra-core", "omegaconf", "optuna", "numpy", "scikit-learn", "pillow")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -152,31 +153,36 @@ class Hashes:
     Attributes:
         run: All of it.
         settings: All but the seed.
+        data: The content of the data set alone.
     """
 
     run: str
     settings: str
+    data: str
 
 
 def hash_config(config: Config) -> Hashes:
     """Digest a config.
 
-    Directories, the device, the sweep around a run and the names of a data set, a trainer and a protocol do not count.
+    Directories, the device, the sweep around a run and the names of a data set, a trainer and a protocol do not count,
+    nor does what moves the last bits of sums at most, such as threads and trainer.eval_batch_size: a run may go on
+    where there are fewer cores or less memory.
     The lambdas count as the kd_mode uses them, so that a baseline is the same run whatever they are set to; pictures
     and weights count by their content, and the precision as what it comes to on the device.
     """
+    content = data_content(config)
     values: dict[str, Any] = {
         "model": config.model.arguments(),
         "kd_mode": config.kd_mode.arguments(),
-        "data": build_source(config).content(),
+        "data": content,
         "dataset": config.dataset.model_dump(include={"mean", "std", "train_size", "augment"}),
-        "trainer": config.trainer.model_dump(exclude={"name", "checkpoint_every"})
+        "trainer": config.trainer.model_dump(exclude={"name", "checkpoint_every", "eval_batch_size"})
         | {"precision": precision_of(config)},
         "protocol": config.protocol.model_dump(exclude={"name"}),
     }
     if weights := values["model"].get("weights"):
         values["model"]["weights"] = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
-    return Hashes(run=_digest({**values, "seed": config.seed}), settings=_digest(values))
+    return Hashes(run=_digest({**values, "seed": config.seed}), settings=_digest(values), data=digest_content(content))
 
 
 def precision_of(config: Config) -> str:
@@ -208,6 +214,7 @@ def describe_run(config: Config, *, study: str | None, trial: int | None, starte
         "epochs": config.trainer.epochs,
         "epochs_run": 0,
         **dict.fromkeys(METRIC_NAMES),
+        "data": hashes.data,
         "split": None,
         "weights": None,
         "precision": precision_of(config),

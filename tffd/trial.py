@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from tffd import records
 from tffd.build import Parts, build_parts
 from tffd.config import Config, require_config
+from tffd.data import DataChanged, digest_content
 from tffd.devices import pick_device
 from tffd.memory import peak_memory_mb, reset_peak_memory
 from tffd.training.checkpoint import Checkpoint, load_checkpoint, save_atomically, save_checkpoint
@@ -30,7 +31,13 @@ class RunInterrupted(Exception):
 
 
 def run_trial(
-    cfg: DictConfig, run_dir: Path, reporter: EpochReporter, *, study: str | None = None, trial: int | None = None
+    cfg: DictConfig,
+    run_dir: Path,
+    reporter: EpochReporter,
+    *,
+    study: str | None = None,
+    trial: int | None = None,
+    planned: str | None = None,
 ) -> dict[str, Any]:
     """Run a trial in its directory, or go on with it, or return its result if it has already ended.
 
@@ -42,11 +49,13 @@ def run_trial(
         run_dir: Where the record goes.
         reporter: Told about every epoch.
         study, trial: Which study and which of its trials this is, for the record.
+        planned: Hash of the config when a sweep planned the run, if one did.
     Returns:
         The content of result.json.
     Raises:
         ConfigError: If the config does not fit the schema.
         ValueError: If the directory holds a run of another configuration, or the run diverges.
+        DataChanged: If pictures or weights are not those that the run was planned with.
         RunInUse: If another process trains this run.
         RunInterrupted: If the sweep asked the run to stop; it goes on from its checkpoint.
     """
@@ -54,13 +63,19 @@ def run_trial(
     run_dir.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(run_dir / records.LOCK, timeout=_SECONDS_TO_WAIT_FOR_A_DYING_RUN), records.beating(run_dir):
-            return _run_locked(config, run_dir, reporter, study=study, trial=trial)
+            return _run_locked(config, run_dir, reporter, study=study, trial=trial, planned=planned)
     except Timeout:
         raise RunInUse(f"{run_dir}: another process is training this very run") from None
 
 
 def _run_locked(
-    config: Config, run_dir: Path, reporter: EpochReporter, *, study: str | None, trial: int | None
+    config: Config,
+    run_dir: Path,
+    reporter: EpochReporter,
+    *,
+    study: str | None,
+    trial: int | None,
+    planned: str | None,
 ) -> dict[str, Any]:
     earlier = records.read_result(run_dir)
     if earlier is not None:
@@ -72,6 +87,9 @@ def _run_locked(
     result = records.describe_run(config, study=study, trial=trial, started=records.now())
     progress = Progress(epoch=0, history=[], seconds=0.0)
     try:
+        if planned not in (None, result["config_hash"]):
+            result["config_hash"] = planned  # it is that run which cannot be had
+            raise DataChanged("the pictures, or the weights to start from, have changed since this run was planned")
         parts = _train(config, run_dir, reporter, progress, result)
     except RunInterrupted:
         raise
@@ -120,6 +138,8 @@ def _train(config: Config, run_dir: Path, reporter: EpochReporter, progress: Pro
     if threads := (checkpoint.threads if checkpoint else config.threads):
         torch.set_num_threads(threads)
     parts = build_parts(config)
+    if digest_content(parts.data.content) != result["data"]:
+        raise DataChanged("the pictures changed while the run began. Start again when nothing writes to them.")
     optimizer = make_optimizer(parts.model, parts.recipe)
     if checkpoint:
         parts.model.load_state_dict(checkpoint.model)
@@ -130,7 +150,7 @@ def _train(config: Config, run_dir: Path, reporter: EpochReporter, progress: Pro
     if parts.device.type == "cuda":
         torch.backends.cudnn.benchmark = True
     result |= {
-        "split": parts.data.split.record(),
+        "split": parts.data.split_record,
         "weights": parts.start.record() if parts.start else None,
         "parameters": sum(parameter.numel() for parameter in parts.model.parameters()),
         "device": device_name(parts.device),

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from tffd.data import DataChanged
 from tffd.records import read_last_metrics
 from tffd.sweep.plan import SweepPlan
 from tffd.sweep.space import Value
@@ -83,6 +84,8 @@ class SweepDisplay:
     def __enter__(self) -> "SweepDisplay":
         earlier = f", {self._done} of them done before" if self._done else ""
         self._console.print(f"{self._plan.config.name}: {self._total} trials{earlier}, in {self._directory}")
+        for notice in self._plan.data.notices():
+            self._console.print(notice)
         if self._console.is_terminal:
             self._live = Live(console=self._console, refresh_per_second=4, transient=True)
             self._live.start()
@@ -93,6 +96,11 @@ class SweepDisplay:
     ) -> None:
         if self._live is not None:
             self._live.stop()
+        if isinstance(error, DataChanged):
+            self._console.print(
+                f"The sweep stops: {error}. {self._count_done()} of {self._total} trials are done, on what was there "
+                f"before. Restore the pictures and go on with: {self._command}; or begin anew under another name=..."
+            )
         if isinstance(error, StorageLost):
             self._console.print(
                 f"The sweep cannot go on ({error}). What ended is in its record, what ran has its checkpoint or goes "

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, open_dict
 
 from tffd.app import STUDY_VARIABLE, TRIAL_VARIABLE, multirun_command
 from tffd.config import ConfigError, require_config
-from tffd.records import hash_config, write_json
+from tffd.records import write_json
 from tffd.sweep.compose import Composer
 from tffd.sweep.display import SweepDisplay
 from tffd.sweep.executors import Executor, make_executor, pin_to_devices
@@ -50,6 +50,7 @@ class Engine:
         Raises:
             ConfigError: If anything in the command is wrong; nothing has been written then.
             KeyboardInterrupt: If the user interrupts; what has ended is recorded.
+            DataChanged: If the pictures are not those any more that the sweep was checked with; likewise.
             StorageLost: If the study cannot be read or written any more; likewise.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -142,6 +143,7 @@ class _Jobs:
         fixed = [override for override in self.plan.fixed if not override.lstrip("+").startswith("sweep.storage")]
         seeds = [] if seed is None else [f"seed={seed}"]
         config = self.compose([*trial_overrides(fixed, claim.values), *seeds])
+        config_hash = self.plan.data.require_same(require_config(config)).run
         subdir = f"{key}/{claim.number:04d}" + ("" if seed is None else f"/seed{seed}")
         with open_dict(config):
             config.hydra.job.id = subdir.replace("/", "-")
@@ -154,7 +156,7 @@ class _Jobs:
                 config.threads = self.executor.threads
         return Job(
             config=config,
-            config_hash=hash_config(require_config(config)).run,
+            config_hash=config_hash,
             run_dir=Path(config.hydra.sweep.dir) / subdir,
             context_parts=(self.context.config_loader, self.context.execution_whitelist),
             study=key,

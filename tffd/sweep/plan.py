@@ -12,6 +12,7 @@ from tffd.checks import check_config, find_faults, trains_elsewhere
 from tffd.config import Config, ConfigError, SweepSection, read_config
 from tffd.records import COST_OBJECTIVES, VALIDATION_OBJECTIVES, hash_config
 from tffd.sweep.effect import require_effect, require_fit_for_grid
+from tffd.sweep.pinned import PinnedData
 from tffd.sweep.samplers import EvenGrid, make_pruner, make_sampler, require_fit
 from tffd.sweep.space import (
     Arguments,
@@ -74,12 +75,14 @@ class SweepPlan:
         studies: In the order in which they run.
         objectives: The fields of result.json that are each trial's values; in a grid, whose trials may read the test
             set, the test accuracy stands in where nothing was held out.
+        data: What its trials train on, as it was checked.
     """
 
     config: Config
     fixed: list[str]
     studies: list[StudyPlan]
     objectives: list[str]
+    data: PinnedData = field(default_factory=PinnedData)
 
 
 def make_plan(arguments: Sequence[str], base: DictConfig, compose: Compose) -> SweepPlan:
@@ -99,10 +102,11 @@ def make_plan(arguments: Sequence[str], base: DictConfig, compose: Compose) -> S
         studies = _studies(config, sorted_arguments)
     except (ValueError, TypeError, InstantiationException) as error:
         raise ConfigError([*faults, str(error).strip().splitlines()[0], *find_faults(base, elsewhere)]) from error
-    studies = [_checked(study, sorted_arguments.fixed, compose, elsewhere, faults) for study in studies]
+    data = PinnedData()
+    studies = [_checked(study, sorted_arguments.fixed, compose, elsewhere, faults, data) for study in studies]
     if faults:
         raise ConfigError(dict.fromkeys(faults))
-    return SweepPlan(config, sorted_arguments.fixed, studies, config.sweep.objectives)
+    return SweepPlan(config, sorted_arguments.fixed, studies, config.sweep.objectives, data)
 
 
 def objective_faults(sweep: SweepSection) -> list[str]:
@@ -183,8 +187,10 @@ def _grid(key: str, dimensions: dict[str, str]) -> StudyPlan:
     return StudyPlan(key, tuple(dimensions), len(cells), cells=cells)
 
 
-def _checked(study: StudyPlan, fixed: list[str], compose: Compose, elsewhere: bool, faults: list[str]) -> StudyPlan:
-    """Check the config of every cell, bound and known point, and give a grid's cells their hashes.
+def _checked(
+    study: StudyPlan, fixed: list[str], compose: Compose, elsewhere: bool, faults: list[str], data: PinnedData
+) -> StudyPlan:
+    """Check the config of every cell, bound and known point, pin its data, and give a grid's cells their hashes.
 
     Faults are added to the list, each with a point where it shows.
     """
@@ -194,6 +200,7 @@ def _checked(study: StudyPlan, fixed: list[str], compose: Compose, elsewhere: bo
         where = f"  [in {' '.join(as_overrides(point))}]"
         try:
             config = check_config(compose(trial_overrides(fixed, point)), elsewhere)
+            data.pin(config)
         except ConfigError as error:
             known = {fault.split("  [in ")[0] for fault in faults}
             faults += [f"{fault}{where}" for fault in error.faults if fault not in known]

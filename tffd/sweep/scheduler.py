@@ -5,6 +5,7 @@ import time
 from optuna.trial import TrialState
 
 from tffd.config import SweepSection
+from tffd.data import DataChanged
 from tffd.sweep.display import SweepDisplay
 from tffd.sweep.executors import Executor
 from tffd.sweep.lease import Lease
@@ -52,6 +53,7 @@ class Scheduler:
             How many trials failed.
         Raises:
             KeyboardInterrupt: If the user interrupts; what has ended is recorded, what has not can go on.
+            DataChanged: If a trial would not see the pictures that those before it saw; likewise.
             StorageLost: If the study or a file cannot be read or written; likewise.
         """
         with StopRequests() as signals:
@@ -69,6 +71,9 @@ class Scheduler:
                         self._let_go_if_ended(running)
                     self._display.refresh()
                     time.sleep(_POLL_SECONDS)
+            except DataChanged:
+                self._wait_for_checkpoints(signals)
+                raise
             except STORAGE_ERRORS as error:
                 self._wait_for_checkpoints(signals)
                 raise StorageLost(str(error).strip().splitlines()[0]) from error

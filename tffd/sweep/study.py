@@ -9,7 +9,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from tffd.build import build_source
+from tffd.build import data_content
 from tffd.config import Config, ConfigError
 from tffd.sweep.lease import Lease
 from tffd.sweep.plan import StudyPlan
@@ -224,7 +224,7 @@ def _identity(plan: StudyPlan, config: Config) -> dict[str, str]:
     }
     del settings["dataset"]["source"]
     if not any(key.startswith("dataset") for key in plan.keys):  # else the hashes of the cells tell the pictures
-        settings["pictures"] = build_source(config).content()
+        settings["pictures"] = data_content(config)
     settings["seed"] = config.seed
     if plan.cells is None:
         settings |= {"lambda_intra": config.lambda_intra, "lambda_inter": config.lambda_inter}
@@ -232,7 +232,9 @@ def _identity(plan: StudyPlan, config: Config) -> dict[str, str]:
         settings |= {f"condition of {key}": condition for key, condition in plan.when.items()}
         settings["seeds"] = config.sweep.seeds
     # Of no consequence, or, as the kd_mode's weights, named above or in the identities of a grid's cells.
-    idle = ("dataset.root.", "dataset.cache.", "trainer.checkpoint_every.", "kd_mode.lambda_")
+    idle = (
+        "dataset.root.", "dataset.cache.", "trainer.checkpoint_every.", "trainer.eval_batch_size.", "kd_mode.lambda_",
+    )  # fmt: skip
     varied = tuple(f"{key}." for key in plan.keys)
     shared = {key: value for key, value in _flatten(settings).items() if not f"{key}.".startswith((*idle, *varied))}
     return shared | {"objective": str(config.sweep.objective), "direction": str(config.sweep.direction)}

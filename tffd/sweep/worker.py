@@ -79,7 +79,7 @@ def _run(job: Job) -> None:
     context = HydraContext(config_loader=config_loader, callbacks=Callbacks(), execution_whitelist=whitelist)
 
     def task(cfg: DictConfig) -> None:
-        run_from_hydra(cfg, Console(file=sys.stdout, force_terminal=False, width=120))
+        run_from_hydra(cfg, Console(file=sys.stdout, force_terminal=False, width=120), job.config_hash)
 
     outcome: JobReturn = run_job(
         task_function=task,

@@ -11,6 +11,9 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from tffd.passwords import refuse_passwords, refuse_passwords_in, without_password
+from tffd.streams import open_streams
+
 TRUSTED_TARGETS = ["tffd.*", "hydra_plugins.*", "hydra.*", "optuna.samplers.*", "optuna.pruners.*", "logging.*"]
 """What a config's `_target_` may name. Add your own package here to use its models, data sets or kd_modes."""
 
@@ -42,6 +45,18 @@ def refuse(error: Exception) -> None:
     sys.exit(BAD_CONFIG)
 
 
+def prepare_command() -> None:
+    """Do what comes before Hydra reads the command line: see that there are streams, and that it holds no password.
+
+    Hydra repeats what it cannot read in its messages, and a password often holds a letter that it cannot.
+    """
+    open_streams()
+    try:
+        refuse_passwords_in(sys.argv[1:])
+    except ValueError as error:
+        refuse(error)
+
+
 class CheckFirst(Callback):
     """Checks a config before Hydra makes a directory. Hydra swallows exceptions of callbacks, but not SystemExit."""
 
@@ -51,6 +66,7 @@ class CheckFirst(Callback):
         from tffd.config import ConfigError
 
         try:
+            refuse_passwords(config)
             _require_multirun(config)
             check_config(config)
         except ConfigError as error:
@@ -62,9 +78,11 @@ class CheckFirst(Callback):
         from tffd.config import ConfigError
 
         sweeper = config.hydra.sweeper._target_
-        if sweeper.startswith("hydra_plugins.tffd_sweeper."):
-            return
         try:
+            refuse_passwords(config)
+            if sweeper.startswith("hydra_plugins.tffd_sweeper."):
+                return
+            _refuse_unpickling(config)
             checked = check_config(config, trains_elsewhere(config))
             chooses = "direction" in config.hydra.sweeper
             swept = [override for override in config.hydra.overrides.task if override.startswith("protocol")]
@@ -98,6 +116,18 @@ def run_from_hydra(cfg: DictConfig, console: Console | None = None) -> dict[str,
     )
 
 
+def _refuse_unpickling(config: DictConfig) -> None:
+    """Refuse what our own sweeper refuses, or replaces: see tffd.sweep.samplers.ReplayedCmaEs."""
+    from tffd.config import ConfigError
+
+    sampler = str(OmegaConf.select(config, "hydra.sweeper.sampler._target_"))
+    if sampler.endswith("CmaEsSampler") and OmegaConf.select(config, "hydra.sweeper.storage") is not None:
+        raise ConfigError([
+            f"hydra.sweeper.sampler={sampler}: unpickles what it finds in a study, and so runs the code of whoever can "
+            "write to it; leave hydra.sweeper.storage out, or use sweep/sampler=cmaes with tffd's own sweeper"
+        ])  # fmt: skip
+
+
 def _require_multirun(config: DictConfig) -> None:
     from tffd.config import ConfigError
 
@@ -110,7 +140,8 @@ def _require_multirun(config: DictConfig) -> None:
 def multirun_command(config: DictConfig) -> str:
     """The command line of a multirun with the overrides of a composed config, quoted for the shell."""
     chosen = [override for override in config.hydra.overrides.hydra if not override.startswith("hydra.mode=")]
-    return shlex.join(["python", "run.py", "-m", *chosen, *config.hydra.overrides.task])
+    overrides = [without_password(override) for override in (*chosen, *config.hydra.overrides.task)]
+    return shlex.join(["python", "run.py", "-m", *overrides])
 
 
 def _relative(path: str) -> str:

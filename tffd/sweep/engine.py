@@ -21,7 +21,7 @@ from tffd.sweep.plan import Compose, SweepPlan, make_plan
 from tffd.sweep.samplers import judges_epochs
 from tffd.sweep.scheduler import Scheduler
 from tffd.sweep.space import trial_overrides
-from tffd.sweep.storage import name_storage, open_storage, without_password
+from tffd.sweep.storage import name_storage, open_storage
 from tffd.sweep.study import Claim, ResumableStudy
 from tffd.sweep.worker import Job
 
@@ -81,8 +81,7 @@ class Engine:
 
     def command(self) -> str:
         """The command that starts this sweep, and continues it."""
-        address = self._base.sweep.storage
-        return multirun_command(self._base).replace(str(address), without_password(address))
+        return multirun_command(self._base)
 
     def _description(self, plan: SweepPlan, kept_in: str) -> dict[str, Any]:
         """What was planned, for `python -m analysis` to tell what is missing and how the best is trained again."""

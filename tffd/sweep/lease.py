@@ -89,7 +89,7 @@ class Lease:
 
     def _beat(self) -> None:
         for count in itertools.count():
-            with suppress(*STORAGE_ERRORS):  # the next beat may come through
+            with suppress(*STORAGE_ERRORS, KeyError):  # the next beat may come through; of a deleted study others tell
                 self._write(count)
             if self._ended.wait(self._timeout / _BEATS_PER_TIMEOUT):
                 return

@@ -63,7 +63,7 @@ class ResumableStudy:
     def __init__(self, plan: StudyPlan, config: Config, storage: Storage) -> None:
         self.plan = plan
         self.name = f"{config.name}.{plan.key}"
-        self._config, self._lock = config, storage.lock
+        self._config, self._lock = config, storage.lock_of(self.name)
         with self._lock:
             self.optuna = optuna.create_study(
                 study_name=self.name,

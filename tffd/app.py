@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,10 @@ class CheckFirst(Callback):
 
 
 def run_from_hydra(cfg: DictConfig, console: Console | None = None) -> dict[str, Any]:
-    """Run the trial of a Hydra job in the job's output directory.
+    """Run the trial of a Hydra job, whose results go into the job's output directory.
+
+    Paths in a config are those of the directory in which the command was started, as they were when it was checked. So
+    the trial runs there, also where Hydra (`hydra.job.chdir`) or a cluster has gone elsewhere.
 
     Returns:
         The content of result.json.
@@ -107,13 +111,15 @@ def run_from_hydra(cfg: DictConfig, console: Console | None = None) -> dict[str,
     from tffd.trial import run_trial
 
     trial = os.environ.get(TRIAL_VARIABLE)
-    return run_trial(
-        cfg,
-        Path(_relative(HydraConfig.get().runtime.output_dir)),
-        EpochReporter(console),
-        study=os.environ.get(STUDY_VARIABLE),
-        trial=int(trial) if trial else None,
-    )
+    runtime = HydraConfig.get().runtime
+    with chdir(runtime.cwd):
+        return run_trial(
+            cfg,
+            Path(_relative(runtime.output_dir)),
+            EpochReporter(console),
+            study=os.environ.get(STUDY_VARIABLE),
+            trial=int(trial) if trial else None,
+        )
 
 
 def _refuse_unpickling(config: DictConfig) -> None:

@@ -35,7 +35,7 @@ class Lease:
     """
 
     def __init__(self, directory: Path, studies: Sequence[optuna.Study], timeout: float) -> None:
-        self._folder = directory / ".commands"
+        self._folder = (directory / ".commands").absolute()  # its path goes to other processes
         self._folder.mkdir(parents=True, exist_ok=True)
         status = self._folder.stat()
         # Containers may share a name but hardly a file system: the folder's identity goes with it.

@@ -55,6 +55,13 @@ class Storage:
         """What is held while one command of several decides what it does next in a study."""
         return self.lock if self.lock_of_study is None else self.lock_of_study(study)
 
+    def count_trials(self, study: str) -> int:
+        """How many trials a study has, 0 if there is no such study."""
+        try:
+            return self.optuna.get_n_trials(self.optuna.get_study_id_from_name(study))
+        except KeyError:
+            return 0
+
 
 def open_storage(address: str | None, directory: Path, every_epoch: bool = False) -> Storage:
     """Open the storage of a sweep, and create it once, however many commands start together.
@@ -104,6 +111,16 @@ def name_storage(address: str | None, directory: Path, every_epoch: bool = False
     if place.get_backend_name() == "sqlite":
         return os.path.relpath(str(place.database), directory)
     return f"postgresql:///{place.database}"  # hosts have many names
+
+
+def is_lacking(address: str | None, directory: Path, every_epoch: bool = False) -> bool:
+    """Tell whether what `open_storage` would open is a file that is not there yet."""
+    try:
+        place = _locate(address, directory, every_epoch)
+    except ValueError:
+        return False  # opening it says what is wrong
+    path = place if isinstance(place, Path) else Path(str(place.database))
+    return (isinstance(place, Path) or place.get_backend_name() == "sqlite") and not path.exists()
 
 
 def _locate(address: str | None, directory: Path, every_epoch: bool) -> Path | URL:

@@ -48,6 +48,11 @@ class Claim:
     trial: Trial
 
 
+def name_study(config: Config, plan: StudyPlan) -> str:
+    """The name of a sweep's study in its storage."""
+    return f"{config.name}.{plan.key}"
+
+
 class ResumableStudy:
     """One study of a plan in its storage, which several commands may share.
 
@@ -62,7 +67,7 @@ class ResumableStudy:
 
     def __init__(self, plan: StudyPlan, config: Config, storage: Storage) -> None:
         self.plan = plan
-        self.name = f"{config.name}.{plan.key}"
+        self.name = name_study(config, plan)
         self._config, self._lock = config, storage.lock_of(self.name)
         with self._lock:
             self.optuna = optuna.create_study(

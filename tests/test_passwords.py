@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from tests.support import places, run_py
 from tffd.config import ConfigError
 from tffd.passwords import refuse_passwords, refuse_passwords_in, without_password
 
@@ -89,3 +90,41 @@ def test_an_address_that_is_put_together_is_refused_too(monkeypatch: pytest.Monk
     with pytest.raises(ConfigError) as caught:
         refuse_passwords(config)
     assert "sweep.storage=postgresql://user:***@host/db: holds a password" in str(caught.value)
+
+
+SWEEP_FILE = """
+# @package _global_
+defaults: [lambdas]
+sweep: {storage: "postgresql+psycopg://user:%s@127.0.0.1:1/db"}
+"""
+SECRET = "hunt?er'2"
+ADDRESS = f"postgresql+psycopg://user:{SECRET}@127.0.0.1:1/db"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (f"sweep.storage={ADDRESS}",),
+        ("-m", "seed=0,1", f"sweep.storage='{ADDRESS}'"),
+        ("-m", "hydra/sweeper=optuna", "lambda_intra=0,1", f"+hydra.sweeper.storage={ADDRESS}"),
+        ("sweep=shared",),
+        ("-m", "sweep=shared"),
+        ("-m", "sweep=shared", "hydra/sweeper=optuna"),
+    ],
+    ids=["run", "sweep", "stock", "run from a file", "sweep from a file", "stock from a file"],
+)
+def test_no_command_leaves_a_password_anywhere(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    (tmp_path / "conf" / "sweep").mkdir(parents=True)
+    file = tmp_path / "conf" / "sweep" / "shared.yaml"
+    file.write_text(SWEEP_FILE.lstrip() % SECRET)
+    done = run_py(*arguments, "--config-dir", str(tmp_path / "conf"), *places(tmp_path))
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "sweep" in done.stderr
+    assert "storage=" in done.stderr
+    assert "user:***@127.0.0.1:1/db" in done.stderr
+    assert "~/.pgpass" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in left if path == file or SECRET in path.read_text(errors="ignore")] == [file]
+    assert left == [file]

@@ -63,11 +63,11 @@ class CheckFirst(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuse a sweep without -m, and a config with faults."""
+        _refuse_passwords(config)
         from tffd.checks import check_config
         from tffd.config import ConfigError
 
         try:
-            refuse_passwords(config)
             _require_multirun(config)
             check_config(config)
         except ConfigError as error:
@@ -75,14 +75,14 @@ class CheckFirst(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check what a foreign sweeper starts from; our own checks every config that it can lead to."""
+        _refuse_passwords(config)
+        sweeper = config.hydra.sweeper._target_
+        if sweeper.startswith("hydra_plugins.tffd_sweeper."):
+            return
         from tffd.checks import check_config, trains_elsewhere
         from tffd.config import ConfigError
 
-        sweeper = config.hydra.sweeper._target_
         try:
-            refuse_passwords(config)
-            if sweeper.startswith("hydra_plugins.tffd_sweeper."):
-                return
             _refuse_unpickling(config)
             checked = check_config(config, trains_elsewhere(config))
             chooses = "direction" in config.hydra.sweeper
@@ -120,6 +120,13 @@ def run_from_hydra(cfg: DictConfig, console: Console | None = None) -> dict[str,
             study=os.environ.get(STUDY_VARIABLE),
             trial=int(trial) if trial else None,
         )
+
+
+def _refuse_passwords(config: DictConfig) -> None:
+    try:
+        refuse_passwords(config)
+    except ValueError as error:
+        refuse(error)
 
 
 def _refuse_unpickling(config: DictConfig) -> None:

@@ -46,9 +46,9 @@ def count_recorded(directory: Path, plan: SweepPlan) -> dict[str, int]:
     highest = {}
     for study in plan.studies:
         folder = directory / study.key
-        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-        numbers = [int(name) for name in names if name.isascii() and name.isdigit() and any((folder / name).iterdir())]
-        highest[study.key] = 1 + max(numbers, default=-1)
+        places = [place for place in folder.iterdir() if place.is_dir()] if folder.is_dir() else []
+        numbered = (place for place in places if place.name.isascii() and place.name.isdigit())
+        highest[study.key] = 1 + max((int(place.name) for place in numbered if any(place.iterdir())), default=-1)
     return highest
 
 

@@ -12,6 +12,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from tffd.links import require_no_links
 from tffd.passwords import refuse_passwords, refuse_passwords_in, without_password
 from tffd.streams import open_streams
 
@@ -65,12 +66,12 @@ class CheckFirst(Callback):
         """Refuse a sweep without -m, and a config with faults."""
         _refuse_passwords(config)
         from tffd.checks import check_config
-        from tffd.config import ConfigError
 
         try:
             _require_multirun(config)
             check_config(config)
-        except ConfigError as error:
+            require_no_links(Path(config.hydra.run.dir))
+        except ValueError as error:
             refuse(error)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:

@@ -374,6 +374,22 @@ def test_the_lock_keeps_other_processes_out_and_is_free_when_its_holder_is_kille
             assert idle in ("30", "0")  # by a socket of this machine there are none
 
 
+@pytest.mark.parametrize("kind", [postgres])
+def test_a_server_has_a_lock_for_each_study(kind: str, opened: Callable[[str], Storage], name: str) -> None:
+    tried = sqlalchemy.text("select pg_try_advisory_lock(:key)")
+    storage = opened(kind)
+    with storage.lock_of(name), storage.lock, storage.lock_of("another"):  # none of them waits for the others
+        ours = storage.lock_of(name)
+        assert isinstance(ours, _PostgresLock)
+        with sqlalchemy.create_engine(str(POSTGRES), poolclass=NullPool).connect() as server:
+            assert server.execute(tried, {"key": ours._key}).scalar() is False
+
+
+def test_a_file_has_one_lock_for_all_its_studies(tmp_path: Path) -> None:
+    storage = open_storage("journal", tmp_path)
+    assert storage.lock_of("a") is storage.lock_of("b") is storage.lock
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_search_is_kept_in_every_kind(tmp_path: Path, kind: str, opened: Callable[[str], Storage], name: str) -> None:
     settings = config().model_copy(update={"name": name})

@@ -131,13 +131,25 @@ def test_a_trial_whose_process_is_killed_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_an_interrupt_writes_checkpoints_and_says_how_to_go_on(tmp_path: Path, number: int) -> None:
+def test_a_terminal_that_is_closed_leaves_checkpoints_and_the_command_to_go_on(tmp_path: Path) -> None:
+    process = start(*LONG, "trainer.checkpoint_every=0", "sweep.n_jobs=1", *places(tmp_path))
+    first = tmp_path / "results" / "default" / "grid" / "0000"
+    wait_until((first / "metrics.csv").exists, process)
+    os.killpg(process.pid, signal.SIGHUP)  # as it reaches all processes of the terminal
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Interrupted with 0 of 4 trials done. Go on with: python run.py -m seed=0,1,2,3" in output
+    assert (first / "checkpoint.pt").exists()
+    assert not trial_processes(tmp_path)
+
+
+@pytest.mark.slow
+def test_ctrl_c_writes_checkpoints_and_says_how_to_go_on(tmp_path: Path) -> None:
     arguments = (*LONG, "trainer.checkpoint_every=0", "sweep.n_jobs=1", *places(tmp_path))
     process = start(*arguments)
     second = tmp_path / "results" / "default" / "grid" / "0001"
     wait_until((second / "metrics.csv").exists, process)
-    os.killpg(process.pid, number)
+    os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Interrupted: 1 trials write a checkpoint after this epoch" in output

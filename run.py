@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from tffd.app import TRUSTED_TARGETS, refuse, register_resolvers, run_from_hydra
+from tffd.app import TRUSTED_TARGETS, prepare_command, refuse, register_resolvers, run_from_hydra
 
 register_resolvers()
 
@@ -28,6 +28,7 @@ def main(cfg: DictConfig) -> Any:
 
 
 if __name__ == "__main__":
+    prepare_command()
     try:
         main()
     except KeyboardInterrupt:

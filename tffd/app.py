@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+
+from tffd.links import require_no_links
+from tffd.passwords import refuse_passwords, refuse_passwords_in, without_password
+from tffd.streams import open_streams
 
 TRUSTED_TARGETS = ["tffd.*", "hydra_plugins.*", "hydra.*", "optuna.samplers.*", "optuna.pruners.*", "logging.*"]
 """What a config's `_target_` may name. Add your own package here to use its models, data sets or kd_modes."""
@@ -42,19 +47,32 @@ def refuse(error: Exception) -> None:
     sys.exit(BAD_CONFIG)
 
 
+def prepare_command() -> None:
+    """Do what comes before Hydra reads the command line: see that there are streams, and that it holds no password.
+
+    Hydra repeats what it cannot read in its messages, and a password often holds a letter that it cannot.
+    """
+    open_streams()
+    try:
+        refuse_passwords_in(sys.argv[1:])
+    except ValueError as error:
+        refuse(error)
+
+
 class CheckFirst(Callback):
     """Checks a config before Hydra makes a directory. Hydra swallows exceptions of callbacks, but not SystemExit."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuse a sweep without -m, and a config with faults."""
+        _refuse_passwords(config)
         from tffd.build import build_source
         from tffd.checks import check_config
-        from tffd.config import ConfigError
 
         try:
             _require_multirun(config)
             checked = check_config(config)
-        except ConfigError as error:
+            require_no_links(Path(config.hydra.run.dir))
+        except ValueError as error:
             refuse(error)
             return
         if notice := build_source(checked).check().notice:
@@ -62,13 +80,15 @@ class CheckFirst(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check what a foreign sweeper starts from; our own checks every config that it can lead to."""
-        from tffd.checks import check_config, trains_elsewhere
-        from tffd.config import ConfigError
-
+        _refuse_passwords(config)
         sweeper = config.hydra.sweeper._target_
         if sweeper.startswith("hydra_plugins.tffd_sweeper."):
             return
+        from tffd.checks import check_config, trains_elsewhere
+        from tffd.config import ConfigError
+
         try:
+            _refuse_unpickling(config)
             checked = check_config(config, trains_elsewhere(config))
             chooses = "direction" in config.hydra.sweeper
             swept = [override for override in config.hydra.overrides.task if override.startswith("protocol")]
@@ -84,7 +104,10 @@ class CheckFirst(Callback):
 
 
 def run_from_hydra(cfg: DictConfig, console: Console | None = None, planned: str | None = None) -> dict[str, Any]:
-    """Run the trial of a Hydra job in the job's output directory.
+    """Run the trial of a Hydra job, whose results go into the job's output directory.
+
+    Paths in a config are those of the directory in which the command was started, as they were when it was checked. So
+    the trial runs there, also where Hydra (`hydra.job.chdir`) or a cluster has gone elsewhere.
 
     Args:
         planned: Hash of its config when a sweep planned it, if one did.
@@ -95,14 +118,35 @@ def run_from_hydra(cfg: DictConfig, console: Console | None = None, planned: str
     from tffd.trial import run_trial
 
     trial = os.environ.get(TRIAL_VARIABLE)
-    return run_trial(
-        cfg,
-        Path(_relative(HydraConfig.get().runtime.output_dir)),
-        EpochReporter(console),
-        study=os.environ.get(STUDY_VARIABLE),
-        trial=int(trial) if trial else None,
-        planned=planned,
-    )
+    runtime = HydraConfig.get().runtime
+    with chdir(runtime.cwd):
+        return run_trial(
+            cfg,
+            Path(_relative(runtime.output_dir)),
+            EpochReporter(console),
+            study=os.environ.get(STUDY_VARIABLE),
+            trial=int(trial) if trial else None,
+            planned=planned,
+        )
+
+
+def _refuse_passwords(config: DictConfig) -> None:
+    try:
+        refuse_passwords(config)
+    except ValueError as error:
+        refuse(error)
+
+
+def _refuse_unpickling(config: DictConfig) -> None:
+    """Refuse what our own sweeper refuses, or replaces: see tffd.sweep.samplers.ReplayedCmaEs."""
+    from tffd.config import ConfigError
+
+    sampler = str(OmegaConf.select(config, "hydra.sweeper.sampler._target_"))
+    if sampler.endswith("CmaEsSampler") and OmegaConf.select(config, "hydra.sweeper.storage") is not None:
+        raise ConfigError([
+            f"hydra.sweeper.sampler={sampler}: unpickles what it finds in a study, and so runs the code of whoever can "
+            "write to it; leave hydra.sweeper.storage out, or use sweep/sampler=cmaes with tffd's own sweeper"
+        ])  # fmt: skip
 
 
 def _require_multirun(config: DictConfig) -> None:
@@ -117,7 +161,8 @@ def _require_multirun(config: DictConfig) -> None:
 def multirun_command(config: DictConfig) -> str:
     """The command line of a multirun with the overrides of a composed config, quoted for the shell."""
     chosen = [override for override in config.hydra.overrides.hydra if not override.startswith("hydra.mode=")]
-    return shlex.join(["python", "run.py", "-m", *chosen, *config.hydra.overrides.task])
+    overrides = [without_password(override) for override in (*chosen, *config.hydra.overrides.task)]
+    return shlex.join(["python", "run.py", "-m", *overrides])
 
 
 def _relative(path: str) -> str:

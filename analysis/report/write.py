@@ -38,13 +38,15 @@ def write_report(directory: str, out: str | None = None, note: str = "") -> str:
     # Hidden, so that no one takes it for a page, and in the same directory, so that it can be renamed.
     draft = os.path.join(os.path.dirname(out), f".{os.path.basename(out)}.{os.getpid()}")
     try:
-        with open(draft, "w", encoding="utf-8", errors="backslashreplace") as file:
+        if os.path.lexists(draft):  # of a process that was killed, or put there as a link
+            os.unlink(draft)
+        with open(draft, "x", encoding="utf-8", errors="backslashreplace") as file:
             file.write(page)
         os.replace(draft, out)
     except OSError as error:
         raise _unwritable(out, error.strerror) from error
     finally:
-        if os.path.exists(draft):
+        if os.path.lexists(draft):
             os.unlink(draft)
     return out
 

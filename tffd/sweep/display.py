@@ -18,6 +18,7 @@ from rich.text import Text
 
 from tffd.data import DataChanged
 from tffd.records import read_last_metrics
+from tffd.streams import LastingStream
 from tffd.sweep.plan import SweepPlan
 from tffd.sweep.space import Value
 from tffd.sweep.storage import StorageLost
@@ -72,7 +73,8 @@ class SweepDisplay:
     ) -> None:
         self._plan, self._studies, self._directory, self._command = plan, studies, directory, command
         self._objectives = plan.objectives
-        self._console = console or Console(file=sys.stdout, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        stream: Any = LastingStream(sys.stdout)
+        self._console = console or Console(file=stream, markup=False, emoji=False, highlight=False, soft_wrap=True)
         self._lines: list[TrialLine] = []
         self._total = sum(study.n_trials for study in plan.studies)
         self._done = self._done_before = self._count_done()
@@ -140,6 +142,14 @@ class SweepDisplay:
         """Tell that the sweep ends as soon as what runs has reached the end of an epoch."""
         if running:
             self._print(f"Interrupted: {running} trials write a checkpoint after this epoch; Ctrl-C again ends at once")
+
+    def lost_storage(self, reason: str, running: int) -> None:
+        """Tell that the study cannot be reached, and what the sweep still waits for."""
+        if running:
+            self._print(
+                f"The study cannot be read or written any more: {reason}. The trials at work ({running}) write a "
+                "checkpoint after this epoch; Ctrl-C ends at once"
+            )
 
     def waits(self, running: int, seconds: float) -> None:
         """Tell, once, why nothing happens: what is left to do is at work for other commands."""

@@ -11,7 +11,7 @@ from tffd.sweep.executors import Executor
 from tffd.sweep.lease import Lease
 from tffd.sweep.running import MakeJob, RunningTrial
 from tffd.sweep.signals import StopRequests
-from tffd.sweep.storage import STORAGE_ERRORS, StorageLost
+from tffd.sweep.storage import STORAGE_ERRORS, StorageLost, is_of_storage, reason_of
 from tffd.sweep.study import ResumableStudy
 
 _POLL_SECONDS = 0.02
@@ -71,12 +71,15 @@ class Scheduler:
                         self._let_go_if_ended(running)
                     self._display.refresh()
                     time.sleep(_POLL_SECONDS)
-            except DataChanged:
-                self._wait_for_checkpoints(signals)
+            except DataChanged as error:
+                self._wait_for_checkpoints(signals, str(error))
                 raise
-            except STORAGE_ERRORS as error:
-                self._wait_for_checkpoints(signals)
-                raise StorageLost(str(error).strip().splitlines()[0]) from error
+            except (*STORAGE_ERRORS, KeyError) as error:
+                if not is_of_storage(error):
+                    raise
+                reason = reason_of(error)
+                self._wait_for_checkpoints(signals, reason)
+                raise StorageLost(reason) from error
             finally:
                 self._executor.close(cancel=signals.count > 1)
             if signals.count:
@@ -135,14 +138,17 @@ class Scheduler:
         for running in self._running:
             running.interrupt()
 
-    def _wait_for_checkpoints(self, signals: StopRequests) -> None:
+    def _wait_for_checkpoints(self, signals: StopRequests, reason: str) -> None:
         """Let what runs end well without a word to the study; the next command finds what it left.
 
         A cluster's jobs go on: it finds them too.
         """
         if not self._executor.on_this_machine:
             return
-        self._interrupt()
+        self._interrupted = True
+        self._display.lost_storage(reason, len(self._running))
+        for running in self._running:
+            running.interrupt()
         before = signals.count
         while signals.count == before and any(running.is_training() for running in self._running):
             time.sleep(_POLL_SECONDS)

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Container, Iterable, Mapping
 
 from analysis.plan import Cell, Sweep
+from analysis.reading import SMALL, read_file
 from analysis.yaml_text import parse_yaml
 
 # What makes a sweep; a single run refuses it.
@@ -14,8 +15,7 @@ _SWEEP_ONLY = ("sweep", "ablation", "hydra")
 def read_overrides(run: str) -> tuple[str, ...]:
     """Read the words `key=value` that Hydra recorded for a run, () if none."""
     try:
-        with open(os.path.join(run, ".hydra", "overrides.yaml"), encoding="utf-8") as file:
-            words = _words(file.read())
+        words = _words(read_file(os.path.join(run, ".hydra", "overrides.yaml"), SMALL).decode())
     except (OSError, ValueError):
         return ()  # the columns of result.json, if any, have to do
     return tuple(word for word in words if "=" in word)

@@ -1,10 +1,11 @@
 """`sweep.json`: what a sweep planned."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from analysis.reading import read_json
 
 Cell = Mapping[str, str]
 
@@ -51,12 +52,7 @@ def read_sweep(path: str) -> Sweep:
         OSError: If it cannot be read.
         ValueError: If it is not a sweep's plan; the message says what is wrong with it.
     """
-    with open(path, "rb") as file:
-        content = file.read()
-    try:
-        plan = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"is not JSON ({error})") from error
+    plan = read_json(path)
     if not isinstance(plan, dict) or not isinstance(plan.get("studies"), list):
         raise ValueError("is not an object with a list of studies")
     for key in ("name", "objective", "direction", "command"):

@@ -1,7 +1,6 @@
 """Loading network weights from this project's and two public checkpoint formats."""
 
 import argparse
-import io
 import pickle
 import re
 import warnings
@@ -12,6 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from tffd.files import read_archive
 
 # Where a file keeps the network: this project and RepDistiller, Knowledge-Distillation-Zoo and Tf-FD, and
 # the student in the last two's distillation runs. A file with none of these keys must be a state dict itself.
@@ -65,24 +66,27 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 
 def _read(path: Path) -> Any:
     """Return what torch.load makes of the file, or raise a ValueError that says what is wrong with it."""
+    damaged = f"Weights file {path} is damaged or not written by torch.save. Download it or save it again."
     try:
-        data = path.read_bytes()
+        data = read_archive(path)
     except FileNotFoundError:
         raise ValueError(f"Weights file {path} does not exist. Check the path.") from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ValueError(f"Weights file {path} cannot be read: {reason}. Give the path of a file.") from None
-    damaged = f"Weights file {path} is damaged or not written by torch.save. Download it or save it again."
+    except zipfile.BadZipFile:
+        raise ValueError(damaged) from None
     try:
-        if zipfile.is_zipfile(io.BytesIO(data)):
+        if zipfile.is_zipfile(data):
             # torch.load does not compare checksums: a flipped bit would become a wrong weight.
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            with zipfile.ZipFile(data) as archive:
                 if archive.testzip() is not None:
                     raise zipfile.BadZipFile
+        data.seek(0)
         # RepDistiller's last checkpoints hold their command line as a Namespace, which is plain data.
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
             warnings.simplefilter("ignore")  # about pickle protocols: what it cannot read is refused anyway
-            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            return torch.load(data, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "GLOBAL" not in str(error):  # PyTorch's word for a class or function that the file asks for
             raise ValueError(damaged) from None

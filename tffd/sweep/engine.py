@@ -12,6 +12,7 @@ from omegaconf import DictConfig, open_dict
 
 from tffd.app import STUDY_VARIABLE, TRIAL_VARIABLE, multirun_command
 from tffd.config import ConfigError, require_config
+from tffd.files import read_regular
 from tffd.records import hash_config, write_json
 from tffd.sweep.compose import Composer
 from tffd.sweep.display import SweepDisplay
@@ -113,7 +114,7 @@ class Engine:
 def _require_same_storage(directory: Path, kept_in: str) -> None:
     """Refuse a second storage for a directory with runs: its trials would get the numbers of those that are there."""
     try:
-        earlier = json.loads((directory / "sweep.json").read_text(encoding="utf-8"))["storage"]
+        earlier = json.loads(read_regular(directory / "sweep.json"))["storage"]
     except (OSError, ValueError, TypeError, KeyError):
         return
     if earlier != kept_in:

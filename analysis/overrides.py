@@ -1,11 +1,11 @@
 """Hydra's overrides: what a run was started with, and the command that starts one cell of a plan."""
 
 import os
-import shlex
 from collections.abc import Container, Iterable, Mapping
 
 from analysis.plan import Cell, Sweep
 from analysis.reading import SMALL, read_file
+from analysis.shell import run_command
 from analysis.yaml_text import parse_yaml
 
 # What makes a sweep; a single run refuses it.
@@ -54,7 +54,7 @@ def kept_overrides(fixed: Iterable[str], replaced: Container[str]) -> list[str]:
 
 def single_command(overrides: Iterable[str]) -> str:
     """The command of a single run, quoted for the shell."""
-    return shlex.join(["python", "run.py", *overrides])
+    return run_command([*overrides])
 
 
 def grid_command(overrides: Iterable[str], launcher: Iterable[str] = ()) -> str:
@@ -64,7 +64,7 @@ def grid_command(overrides: Iterable[str], launcher: Iterable[str] = ()) -> str:
         overrides: Some with several values.
         launcher: Hydra's own, that say where the runs are sent.
     """
-    return shlex.join(["python", "run.py", "-m", *launcher, *overrides])
+    return run_command(["-m", *launcher, *overrides])
 
 
 def cell_overrides(sweep: Sweep, cell: Cell) -> tuple[str, ...] | None:

@@ -11,6 +11,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from tffd.printable import printable
+
 TRUSTED_TARGETS = ["tffd.*", "hydra_plugins.*", "hydra.*", "optuna.samplers.*", "optuna.pruners.*", "logging.*"]
 """What a config's `_target_` may name. Add your own package here to use its models, data sets or kd_modes."""
 
@@ -38,7 +40,7 @@ def _run_id(*, _root_: DictConfig) -> str:
 
 def refuse(error: Exception) -> None:
     """End with one message and no traceback."""
-    print(error, file=sys.stderr)
+    print(*map(printable, str(error).split("\n")), sep="\n", file=sys.stderr)
     sys.exit(BAD_CONFIG)
 
 

@@ -29,14 +29,19 @@ def parse_yaml(text: str) -> Any:
 def _require_tree(root: Any) -> None:
     """Refuse a document in which a node stands in two places, or deeper than in any config."""
     seen: set[int] = set()
-    pending = [(root, 1)]
-    while pending:
-        node, depth = pending.pop()
-        if id(node) in seen:
+    level = [root]
+    for _ in range(_DEEPEST):
+        if not level:
+            return
+        below = []
+        for node in level:
+            if type(node.value) is not str:  # a list has nodes, and a mapping pairs of them
+                for child in node.value:
+                    below += child if type(child) is tuple else (child,)
+        number = len(seen) + len(below)
+        seen.update(map(id, below))
+        if len(seen) < number:
             raise ValueError("YAML with an alias, such as *x, which no run writes")
-        if depth > _DEEPEST:
-            raise ValueError(f"nested more than {_DEEPEST} levels deep")
-        seen.add(id(node))
-        if not isinstance(node.value, str):  # a list has nodes, and a mapping pairs of them
-            parts = (part for child in node.value for part in (child if isinstance(child, tuple) else (child,)))
-            pending += [(part, depth + 1) for part in parts]
+        level = below
+    if level:
+        raise ValueError(f"nested more than {_DEEPEST} levels deep")

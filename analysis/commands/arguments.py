@@ -27,9 +27,7 @@ def add_choice(command: argparse.ArgumentParser) -> None:
 
 def add_safe_csv(command: argparse.ArgumentParser) -> None:
     """What makes CSV fit for a spreadsheet; as it is, it is for programs, which need every text unchanged."""
-    text = (
-        "CSV for a spreadsheet: an apostrophe before texts that begin with = + - or @, which it runs as formulas"
-    )
+    text = "CSV for a spreadsheet: an apostrophe before texts that begin with = + - or @, which it runs as formulas"
     command.add_argument("--safe-csv", action="store_true", help=text)
 
 

@@ -33,7 +33,7 @@ def _require_tree(root: Any) -> None:
     for _ in range(_DEEPEST):
         if not level:
             return
-        below = []
+        below: list[Any] = []
         for node in level:
             if type(node.value) is not str:  # a list has nodes, and a mapping pairs of them
                 for child in node.value:

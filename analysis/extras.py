@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.columns import check_name
 from analysis.gather import Gathered, Skipped
 from analysis.groups import sortable
+from analysis.reading import SMALL, read_file
 from analysis.yaml_text import parse_yaml
 
 _RECIPE = ("trainer.batch_size", "trainer.lr", "trainer.pad_mode", "trainer.nesterov")
@@ -104,20 +105,19 @@ def read_config(run: str) -> dict[str, Any]:
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it is not YAML, not a mapping, or one without an end, as an alias may stand for what holds it.
+        ValueError: If it is no regular file, too large, not YAML, or not a mapping.
     """
-    with open(os.path.join(run, ".hydra", "config.yaml"), encoding="utf-8") as file:
-        text = file.read()
+    try:
+        text = read_file(os.path.join(run, ".hydra", "config.yaml"), SMALL).decode()
+    except ValueError as error:
+        raise ValueError(f"has a config that {error}") from error
     try:
         config = parse_yaml(text)
     except ValueError as error:
         raise ValueError(f"has a config that is {error}") from error
     if not isinstance(config, dict):
         raise ValueError("has a config that is not a mapping")
-    try:
-        return dict(_flat(config, ""))
-    except RecursionError as error:
-        raise ValueError("has a config that is nested too deeply, or holds itself") from error
+    return dict(_flat(config, ""))
 
 
 def _flat(config: Mapping[Any, Any], prefix: str) -> Iterable[tuple[str, Any]]:
@@ -133,12 +133,14 @@ def read_last_row(run: str) -> dict[str, float]:
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it has no row, or a row that does not fit its header.
+        ValueError: If it is no regular file, too large, or has no row, or a row that does not fit its header.
     """
-    with open(os.path.join(run, "metrics.csv"), "rb") as file:
-        first = file.readline().decode()
-        file.seek(max(file.tell(), file.seek(0, os.SEEK_END) - _TAIL))
-        tail = file.read().decode(errors="replace")
+    try:
+        content = read_file(os.path.join(run, "metrics.csv"))
+    except ValueError as error:
+        raise ValueError(f"has a metrics.csv that {error}") from error
+    heading, _, rows = content.partition(b"\n")
+    first, tail = heading.decode(), rows[-_TAIL:].decode(errors="replace")
     try:
         header, row = (next(csv.reader(lines), []) for lines in ([first], tail.splitlines()[-1:]))
     except csv.Error as error:

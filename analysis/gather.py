@@ -121,6 +121,8 @@ def _read_runs(directories: Iterable[str]) -> tuple[list[dict[str, Any]], list[S
             skipped.append(Skipped(path, f"cannot be read ({error.strerror})"))
         except ValueError as error:
             skipped.append(Skipped(path, str(error)))
+        except RecursionError:
+            skipped.append(Skipped(path, "is nested too deeply"))
     return rows, skipped
 
 
@@ -136,6 +138,8 @@ def _read_plans(directories: Iterable[str]) -> tuple[tuple[Sweep, ...], list[Ski
             skipped.append(Skipped(path, f"cannot be read ({error.strerror})"))
         except ValueError as error:
             skipped.append(Skipped(path, str(error)))
+        except RecursionError:
+            skipped.append(Skipped(path, "is nested too deeply"))
     return tuple(plan), skipped
 
 

@@ -1,7 +1,6 @@
 """The cells that lack complete runs, of a sweep's plan and of a table, with the commands that fill them."""
 
 import os
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -15,6 +14,7 @@ from analysis.overrides import as_pairs, cell_overrides, read_overrides, single_
 from analysis.plan import Cell
 from analysis.searches import compared_runs
 from analysis.sheets.sheet import Column, Sheet, Text
+from analysis.shell import command_line
 from analysis.summary import selected_runs, summarise
 from analysis.table import Request, Table
 
@@ -72,7 +72,7 @@ def _of_plan(missing: Missing, where: Mapping[str, str]) -> Iterator[Lacking]:
     for unfinished in (u for u in missing.unfinished if _is_selected(u.cell, where)):
         again = command if unfinished.again else None
         if unfinished.status == "broken" and command:
-            again = f"rm {shlex.quote(os.path.join(unfinished.path, 'result.json'))} && {command}"
+            again = f"{command_line(['rm', os.path.join(unfinished.path, 'result.json')])} && {command}"
         what = _text(unfinished.cell) or f"a trial of study {missing.study}"
         yield Lacking(f"{what} ({unfinished.path})", unfinished.status, again)
 

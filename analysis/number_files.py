@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.reading import read_file
+
 Columns = Mapping[str, np.ndarray]
 
 _TOGETHER = 500  # files of one parse: 25 MB of runs with 240 epochs
@@ -24,8 +26,7 @@ def read_columns(path: str) -> Columns:
         OSError: If it cannot be read.
         ValueError: If it is anything else, or ends in the middle of a line; the message says what is wrong.
     """
-    with open(path, "rb") as file:
-        return _parse(file.read())
+    return _parse(read_file(path))
 
 
 def read_each(paths: Sequence[str]) -> Iterator[Columns | OSError | ValueError]:
@@ -42,9 +43,8 @@ def _read_together(paths: Sequence[str]) -> list[Columns | OSError | ValueError]
     alike: dict[bytes, list[tuple[int, bytes]]] = {}
     for place, path in enumerate(paths):
         try:
-            with open(path, "rb") as file:
-                content = file.read()
-        except OSError as error:
+            content = read_file(path)
+        except (OSError, ValueError) as error:
             found[place] = error
             continue
         header, _, body = content.partition(b"\n")

@@ -1,10 +1,11 @@
 """Hydra's overrides: what a run was started with, and the command that starts one cell of a plan."""
 
 import os
-import shlex
 from collections.abc import Container, Iterable, Mapping
 
 from analysis.plan import Cell, Sweep
+from analysis.reading import SMALL, read_file
+from analysis.shell import run_command
 from analysis.yaml_text import parse_yaml
 
 # What makes a sweep; a single run refuses it.
@@ -14,8 +15,7 @@ _SWEEP_ONLY = ("sweep", "ablation", "hydra")
 def read_overrides(run: str) -> tuple[str, ...]:
     """Read the words `key=value` that Hydra recorded for a run, () if none."""
     try:
-        with open(os.path.join(run, ".hydra", "overrides.yaml"), encoding="utf-8") as file:
-            words = _words(file.read())
+        words = _words(read_file(os.path.join(run, ".hydra", "overrides.yaml"), SMALL).decode())
     except (OSError, ValueError):
         return ()  # the columns of result.json, if any, have to do
     return tuple(word for word in words if "=" in word)
@@ -54,7 +54,7 @@ def kept_overrides(fixed: Iterable[str], replaced: Container[str]) -> list[str]:
 
 def single_command(overrides: Iterable[str]) -> str:
     """The command of a single run, quoted for the shell."""
-    return shlex.join(["python", "run.py", *overrides])
+    return run_command([*overrides])
 
 
 def grid_command(overrides: Iterable[str], launcher: Iterable[str] = ()) -> str:
@@ -64,7 +64,7 @@ def grid_command(overrides: Iterable[str], launcher: Iterable[str] = ()) -> str:
         overrides: Some with several values.
         launcher: Hydra's own, that say where the runs are sent.
     """
-    return shlex.join(["python", "run.py", "-m", *launcher, *overrides])
+    return run_command(["-m", *launcher, *overrides])
 
 
 def cell_overrides(sweep: Sweep, cell: Cell) -> tuple[str, ...] | None:

@@ -1,10 +1,12 @@
 """`sweep.json`: what a sweep planned."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from analysis.reading import read_json
+from analysis.shell import rebuilt
 
 Cell = Mapping[str, str]
 
@@ -28,7 +30,7 @@ class Sweep:
         studies: In the order in which they run.
         name: The sweep's.
         directions: "minimize" or "maximize" by objective, a field of `result.json`; None if it was not written.
-        command: What starts the sweep; it goes on where it stopped.
+        command: What starts the sweep; it goes on where it stopped. None if it was not written, or is no such command.
         seeds: Of every trial of a search, which then has a directory a seed; None for one run a trial.
         space: What a search varies, key to text.
         fixed: Overrides that hold for every trial; None if they were not written.
@@ -51,12 +53,7 @@ def read_sweep(path: str) -> Sweep:
         OSError: If it cannot be read.
         ValueError: If it is not a sweep's plan; the message says what is wrong with it.
     """
-    with open(path, "rb") as file:
-        content = file.read()
-    try:
-        plan = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"is not JSON ({error})") from error
+    plan = read_json(path)
     if not isinstance(plan, dict) or not isinstance(plan.get("studies"), list):
         raise ValueError("is not an object with a list of studies")
     for key in ("name", "objective", "direction", "command"):
@@ -71,7 +68,7 @@ def read_sweep(path: str) -> Sweep:
         studies=tuple(_read_study(study) for study in plan["studies"]),
         name=plan.get("name"),
         directions=_read_directions(plan),
-        command=plan.get("command"),
+        command=rebuilt(plan["command"]) if plan.get("command") else None,
         seeds=tuple(seeds) if seeds else None,
         space={key: str(text) for key, text in space.items()},
         fixed=None if plan.get("fixed") is None else tuple(_read_list(plan, "fixed", str)),

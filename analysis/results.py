@@ -4,6 +4,8 @@ import json
 import math
 from typing import Any
 
+from analysis.reading import read_json
+
 ENDED = ("complete", "pruned", "failed")
 
 # Every field that a run writes, in the order of the gathered columns. `versions`, an object, is flattened.
@@ -57,14 +59,7 @@ def read_result(path: str) -> dict[str, Any]:
         OSError: If it cannot be read.
         ValueError: If it is not the result of a run; the message says what is wrong with it.
     """
-    with open(path, "rb") as file:
-        content = file.read()
-    if not content.strip():
-        raise ValueError("is empty")
-    try:
-        result = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"is not JSON ({error})") from error
+    result = read_json(path)
     if not isinstance(result, dict):
         raise ValueError("is not a JSON object")
     if "status" not in result:

@@ -12,6 +12,7 @@ from analysis.groups import Run, plain_runs
 from analysis.overrides import as_pairs, grid_command, kept_overrides, key_of, read_overrides, single_command
 from analysis.plan import Sweep
 from analysis.searches import BASELINE
+from analysis.shell import command_line
 
 PROTOCOL = "final"
 
@@ -68,7 +69,7 @@ def plan_retraining(
         train = _commands(directory, kept, chosen, mode, baselines_of(plan), fresh, _launcher(plan))
         if not os.path.exists(directory) or _is_begun(directory, train):
             break
-    tabulate = shlex.join(["python", "-m", "analysis", "table", directory])
+    tabulate = command_line(["python", "-m", "analysis", "table", directory])
     return Retraining(tuple(used), fresh, directory, train, tabulate, bool(baselines_of(plan)))
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from tffd.links import require_no_links
 from tffd.passwords import refuse_passwords, refuse_passwords_in, without_password
+from tffd.printable import printable
 from tffd.streams import open_streams
 
 TRUSTED_TARGETS = ["tffd.*", "hydra_plugins.*", "hydra.*", "optuna.samplers.*", "optuna.pruners.*", "logging.*"]
@@ -43,7 +44,7 @@ def _run_id(*, _root_: DictConfig) -> str:
 
 def refuse(error: Exception) -> None:
     """End with one message and no traceback."""
-    print(error, file=sys.stderr)
+    print(*map(printable, str(error).split("\n")), sep="\n", file=sys.stderr)
     sys.exit(BAD_CONFIG)
 
 

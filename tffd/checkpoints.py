@@ -1,7 +1,6 @@
 """Loading network weights from this project's and other people's checkpoint formats."""
 
 import argparse
-import io
 import pickle
 import re
 import warnings
@@ -15,6 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from tffd.files import read_archive
 from tffd.weight_faults import fit_faults, listed, value_faults
 
 # Where a file keeps the network: this project and RepDistiller, Knowledge-Distillation-Zoo and Tf-FD, the student in
@@ -97,28 +97,31 @@ def read_provenance(path: str | Path) -> Any:
 
 def _read(path: Path) -> Any:
     """Return what the file holds, or raise a ValueError that says what is wrong with it."""
+    damaged = f"Weights file {path} is damaged or not written by torch.save. Download it or save it again."
     try:
-        data = path.read_bytes()
+        data = read_archive(path)
     except FileNotFoundError:
         raise ValueError(f"Weights file {path} does not exist. Check the path.") from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ValueError(f"Weights file {path} cannot be read: {reason}. Give the path of a file.") from None
-    damaged = f"Weights file {path} is damaged or not written by torch.save. Download it or save it again."
-    if _is_safetensors(data):
+    except zipfile.BadZipFile:
+        raise ValueError(damaged) from None
+    if _is_safetensors(content := data.read()):
         try:
-            return safetensors.torch.load(data)
+            return safetensors.torch.load(content)
         except Exception:  # types that this PyTorch lacks, and headers that contradict themselves
             raise ValueError(damaged.replace("torch.save", "safetensors")) from None
     try:
-        if zipfile.is_zipfile(io.BytesIO(data)):
+        if zipfile.is_zipfile(data):
             # torch.load does not compare checksums: a flipped bit would become a wrong weight.
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            with zipfile.ZipFile(data) as archive:
                 if archive.testzip() is not None:
                     raise zipfile.BadZipFile
+        data.seek(0)
         with warnings.catch_warnings(), torch.serialization.safe_globals(_harmless()):
             warnings.simplefilter("ignore")  # about pickle protocols: what it cannot read is refused anyway
-            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            return torch.load(data, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # PyTorch's words for a class or function that the file asks for, and for what it may not be filled with.
         if not any(word in str(error) for word in ("GLOBAL", "allowlisted")):

@@ -13,6 +13,7 @@ from typing import Any
 
 from tffd.checkpoints import read_provenance
 from tffd.config import Config
+from tffd.files import WEIGHTS_LIMIT, read_regular
 
 CLEAN = "clean"
 UNKNOWN = "unknown"
@@ -84,7 +85,7 @@ def look_into(path: str | Path, training: Training, setting: str = "model.weight
         ValueError: If the file cannot be read.
     """
     provenance = _valid(read_provenance(path))
-    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
+    digest = hashlib.sha256(read_regular(Path(path), WEIGHTS_LIMIT)).hexdigest()[:12]
     if provenance is None:
         return Past(digest, UNKNOWN)
     trainings, is_told = provenance["trainings"], provenance["is_told"]

@@ -25,7 +25,7 @@ from tffd.build import data_content
 from tffd.config import Config
 from tffd.data import digest_content
 from tffd.devices import resolve_precision
-from tffd.files import replacing
+from tffd.files import WEIGHTS_LIMIT, read_regular, replacing
 
 RESULT = "result.json"
 METRICS = "metrics.csv"
@@ -82,11 +82,11 @@ def write_saliency(run_dir: Path, stages: list[list[float]]) -> None:
 
 
 def read_last_metrics(run_dir: Path) -> dict[str, str]:
-    """Return the last row of a run's metrics.csv, or {} where there is none yet."""
+    """Return the last row of a run's metrics.csv, or {} where there is none yet, or one that cannot be read."""
     try:
-        with (run_dir / METRICS).open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except FileNotFoundError:
+        text = read_regular(run_dir / METRICS).decode()
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    except (FileNotFoundError, ValueError, csv.Error):
         return {}
     return rows[-1] if rows else {}
 
@@ -99,11 +99,11 @@ def read_result(run_dir: Path) -> dict[str, Any] | None:
     """
     path = run_dir / RESULT
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_regular(path))
         status = content["status"]
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError) as error:
+    except (IsADirectoryError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error!r}). Remove it to start this run anew.") from error
     return {**content, "status": status}
 
@@ -141,8 +141,8 @@ def ask_to_stop(run_dir: Path, how: str) -> None:
 def asked_to_stop(run_dir: Path) -> str | None:
     """Return how a run is to end early, None if it is not."""
     try:
-        return (run_dir / STOP).read_text(encoding="utf-8")
-    except FileNotFoundError:
+        return read_regular(run_dir / STOP).decode()
+    except (FileNotFoundError, ValueError):
         return None
 
 
@@ -181,7 +181,7 @@ def hash_config(config: Config) -> Hashes:
         "protocol": config.protocol.model_dump(exclude={"name"}),
     }
     if weights := values["model"].get("weights"):
-        values["model"]["weights"] = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+        values["model"]["weights"] = hashlib.sha256(read_regular(Path(weights), WEIGHTS_LIMIT)).hexdigest()
     return Hashes(run=_digest({**values, "seed": config.seed}), settings=_digest(values), data=digest_content(content))
 
 

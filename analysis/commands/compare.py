@@ -36,4 +36,5 @@ def _compare(options: argparse.Namespace) -> None:
     compared = compare_trees(gather(options.a), gather(options.b), request)
     title = f"{options.a} and {options.b}"
     lay_out = lay_out_numbers if options.format == "csv" else lay_out_compared
-    write(options.format, title, lay_out(compared), compared_records(compared), compared_content(compared))
+    records, content = compared_records(compared), compared_content(compared)
+    write(options.format, title, lay_out(compared), records, content, safe=options.safe_csv)

@@ -46,6 +46,7 @@ def _table(options: argparse.Namespace) -> None:
         [lay_out(table, options.show)],
         list(table_records(table)),
         table_content(table),
+        safe=options.safe_csv,
     )
 
 
@@ -70,4 +71,5 @@ def _list_missing(gathered: "Gathered", options: argparse.Namespace) -> None:
 
     lacking = lacking_cells(gathered, _request(options))
     records = [vars(cell) for cell in lacking]
-    write(options.format, options.directory, [lay_out_lacking(lacking, gathered)], records, records, FIELDS)
+    sheets = [lay_out_lacking(lacking, gathered)]
+    write(options.format, options.directory, sheets, records, records, FIELDS, options.safe_csv)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tffd.config import ConfigError
+from tffd.files import read_regular
 from tffd.sweep.plan import SweepPlan
 
 PLAN = "sweep.json"
@@ -23,7 +24,7 @@ def require_same_sweep(directory: Path, plan: SweepPlan, kept_in: str) -> None:
         ConfigError: If so.
     """
     try:
-        earlier: Any = json.loads((directory / PLAN).read_text(encoding="utf-8"))
+        earlier: Any = json.loads(read_regular(directory / PLAN))
         storage, kinds = earlier["storage"], {study["kind"] for study in earlier["studies"]}
     except (OSError, ValueError, TypeError, KeyError):
         return

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tffd.data import DataChanged
+from tffd.printable import printable
 from tffd.records import read_last_metrics
 from tffd.streams import LastingStream
 from tffd.sweep.plan import SweepPlan
@@ -85,9 +86,9 @@ class SweepDisplay:
 
     def __enter__(self) -> "SweepDisplay":
         earlier = f", {self._done} of them done before" if self._done else ""
-        self._console.print(f"{self._plan.config.name}: {self._total} trials{earlier}, in {self._directory}")
+        self._print(f"{self._plan.config.name}: {self._total} trials{earlier}, in {self._directory}")
         for notice in self._plan.data.notices():
-            self._console.print(notice)
+            self._print(notice)
         if self._console.is_terminal:
             self._live = Live(console=self._console, refresh_per_second=4, transient=True)
             self._live.start()
@@ -99,17 +100,17 @@ class SweepDisplay:
         if self._live is not None:
             self._live.stop()
         if isinstance(error, DataChanged):
-            self._console.print(
+            self._print(
                 f"The sweep stops: {error}. {self._count_done()} of {self._total} trials are done, on what was there "
                 f"before. Restore the pictures and go on with: {self._command}; or begin anew under another name=..."
             )
         if isinstance(error, StorageLost):
-            self._console.print(
+            self._print(
                 f"The sweep cannot go on ({error}). What ended is in its record, what ran has its checkpoint or goes "
                 f"on as a job. Once that is mended: {self._command}"
             )
         if kind is KeyboardInterrupt:
-            self._console.print(
+            self._print(
                 f"Interrupted with {self._count_done()} of {self._total} trials done. Go on with: {self._command}"
             )
 
@@ -143,12 +144,12 @@ class SweepDisplay:
         if running:
             self._print(f"Interrupted: {running} trials write a checkpoint after this epoch; Ctrl-C again ends at once")
 
-    def lost_storage(self, reason: str, running: int) -> None:
-        """Tell that the study cannot be reached, and what the sweep still waits for."""
+    def cannot_go_on(self, reason: str, running: int) -> None:
+        """Tell why the sweep has to end, and what it still waits for."""
         if running:
             self._print(
-                f"The study cannot be read or written any more: {reason}. The trials at work ({running}) write a "
-                "checkpoint after this epoch; Ctrl-C ends at once"
+                f"The sweep has to end: {reason}. The trials at work ({running}) write a checkpoint after this epoch; "
+                "Ctrl-C ends at once"
             )
 
     def waits(self, running: int, seconds: float) -> None:
@@ -176,9 +177,9 @@ class SweepDisplay:
 
     def summarise(self) -> None:
         """Say how the sweep ended: counts, the best trial of a search, its baseline beside it, and where all lies."""
-        self._console.print()
+        self._print("")
         for study in self._studies:
-            self._console.print(_count(study))
+            self._print(_count(study))
         search = next((study for study in self._studies if study.plan.cells is None), None)
         best = search.best() if search is not None else []
         if best and len(self._objectives) > 1:
@@ -186,16 +187,16 @@ class SweepDisplay:
         elif best:
             baseline = next((study for study in self._studies if study.plan.key == "baseline"), None)
             self._compare(best[0], baseline)
-        self._console.print(f"Results:  {self._directory}")
-        self._console.print(f"Table:    {_analysis('table', self._directory)}")
+        self._print(f"Results:  {self._directory}")
+        self._print(f"Table:    {_analysis('table', self._directory)}")
         if best:
-            self._console.print(f"Best:     {_analysis('best', self._directory)}")
+            self._print(f"Best:     {_analysis('best', self._directory)}")
 
     def _show_front(self, front: list[FrozenTrial]) -> None:
-        self._console.print(f"Pareto front of {' and '.join(self._objectives)}:")
+        self._print(f"Pareto front of {' and '.join(self._objectives)}:")
         for trial in sorted(front, key=lambda trial: trial.values):
             numbers = "  ".join(f"{value:10.2f}" for value in trial.values)
-            self._console.print(f"{numbers}  search/{trial.number:04d}  {_point(trial.params)}")
+            self._print(f"{numbers}  search/{trial.number:04d}  {_point(trial.params)}")
 
     def _compare(self, best: FrozenTrial, baseline: ResumableStudy | None) -> None:
         objective, sweep = self._objectives[0], self._plan.config.sweep
@@ -209,8 +210,8 @@ class SweepDisplay:
             rows.append(("baseline", f"{statistics.mean(numbers):.2f}{spread}", f"{cells}  (n={len(numbers)})"))
         width = max(len(number) for _, number, _ in rows)
         for name, number, origin in rows:
-            self._console.print(f"{name:<10}  {objective} {number:<{width}}  {origin}")
-        self._console.print(
+            self._print(f"{name:<10}  {objective} {number:<{width}}  {origin}")
+        self._print(
             "The best of many trials was picked for its score, which flatters it: repeat it on fresh seeds before you "
             "believe the difference."
         )
@@ -226,21 +227,22 @@ class SweepDisplay:
         return sum(sum(study.counts().values()) for study in self._studies)
 
     def _print(self, text: str) -> None:
-        (self._live.console if self._live is not None else self._console).print(text)
+        # Names and reasons may come from anyone: they are neither markup nor control sequences.
+        (self._live.console if self._live is not None else self._console).print(Text(printable(text)))
 
     def _table(self) -> Table:
         keys = list(dict.fromkeys(key for line in self._lines for key in line.values))
         table = Table(box=None, pad_edge=False)
         for heading in ("trial", *keys, "epoch", self._objectives[0], "outcome"):
-            table.add_column(heading, no_wrap=True)
+            table.add_column(Text(printable(heading)), no_wrap=True)
         for line in self._lines[-_ROWS:]:
             values = [_short(line.values[key]) if key in line.values else "" for key in keys]
             row = {} if line.outcome else read_last_metrics(line.run_dir)
             epoch = f"{row.get('epoch', 0)}/{line.epochs}" if not line.outcome else ""
             metric = row.get(self._objectives[0])
-            table.add_row(
-                line.label(), *values, epoch, f"{float(metric):.2f}" if metric else "", line.outcome or "running"
-            )
+            value = f"{float(metric):.2f}" if metric else ""
+            texts = (line.label(), *values, epoch, value, line.outcome or "running")
+            table.add_row(*(Text(printable(text)) for text in texts))
         return table
 
     def _status(self) -> str:

@@ -12,6 +12,7 @@ from rich.console import Console
 from tffd.build import build_parts
 from tffd.config import Config, require_config
 from tffd.data import Data, Pictures
+from tffd.printable import printable
 from tffd.sweep.executors import Executor
 from tffd.sweep.plan import Compose, StudyPlan, SweepPlan
 from tffd.sweep.space import Value, corners, trial_overrides
@@ -77,7 +78,7 @@ def estimate(plan: SweepPlan, compose: Compose, executor: Executor, console: Con
         Device-hours in all: hours that runs keep a device busy, however many there are.
     """
     console = console or Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
-    console.print(f"{plan.config.name}: a dry run; no result is written")
+    console.print(printable(plan.config.name) + ": a dry run; no result is written")
     measured: dict[str, RunCost] = {}
     total = runs_in_all = 0.0
     for study in plan.studies:
@@ -93,7 +94,7 @@ def estimate(plan: SweepPlan, compose: Compose, executor: Executor, console: Con
         devices = ", ".join(dict.fromkeys(cost.device for cost in measured.values()))
         console.print(f"measured here, on {devices}; the jobs may have other devices and take more or less:")
     for cost in measured.values():
-        console.print(f"  {cost.name}: {1000 * cost.step:.1f} ms a step, {_duration(cost.epoch)} an epoch")
+        console.print(f"  {printable(cost.name)}: {1000 * cost.step:.1f} ms a step, {_duration(cost.epoch)} an epoch")
     console.print(
         f"in all {runs_in_all:.0f} runs, at most {total / 3600:.2g} device-hours: "
         f"about {_duration(total / executor.slots)} with {executor.slots} at a time"

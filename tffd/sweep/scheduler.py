@@ -78,7 +78,7 @@ class Scheduler:
                 if not is_of_storage(error):
                     raise
                 reason = reason_of(error)
-                self._wait_for_checkpoints(signals, reason)
+                self._wait_for_checkpoints(signals, f"the study cannot be read or written any more: {reason}")
                 raise StorageLost(reason) from error
             finally:
                 self._executor.close(cancel=signals.count > 1)
@@ -146,7 +146,7 @@ class Scheduler:
         if not self._executor.on_this_machine:
             return
         self._interrupted = True
-        self._display.lost_storage(reason, len(self._running))
+        self._display.cannot_go_on(reason, len(self._running))
         for running in self._running:
             running.interrupt()
         before = signals.count

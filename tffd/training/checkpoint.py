@@ -1,13 +1,14 @@
 """The state of a run between two epochs: all that it takes to go on as if nothing had happened."""
 
 import copy
+import zipfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tffd.files import replacing
+from tffd.files import read_archive, replacing
 
 _FORMAT = "tffd"
 
@@ -70,21 +71,29 @@ def load_checkpoint(path: Path, config_hash: str) -> Checkpoint | None:
     """Read the checkpoint of a run, executing nothing that the file holds; None if there is none.
 
     Raises:
-        ValueError: If the file is damaged, or belongs to another configuration.
+        ValueError: If the file is damaged, no regular one or too large, or belongs to another configuration.
     """
     if not path.exists():
         return None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        file = read_archive(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise _damaged(path, error) from error
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
         content.pop("format")
         checkpoint = Checkpoint(**content)
     except Exception as error:  # torch.load raises a dozen types for a damaged file, none of them documented
-        raise ValueError(
-            f"{path} is damaged and cannot be continued ({type(error).__name__}). Remove it to start this run anew."
-        ) from error
+        raise _damaged(path, error) from error
     if checkpoint.config_hash != config_hash:
         raise ValueError(
             f"{path} belongs to another configuration ({checkpoint.config_hash}, this one is {config_hash}). "
             "Choose another name=..., or remove its directory."
         )
     return checkpoint
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path} is damaged and cannot be continued ({type(error).__name__}). Remove it to start this run anew."
+    )

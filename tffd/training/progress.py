@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tffd.config import Config
+from tffd.printable import printable
 
 _MIN_SECONDS_BETWEEN_LINES = 2.0
 
@@ -73,7 +74,7 @@ class EpochReporter:
 
     def _print(self, line: str) -> None:
         """Print as it is: in rich's markup a directory called [best] would vanish, and long lines be broken."""
-        self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def _metrics(row: dict[str, float]) -> str:

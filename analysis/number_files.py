@@ -20,6 +20,8 @@ _EXACT: dict[str, Any] = (
 def read_columns(path: str) -> Columns:
     """Read a CSV file of numbers: a header, then rows of the same length; an empty field is NaN.
 
+    A byte-order mark, which spreadsheets put before what they save as UTF-8, is no part of the first name.
+
     Raises:
         OSError: If it cannot be read.
         ValueError: If it is anything else, or ends in the middle of a line; the message says what is wrong.
@@ -105,7 +107,7 @@ def _parse(content: bytes) -> Columns:
     if not content.endswith(b"\n"):
         raise ValueError("ends in the middle of a line")
     try:
-        header, *rows = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
+        header, *rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"is not CSV ({error})") from error
     if len(set(header)) < len(header) or "" in header:

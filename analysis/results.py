@@ -4,6 +4,8 @@ import json
 import math
 from typing import Any
 
+from analysis.bounds import check_number
+
 ENDED = ("complete", "pruned", "failed")
 
 # Every field that a run writes, in the order of the gathered columns. `versions`, an object, is flattened.
@@ -54,7 +56,8 @@ def read_result(path: str) -> dict[str, Any]:
     Raises:
         FileNotFoundError: If the file is not there (any more).
         OSError: If it cannot be read.
-        ValueError: If it is not the result of a run; the message says what is wrong with it.
+        ValueError: If it is not the result of a run, or holds a number that none can have measured; the message says
+            what is wrong with it.
     """
     with open(path, "rb") as file:
         content = file.read()
@@ -71,7 +74,11 @@ def read_result(path: str) -> dict[str, Any]:
     if result["status"] not in ENDED:
         raise ValueError(f"has the status {result['status']!r}, not one of {', '.join(ENDED)}")
     _check_types(result)
-    return _flatten(result)
+    flat = _flatten(result)
+    for name, value in flat.items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            check_number(name, value)
+    return flat
 
 
 def _check_types(result: dict[str, Any]) -> None:

@@ -179,9 +179,13 @@ def test_runs_that_lack_the_metric_are_counted(tmp_path: Path, write_runs: Any) 
     write_runs("none", [60.0, None, float("nan"), float("inf")])
     write_runs("tfd", [None])
     table = summarise(gather(tmp_path))
-    assert [(cell.n, cell.runs, cell.mean) for cell in table.cells] == [(1, 4, 60.0), (0, 1, None)]
+    assert [(cell.n, cell.runs, cell.mean) for cell in table.cells] == [(1, 2, 60.0), (0, 1, None)]
     assert table.cells[1].difference is None
-    assert _note(table, "kd_mode=none (1 of 4)", "kd_mode=tfd (0 of 1)")
+    assert _note(table, "kd_mode=none (1 of 2)", "kd_mode=tfd (0 of 1)")
+    assert [line.rpartition("has ")[2] for line in table.left_out if line.startswith("skipped: ")] == [
+        "val_top1 = nan, which is not finite",  # a run writes null
+        "val_top1 = inf, which is not finite",
+    ]
 
 
 def test_protocols_are_never_mixed_unless_asked_for(tmp_path: Path, write_runs: Any) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +10,15 @@ import numpy as np
 from analysis.figures.chart import Numbers, Style
 from analysis.figures.style import BASELINE, GREY, MOST, numbered
 from analysis.gather import Gathered
-from analysis.groups import Run, choose_by, group_runs
+from analysis.groups import Run, choose_by, group_runs, plain_runs
 from analysis.inventory import complete_runs
-from analysis.metrics import Metric
+from analysis.metrics import Metric, choose_metrics
 from analysis.paired import t_interval
+from analysis.ranking import Trial, best_note, left_out_note, losses, ranked
 from analysis.results import is_measured
-from analysis.searches import compared_runs, group_trials, split_searches
+from analysis.searches import compared_runs, split_searches
 from analysis.statistics import mean_and_sd
+from analysis.trials import find_trials
 from analysis.words import short
 
 BANDS = {"sd": "± 1 sample standard deviation", "ci": "95 % t interval of the mean"}
@@ -24,7 +26,14 @@ BANDS = {"sd": "± 1 sample standard deviation", "ci": "95 % t interval of the m
 
 @dataclass(frozen=True)
 class Series:
-    """Complete runs of one setting; `trial` says that a search chose it, `baseline` that others compare to it."""
+    """Complete runs of one setting.
+
+    Attributes:
+        label: Its name.
+        runs: All of it.
+        trial: Whether a search chose it.
+        baseline: Whether others compare to it.
+    """
 
     label: str
     runs: tuple[Run, ...]
@@ -36,9 +45,12 @@ class Series:
         return [float(run[name]) for run in self.runs if is_measured(run[name])]
 
 
-def make_series(gathered: Gathered, metric: Metric) -> tuple[Series, ...]:
-    """Group the complete runs by setting: first what was compared on purpose, then trials, best first.
+def make_series(gathered: Gathered, metrics: Sequence[Metric]) -> tuple[Series, ...]:
+    """Group the complete runs by setting: first what was compared on purpose, then the trials that count, best first.
 
+    Args:
+        gathered: The runs.
+        metrics: What trials are judged by.
     Raises:
         ValueError: If no run is complete.
     """
@@ -47,13 +59,48 @@ def make_series(gathered: Gathered, metric: Metric) -> tuple[Series, ...]:
     groups = group_runs(compared, by)
     # Where several settings have no distillation, each is the baseline of others: none stands out.
     series = [Series(label_of(by, key), tuple(runs), baseline=key == ("none",)) for key, runs in groups.items()]
-    searches = split_searches(complete_runs(gathered.whole()))
-    trials = []
-    for directory, own in searches.items():
-        lead = f"{os.path.basename(os.path.dirname(directory))} " if len(searches) > 1 else ""
-        for number, runs in group_trials(directory, own).items():
-            trials.append(Series(f"{lead}trial {number}", tuple(runs), trial=True))
-    return tuple(series + sorted(trials, key=lambda trial: _rank(trial, metric)))
+    trials = [(lead, trial) for lead, of_search in _searches(gathered, metrics) for trial in ranked(of_search, metrics)]
+    trials.sort(key=lambda pair: losses(pair[1].means, metrics[:1]))
+    return (*series, *(Series(f"{lead}trial {trial.number}", trial.runs, trial=True) for lead, trial in trials))
+
+
+def judging(gathered: Gathered, metric: str | None) -> tuple[Metric, ...]:
+    """What trials are judged by: the metric that was asked for, else all objectives; the first one is shown."""
+    asked = [metric] if metric else None
+    chosen = choose_metrics(gathered.runs, gathered.plan, complete_runs(gathered), asked)
+    several = metric is None and len(gathered.plan) == 1 and len(gathered.plan[0].directions) > 1
+    return chosen if several else chosen[:1]
+
+
+def notes_on_trials(
+    gathered: Gathered, metrics: Sequence[Metric], lacks: Callable[[Trial], str] = lambda trial: ""
+) -> tuple[str, ...]:
+    """How many trials of each search are not shown and why, and which is the best; () if there is no search.
+
+    Args:
+        gathered: The runs.
+        metrics: What trials are judged by.
+        lacks: Why the picture has no place for one that counts, as in "without train_seconds"; "" if it has.
+    """
+    found: list[str] = []
+    for lead, trials in _searches(gathered, metrics):
+        competing = ranked(trials, metrics)
+        shown = [trial for trial in competing if not lacks(trial)]
+        notes = left_out_note(trials, shown, metrics, lacks)
+        best = (best_note(competing, metrics[0], shown),) if competing else ()
+        found += [f"{lead.strip()}: {note}" if lead else note for note in (*notes, *best)]
+    return tuple(found)
+
+
+def _searches(gathered: Gathered, metrics: Sequence[Metric]) -> list[tuple[str, tuple[Trial, ...]]]:
+    """The trials of each search, and what its name adds to a label: nothing where there is one."""
+    whole = gathered.whole()  # a trial stays one of its search, whatever else has its configuration
+    searches = split_searches(plain_runs(whole.runs))
+    names = {directory: f"{os.path.basename(os.path.dirname(directory))} " for directory in searches}
+    return [
+        (names[directory] if len(searches) > 1 else "", find_trials(whole, directory, own, metrics))
+        for directory, own in searches.items()
+    ]
 
 
 def label_of(by: Sequence[str], key: Sequence[object]) -> str:
@@ -141,10 +188,3 @@ def _of_column(values: Sequence[float], band: str) -> tuple[float, float, float]
         return math.nan if mean is None else mean, math.nan, math.nan
     low, high = t_interval(values) if band == "ci" else (mean - sd, mean + sd)
     return mean, low, high
-
-
-def _rank(series: Series, metric: Metric) -> float:
-    values = series.values(metric.name)
-    if not values:
-        return float("inf")
-    return float(np.mean(values)) * (1 if metric.smaller_is_better else -1)

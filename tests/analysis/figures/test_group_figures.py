@@ -102,7 +102,7 @@ def test_no_terms(tmp_path: Path, write_terms: Any) -> None:
 
 
 def test_series_are_the_baseline_and_then_trials_by_score(search: Path) -> None:
-    series = make_series(gather(search), describe_metric("val_top1"))
+    series = make_series(gather(search), [describe_metric("val_top1")])
     assert series[0].label == "none" and series[0].baseline
     values = [np.mean(one.values("val_top1")) for one in series[1:]]
     assert len(values) == 12

@@ -24,8 +24,9 @@ def is_value(value: Any, text: str) -> bool:
     if isinstance(value, bool):
         return text == str(value).lower()
     if isinstance(value, int | float):
-        number = int(text) if isinstance(value, int) and text.isdecimal() else as_number(text)
-        return number == value or text == str(value)
+        number = as_number(text)
+        exact = int(text) if number is not None and text.isdecimal() else number  # seeds may be beyond 2^53
+        return exact == value or text == str(value)
     return text == str(value).strip()
 
 

@@ -14,7 +14,7 @@ from analysis.overrides import as_pairs, read_overrides
 from analysis.plan import Sweep
 from analysis.ranking import Trial, best_note, counts, left_out_note, ranked
 from analysis.results import is_measured
-from analysis.searches import baseline_runs, group_trials, only_search
+from analysis.searches import baseline_runs, group_trials, only_search, split_searches
 from analysis.words import conditions, count, spread
 
 _BESIDE = ("seed", "name", "results_dir", "device", "threads")  # may change from one command to the next
@@ -108,7 +108,7 @@ def find_trials(
         gathered: For what was planned and what was given up.
         directory: Of the search.
         runs: All of it, whatever became of them.
-        metrics: The objectives.
+        metrics: The objectives, if values are wanted.
     """
     grouped = group_trials(directory, runs)
     plan = find_plan(gathered, os.path.dirname(directory))
@@ -123,8 +123,22 @@ def find_trials(
                 means[metric.name] = fmean(measured)
         pruned_between = os.path.dirname(own[0]["path"]) in gathered.given_up
         status = "pruned" if pruned_between else _status(own, seeds)
-        trials.append(Trial(number, status, {}, means.get(metrics[0].name), tuple(own), means))
+        value = means.get(metrics[0].name) if metrics else None
+        trials.append(Trial(number, status, {}, value, tuple(own), means))
     return tuple(trials)
+
+
+def trials_by_search(gathered: Gathered, metrics: Sequence[Metric]) -> list[tuple[str, tuple[Trial, ...]]]:
+    """The trials of each search, without their parameters, and its name; "" where there is one search."""
+    whole = gathered.whole()  # a trial stays one of its search, whatever else has its configuration
+    searches = split_searches(plain_runs(whole.runs))
+    return [
+        (
+            os.path.basename(os.path.dirname(directory)) if len(searches) > 1 else "",
+            find_trials(whole, directory, own, metrics),
+        )
+        for directory, own in searches.items()
+    ]
 
 
 def objectives(gathered: Gathered) -> tuple[Metric, ...]:

@@ -1,7 +1,6 @@
 """What is told apart in a picture: the groups of an ablation, and the trials of a search."""
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,15 +9,15 @@ import numpy as np
 from analysis.figures.chart import Numbers, Style
 from analysis.figures.style import BASELINE, GREY, MOST, numbered
 from analysis.gather import Gathered
-from analysis.groups import Run, choose_by, group_runs, plain_runs
+from analysis.groups import Run, choose_by, group_runs
 from analysis.inventory import complete_runs
 from analysis.metrics import Metric, choose_metrics
 from analysis.paired import t_interval
 from analysis.ranking import Trial, best_note, left_out_note, losses, ranked
 from analysis.results import is_measured
-from analysis.searches import compared_runs, split_searches
+from analysis.searches import compared_runs
 from analysis.statistics import mean_and_sd
-from analysis.trials import find_trials
+from analysis.trials import trials_by_search
 from analysis.words import short
 
 BANDS = {"sd": "± 1 sample standard deviation", "ci": "95 % t interval of the mean"}
@@ -59,9 +58,11 @@ def make_series(gathered: Gathered, metrics: Sequence[Metric]) -> tuple[Series, 
     groups = group_runs(compared, by)
     # Where several settings have no distillation, each is the baseline of others: none stands out.
     series = [Series(label_of(by, key), tuple(runs), baseline=key == ("none",)) for key, runs in groups.items()]
-    trials = [(lead, trial) for lead, of_search in _searches(gathered, metrics) for trial in ranked(of_search, metrics)]
+    searches = trials_by_search(gathered, metrics)
+    trials = [(name, trial) for name, of_search in searches for trial in ranked(of_search, metrics)]
     trials.sort(key=lambda pair: losses(pair[1].means, metrics[:1]))
-    return (*series, *(Series(f"{lead}trial {trial.number}", trial.runs, trial=True) for lead, trial in trials))
+    named = ((f"{name} trial {trial.number}".strip(), trial) for name, trial in trials)
+    return (*series, *(Series(label, trial.runs, trial=True) for label, trial in named))
 
 
 def judging(gathered: Gathered, metric: str | None) -> tuple[Metric, ...]:
@@ -83,24 +84,13 @@ def notes_on_trials(
         lacks: Why the picture has no place for one that counts, as in "without train_seconds"; "" if it has.
     """
     found: list[str] = []
-    for lead, trials in _searches(gathered, metrics):
+    for name, trials in trials_by_search(gathered, metrics):
         competing = ranked(trials, metrics)
         shown = [trial for trial in competing if not lacks(trial)]
         notes = left_out_note(trials, shown, metrics, lacks)
         best = (best_note(competing, metrics[0], shown),) if competing else ()
-        found += [f"{lead.strip()}: {note}" if lead else note for note in (*notes, *best)]
+        found += [f"{name}: {note}" if name else note for note in (*notes, *best)]
     return tuple(found)
-
-
-def _searches(gathered: Gathered, metrics: Sequence[Metric]) -> list[tuple[str, tuple[Trial, ...]]]:
-    """The trials of each search, and what its name adds to a label: nothing where there is one."""
-    whole = gathered.whole()  # a trial stays one of its search, whatever else has its configuration
-    searches = split_searches(plain_runs(whole.runs))
-    names = {directory: f"{os.path.basename(os.path.dirname(directory))} " for directory in searches}
-    return [
-        (names[directory] if len(searches) > 1 else "", find_trials(whole, directory, own, metrics))
-        for directory, own in searches.items()
-    ]
 
 
 def label_of(by: Sequence[str], key: Sequence[object]) -> str:

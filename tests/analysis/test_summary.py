@@ -225,6 +225,16 @@ def test_the_best_of_a_search_is_not_taken_at_its_word(tmp_path: Path, write_run
     assert not _note(summarise(gather(tmp_path), rows=["kd_mode"]), "chosen by its score")
 
 
+def test_two_searches_have_a_best_trial_each(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
+    for sweep, trials in (("a", 3), ("b", 3), ("c", 1)):
+        write_sweep({"study": "search", "kind": "search", "n_trials": trials}, path=sweep)
+        for number in range(trials):
+            fields = {"kd_mode": f"tfd{sweep}", "lambda_inter": 1e-4 * (number + 1), "study": "search", "trial": number}
+            write_run(f"{sweep}/search/{number:04d}", **fields, val_top1=60.0 + number)
+    assert _note(summarise(gather(tmp_path)), "the best of 3 trials of each of 2 searches is chosen by its score")
+    assert _note(summarise(gather(tmp_path / "a")), "the best of 3 trials of a search is chosen by its score")
+
+
 def test_trials_of_several_seeds_are_picked_all_the_same(tmp_path: Path, write_runs: Any, write_sweep: Any) -> None:
     write_sweep({"study": "search", "kind": "search", "n_trials": 2}, seeds=[0, 1])
     write_runs("none", [60.0, 60.2])

@@ -13,6 +13,7 @@ from analysis.metrics import Metric
 from analysis.sheets.markdown import render_markdown
 from analysis.sheets.sheet import Column, Sheet, Text
 from analysis.values import as_number
+from analysis.words import are, count
 
 
 def render_best(best: Best) -> str:
@@ -53,7 +54,7 @@ def lay_out_best(best: Best) -> Sheet:
 def _headline(best: Best) -> str:
     if len(best.metrics) == 1:
         return f"Best trial of {best.sweep} so far" if _is_open(best) else f"Best trial of {best.sweep}"
-    return f"Pareto front of {best.sweep} ({len(best.front)} trials)"
+    return f"Pareto front of {best.sweep} ({count(len(best.front), 'trial')})"
 
 
 def _is_open(best: Best) -> bool:
@@ -120,9 +121,11 @@ def _progress(best: Best) -> str:
     others = "".join(
         f", {number} {words.get(status, status)}" for status, number in best.statuses.items() if status != "complete"
     )
-    planned = "" if best.planned is None else f" of {best.planned}"
+    complete = best.statuses.get("complete", 0)
+    of_all = "" if best.planned is None else f"{complete} of "
+    number = complete if best.planned is None else best.planned
     going = "; the search goes on, and the best may change" if _is_open(best) else ""
-    return f"{best.statuses.get('complete', 0)}{planned} trials are complete{others}{going}"
+    return f"{of_all}{count(number, 'trial')} {are(number)} complete{others}{going}"
 
 
 def _certainty(best: Best, metric: Metric) -> str:

@@ -12,6 +12,7 @@ from analysis.gather import Gathered, Skipped
 from analysis.groups import Run, plain_runs
 from analysis.number_files import Columns, read_each
 from analysis.results import FIELDS
+from analysis.words import count
 
 # What says which run a row belongs to; gathered columns, which a run that has not ended lacks.
 IDENTITY = (
@@ -85,7 +86,7 @@ def _check_epochs(columns: Columns, run: Run) -> None:
     if not np.array_equal(columns["epoch"], np.arange(1, number + 1)):
         raise ValueError("has epochs that do not count up from 1")
     if run["status"] in ("complete", "pruned") and number != (run["epochs_run"] or number):
-        raise ValueError(f"has {number} epochs, though the run did {run['epochs_run']}")
+        raise ValueError(f"has {count(number, 'epoch')}, though the run did {run['epochs_run']}")
 
 
 def _without_damaged(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Skipped]]:

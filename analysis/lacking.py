@@ -18,6 +18,7 @@ from analysis.sheets.sheet import Column, Sheet, Text
 from analysis.summary import selected_runs, summarise
 from analysis.table import Request, Table
 from analysis.values import is_value, listed_texts, unquoted
+from analysis.words import count
 
 # What a column is called on the command line, where it has another name there.
 _KEYS = {"train_size": "dataset.train_size", "epochs": "trainer.epochs"}
@@ -66,7 +67,7 @@ def _of_plan(missing: Missing, where: Mapping[str, str]) -> Iterator[Lacking]:
     """What a study lacks, as far as it is asked for; cells that do not say are."""
     command = missing.sweep.command
     if not missing.cells and missing.count > 0:
-        yield Lacking(f"{missing.count} runs of study {missing.study}", "missing", command)
+        yield Lacking(f"{count(missing.count, 'run')} of study {missing.study}", "missing", command)
     planned = [*missing.cells, *(unfinished.cell for unfinished in missing.unfinished)]
     for cell in (cell for cell in missing.cells if _is_selected(cell, where, planned)):
         overrides = cell_overrides(missing.sweep, cell)

@@ -11,7 +11,7 @@ from analysis.inventory import counts_line
 from analysis.paired import ALPHA, EXACT_UP_TO, holm, smallest_p
 from analysis.published import cautions
 from analysis.results import is_measured
-from analysis.words import count, spread
+from analysis.words import are, count, spread
 
 if TYPE_CHECKING:
     from analysis.statistics import Difference
@@ -26,7 +26,8 @@ def remarks(table: "Table", gathered: Gathered, complete: Sequence[Run]) -> Iter
     yield counts_line(gathered)
     there = int((gathered.runs["status"] == "complete").sum())
     if len(complete) < there:
-        yield f"a selection: {there - len(complete)} other complete runs are not in this table"
+        rest = there - len(complete)
+        yield f"a selection: {count(rest, 'other complete run')} {are(rest)} not in this table"
     yield from _baseline_notes(table)
     differences = [cell.difference for cell in table.cells if cell.difference]
     yield from comparison_notes(differences)
@@ -163,7 +164,7 @@ def _group_notes(table: "Table") -> Iterator[str]:
         yield from _named_cells(f"not all complete runs have a value for {metric.name}: ", partly)
     empty = len(table.row_keys) * len(table.col_keys) - len({cell.key for cell in table.cells})
     if empty:
-        yield f"{empty} cells without a complete run; --missing lists them"
+        yield f"{count(empty, 'cell')} without a complete run; --missing lists them"
 
 
 def _search_note(table: "Table", gathered: Gathered, complete: Sequence[Run]) -> Iterator[str]:

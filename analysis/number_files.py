@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.words import count
+
 Columns = Mapping[str, np.ndarray]
 
 _TOGETHER = 500  # files of one parse: 25 MB of runs with 240 epochs
@@ -114,7 +116,7 @@ def _parse(content: bytes) -> Columns:
         raise ValueError(f"has a header with empty or repeated names: {','.join(header)}")
     for line, row in enumerate(rows, start=2):
         if len(row) != len(header):
-            raise ValueError(f"has {len(row)} fields in line {line}, and {len(header)} in its header")
+            raise ValueError(f"has {count(len(row), 'field')} in line {line}, and {len(header)} in its header")
     columns = zip(*rows, strict=True) if rows else [()] * len(header)
     return {name: _numbers(texts, name) for name, texts in zip(header, columns, strict=True)}
 

@@ -12,7 +12,7 @@ from analysis.gather import Gathered
 from analysis.metrics import Metric
 from analysis.ranking import Trial
 from analysis.trials import Search, find_search
-from analysis.words import count
+from analysis.words import count, there_are
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -53,7 +53,7 @@ def importance_info(gathered: Gathered, metric: str | None = None) -> Importance
     trials = search.with_all_params()
     if len(trials) < FEWEST:
         lacking = " with all parameters" if len(trials) < len(search.complete()) else ""
-        raise ValueError(f"parameter importance needs {FEWEST} complete trials{lacking}; there are {len(trials)}")
+        raise ValueError(f"parameter importance needs {FEWEST} complete trials{lacking}; {there_are(len(trials))}")
     varying = [d for d in search.dimensions if len({trial.params[d.name] for trial in trials}) > 1]
     if len(varying) < 2:
         raise ValueError("parameter importance compares parameters, and fewer than 2 vary in this search")

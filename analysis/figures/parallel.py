@@ -13,7 +13,7 @@ from analysis.gather import Gathered
 from analysis.groups import sortable
 from analysis.metrics import Metric
 from analysis.trials import find_search
-from analysis.words import short, tick
+from analysis.words import short, there_are, tick
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def parallel_info(gathered: Gathered, metric: str | None = None) -> Parallel:
     trials = [trial for trial in reversed(search.ranked()) if not search.lacks(trial)]
     if len(trials) < 2 or not search.dimensions:
         raise ValueError(
-            f"parallel coordinates need 2 complete trials with all parameters of a search; there are {len(trials)}"
+            f"parallel coordinates need 2 complete trials with all parameters of a search; {there_are(len(trials))}"
         )
     values = tuple(trial.value for trial in trials if trial.value is not None)
     own = Dimension(search.metric.name, "linear", min(values), max(values))

@@ -16,7 +16,7 @@ from analysis.paired import t_interval
 from analysis.ranking import front, losses
 from analysis.results import is_measured
 from analysis.trials import objectives
-from analysis.words import conditions, count, short, spread
+from analysis.words import conditions, count, short, spread, there_are
 
 _NAMED = 8  # points of a front that have room for their names
 _TIMES = ("train_seconds", "images_per_second")
@@ -95,7 +95,7 @@ def pareto_info(gathered: Gathered, metric: str | None = None, cost: str | None 
     check_same(runs, ("dataset", "protocol"), "cost against accuracy is of one data set and one protocol")
     choices = [_choice(one, value, price) for one in drawn]
     if len(choices) < 2:
-        raise ValueError(f"cost against accuracy needs 2 settings with both; there are {len(choices)}")
+        raise ValueError(f"cost against accuracy needs 2 settings with both; {there_are(len(choices))}")
     numbers = [choice.n for choice in choices]
     averaged = f"means of {spread(numbers)} runs" if max(numbers) > 1 else "single runs"
     notes = [value.label, conditions(runs), f"{count(len(choices), 'setting')}, {averaged}"]

@@ -63,7 +63,8 @@ def _few_seeds(gathered: Gathered, complete: Sequence[Run], table: Table | None)
     alone = {cell.key for cell in cells if cell.n == 1}
     if alone:
         of_all = len({cell.key for cell in cells})
-        number = "every setting has" if len(alone) == of_all else f"{len(alone)} of {of_all} settings have"
+        have = "has" if len(alone) == 1 else "have"
+        number = "every setting has" if len(alone) == of_all else f"{len(alone)} of {of_all} settings {have}"
         yield f"too few seeds: {number} a single run, so the spread between seeds is not known"
 
 

@@ -75,7 +75,7 @@ def test_rows_and_columns(tmp_path: Path, write_runs: Any) -> None:
     cell = table[("tfd",), ("vgg8",), "val_top1"]
     assert cell is not None and (cell.mean, _value(cell), cell.key) == (52.5, 2.0, ("tfd", "vgg8"))
     assert table[("st",), ("resnet20",), "val_top1"] is None
-    assert _note(table, "1 cells without a complete run; --missing lists them")
+    assert _note(table, "1 cell without a complete run; --missing lists them")
     assert [cell.row for cell in table.cells if cell.is_best and cell.col == ("resnet20",)] == [("none",), ("tfd",)]
 
 

@@ -190,5 +190,5 @@ def test_ablation_compares_within_a_model(tmp_path: Path, write_runs: Any) -> No
 
 
 def test_ablation_leaves_trials_out(search: Path) -> None:
-    with pytest.raises(ValueError, match="an ablation compares 2 to 30 settings; there are 1 outside of a search"):
+    with pytest.raises(ValueError, match="an ablation compares 2 to 30 settings; there is 1 outside of a search"):
         ablation_info(gather(search))

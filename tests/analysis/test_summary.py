@@ -225,6 +225,14 @@ def test_the_best_of_a_search_is_not_taken_at_its_word(tmp_path: Path, write_run
     assert not _note(summarise(gather(tmp_path), rows=["kd_mode"]), "chosen by its score")
 
 
+def test_one_run_that_is_not_selected_is_counted_in_the_singular(tmp_path: Path, write_runs: Any) -> None:
+    write_runs("none", [60.0, 61.0, 62.0])
+    table = summarise(gather(tmp_path), where={"seed": "0,1"})
+    assert _note(table, "a selection: 1 other complete run is not in this table")
+    table = summarise(gather(tmp_path), where={"seed": "0"})
+    assert _note(table, "a selection: 2 other complete runs are not in this table")
+
+
 def test_two_searches_have_a_best_trial_each(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
     for sweep, trials in (("a", 3), ("b", 3), ("c", 1)):
         write_sweep({"study": "search", "kind": "search", "n_trials": trials}, path=sweep)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ _NEVER_NEGATIVE = {
 }  # fmt: skip
 
 
+@cache
 def bounds(name: str) -> tuple[float, float]:
     """The smallest and the largest value that a field or column can have."""
     if _PERCENT.fullmatch(name):

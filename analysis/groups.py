@@ -54,7 +54,8 @@ def plain_runs(frame: pd.DataFrame) -> list[Run]:
         values = frame[name].to_numpy(dtype=object, copy=True)
         values[frame[name].isna().to_numpy()] = None
         columns.append(values.tolist())
-    return [dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)]
+    names = frame.columns.tolist()  # an index takes as long for each row as all of its values
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def keep_where(runs: Sequence[Run], conditions: Mapping[str, str], known: Iterable[str]) -> list[Run]:

@@ -74,11 +74,7 @@ def read_result(path: str) -> dict[str, Any]:
     if result["status"] not in ENDED:
         raise ValueError(f"has the status {result['status']!r}, not one of {', '.join(ENDED)}")
     _check_types(result)
-    flat = _flatten(result)
-    for name, value in flat.items():
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            check_number(name, value)
-    return flat
+    return _flatten(result)
 
 
 def _check_types(result: dict[str, Any]) -> None:
@@ -97,15 +93,23 @@ def _flatten(result: dict[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in result.items():
         if isinstance(value, dict):
-            flat.update({f"{name}.{inner}": _scalar(inner_value) for inner, inner_value in value.items()})
+            flat.update({f"{name}.{inner}": _scalar(f"{name}.{inner}", one) for inner, one in value.items()})
         else:
-            flat[name] = _scalar(value)
+            flat[name] = _scalar(name, value)
     return flat
 
 
-def _scalar(value: Any) -> Any:
-    """What a column can hold and group by; deeper structure stays readable as JSON text."""
-    return json.dumps(value) if isinstance(value, (dict, list)) else value
+def _scalar(name: str, value: Any) -> Any:
+    """What a column can hold and group by; deeper structure stays readable as JSON text.
+
+    Raises:
+        ValueError: If it is a number that no run can have measured.
+    """
+    if isinstance(value, (dict, list)):
+        return json.dumps(value)
+    if isinstance(value, (float, int)) and not 0 <= value <= 100:  # as most are; truths are 0 and 1
+        check_number(name, value)
+    return value
 
 
 def is_measured(value: Any) -> bool:

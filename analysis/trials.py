@@ -17,6 +17,8 @@ from analysis.results import is_measured
 from analysis.searches import baseline_runs, group_trials, only_search, split_searches
 from analysis.words import conditions, count, spread
 
+Searches = Sequence[tuple[str, tuple[Trial, ...]]]  # the name of each, and its trials
+
 _BESIDE = ("seed", "name", "results_dir", "device", "threads")  # may change from one command to the next
 
 
@@ -128,7 +130,7 @@ def find_trials(
     return tuple(trials)
 
 
-def trials_by_search(gathered: Gathered, metrics: Sequence[Metric]) -> list[tuple[str, tuple[Trial, ...]]]:
+def trials_by_search(gathered: Gathered, metrics: Sequence[Metric]) -> Searches:
     """The trials of each search, without their parameters, and its name; "" where there is one search."""
     whole = gathered.whole()  # a trial stays one of its search, whatever else has its configuration
     searches = split_searches(plain_runs(whole.runs))

@@ -9,6 +9,7 @@ from analysis.figures.bands import CurvePanel, CurvePicture, assemble, curve_of,
 from analysis.figures.series import judging, make_series, notes_on_trials
 from analysis.gather import Gathered
 from analysis.metrics import Metric, describe_metric
+from analysis.trials import trials_by_search
 
 _LABELS = {
     "train_ce": "training cross-entropy",
@@ -57,7 +58,8 @@ def terms_info(gathered: Gathered, curves: Curves, metric: str | None = None, ba
 def _by_epoch(
     title: str, gathered: Gathered, curves: Curves, names: Sequence[str], metrics: Sequence[Metric], band: str
 ) -> CurvePicture:
-    series = make_series(gathered, metrics)
+    searches = trials_by_search(gathered, metrics)
+    series = make_series(gathered, searches, metrics)
     panels = []
     for name in names:
         values = _values_by_run(curves, name)
@@ -67,7 +69,7 @@ def _by_epoch(
             panels.append(CurvePanel("epoch", _label(name), found, log=needs_log(found)))
     if not panels:
         raise ValueError(f"no complete run has recorded {' or '.join(names)} by epoch")
-    return assemble(title, panels, series, band, notes_on_trials(gathered, metrics))
+    return assemble(title, panels, series, band, notes_on_trials(searches, metrics))
 
 
 def _values_by_run(curves: Curves, name: str) -> dict[str, np.ndarray]:

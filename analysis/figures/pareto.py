@@ -15,7 +15,7 @@ from analysis.metrics import Metric, choose_metric
 from analysis.paired import t_interval
 from analysis.ranking import front, losses
 from analysis.results import is_measured
-from analysis.trials import objectives
+from analysis.trials import objectives, trials_by_search
 from analysis.words import conditions, count, short, spread, there_are
 
 _NAMED = 8  # points of a front that have room for their names
@@ -89,7 +89,8 @@ def pareto_info(gathered: Gathered, metric: str | None = None, cost: str | None 
     if value.name == price.name:
         raise ValueError(f"cost and value are both {value.name}; choose another --metric")
     judged = both or (value,)
-    series = make_series(gathered, judged)
+    searches = trials_by_search(gathered, judged)
+    series = make_series(gathered, searches, judged)
     drawn = [one for one in series if one.values(value.name) and one.values(price.name)]
     runs = [run for one in drawn for run in one.runs]
     check_same(runs, ("dataset", "protocol"), "cost against accuracy is of one data set and one protocol")
@@ -106,7 +107,7 @@ def pareto_info(gathered: Gathered, metric: str | None = None, cost: str | None 
         notes.append(f"{count(without, 'setting')} left out, without {value.name} or {price.name}")
     costless = f"without {price.name}"
     notes += notes_on_trials(
-        gathered, judged, lambda trial: "" if any(is_measured(run[price.name]) for run in trial.runs) else costless
+        searches, judged, lambda trial: "" if any(is_measured(run[price.name]) for run in trial.runs) else costless
     )
     if len(both) > 2:
         notes.append(f"Left out: {', '.join(other.name for other in both[2:])}")

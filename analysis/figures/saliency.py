@@ -11,6 +11,7 @@ from analysis.figures.series import judging, make_series, notes_on_trials
 from analysis.gather import Gathered, Skipped
 from analysis.groups import plain_runs
 from analysis.number_files import read_columns
+from analysis.trials import trials_by_search
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ def saliency_info(gathered: Gathered, saliency: Saliency, metric: str | None = N
     if not saliency.stages:
         raise ValueError("no complete run has a saliency.csv that can be read")
     metrics = judging(gathered, metric)
-    series = make_series(gathered, metrics)
+    searches = trials_by_search(gathered, metrics)
+    series = make_series(gathered, searches, metrics)
     panels = []
     for stage in range(max(map(len, saliency.stages.values()))):
         rows = {
@@ -75,7 +77,7 @@ def saliency_info(gathered: Gathered, saliency: Saliency, metric: str | None = N
         # The intra term pulls the second half to the first; with several widths there are several halves.
         half = channels.pop() // 2 + 0.5 if len(channels) == 1 else None
         panels.append(CurvePanel("rank of the channel", "saliency", found, f"stage {stage + 1}", half))
-    others = notes_on_trials(gathered, metrics)
+    others = notes_on_trials(searches, metrics)
     return assemble("Channel saliency by rank", panels, series, band, others, "half of the channels")
 
 

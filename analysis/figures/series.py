@@ -17,7 +17,7 @@ from analysis.ranking import Trial, best_note, left_out_note, losses, ranked
 from analysis.results import is_measured
 from analysis.searches import compared_runs
 from analysis.statistics import mean_and_sd
-from analysis.trials import trials_by_search
+from analysis.trials import Searches
 from analysis.words import short
 
 BANDS = {"sd": "± 1 sample standard deviation", "ci": "95 % t interval of the mean"}
@@ -44,11 +44,12 @@ class Series:
         return [float(run[name]) for run in self.runs if is_measured(run[name])]
 
 
-def make_series(gathered: Gathered, metrics: Sequence[Metric]) -> tuple[Series, ...]:
+def make_series(gathered: Gathered, searches: Searches, metrics: Sequence[Metric]) -> tuple[Series, ...]:
     """Group the complete runs by setting: first what was compared on purpose, then the trials that count, best first.
 
     Args:
         gathered: The runs.
+        searches: What `trials_by_search` makes of them.
         metrics: What trials are judged by.
     Raises:
         ValueError: If no run is complete.
@@ -58,7 +59,6 @@ def make_series(gathered: Gathered, metrics: Sequence[Metric]) -> tuple[Series, 
     groups = group_runs(compared, by)
     # Where several settings have no distillation, each is the baseline of others: none stands out.
     series = [Series(label_of(by, key), tuple(runs), baseline=key == ("none",)) for key, runs in groups.items()]
-    searches = trials_by_search(gathered, metrics)
     trials = [(name, trial) for name, of_search in searches for trial in ranked(of_search, metrics)]
     trials.sort(key=lambda pair: losses(pair[1].means, metrics[:1]))
     named = ((f"{name} trial {trial.number}".strip(), trial) for name, trial in trials)
@@ -74,17 +74,17 @@ def judging(gathered: Gathered, metric: str | None) -> tuple[Metric, ...]:
 
 
 def notes_on_trials(
-    gathered: Gathered, metrics: Sequence[Metric], lacks: Callable[[Trial], str] = lambda trial: ""
+    searches: Searches, metrics: Sequence[Metric], lacks: Callable[[Trial], str] = lambda trial: ""
 ) -> tuple[str, ...]:
     """How many trials of each search are not shown and why, and which is the best; () if there is no search.
 
     Args:
-        gathered: The runs.
+        searches: What `trials_by_search` made.
         metrics: What trials are judged by.
         lacks: Why the picture has no place for one that counts, as in "without train_seconds"; "" if it has.
     """
     found: list[str] = []
-    for name, trials in trials_by_search(gathered, metrics):
+    for name, trials in searches:
         competing = ranked(trials, metrics)
         shown = [trial for trial in competing if not lacks(trial)]
         notes = left_out_note(trials, shown, metrics, lacks)

@@ -10,6 +10,7 @@ from analysis.figures.series import judging, make_series
 from analysis.gather import gather
 from analysis.inventory import complete_runs
 from analysis.searches import baseline_runs, compared_runs, search_of
+from analysis.trials import trials_by_search
 
 LAMBDAS = (1e-4, 1e-3, 1e-2)
 
@@ -42,7 +43,8 @@ def test_a_search_has_all_its_trials_in_pictures(tree: Path) -> None:
     gathered = gather(tree)
     points = landscape_info(gathered).points
     assert [(point.lambda_intra, point.n) for point in points] == [(intra, 1) for intra in LAMBDAS]
-    series = make_series(gathered, judging(gathered, None))
+    metrics = judging(gathered, None)
+    series = make_series(gathered, trials_by_search(gathered, metrics), metrics)
     assert [one.label for one in series if one.trial] == ["trial 0", "trial 1", "trial 2"]
 
 

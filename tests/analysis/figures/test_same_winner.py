@@ -17,6 +17,7 @@ from analysis.figures.series import judging, make_series
 from analysis.figures.web import draw_chart as draw_web_chart
 from analysis.gather import gather
 from analysis.ranking import front
+from analysis.trials import trials_by_search
 
 LOG = "tag(log, interval(1e-5, 1e-1))"
 STUDY = {"study": "search", "kind": "search", "n_trials": 8}
@@ -120,7 +121,9 @@ def test_trials_count_if_they_measured_every_objective(tmp_path: Path, write_tri
     pareto = pareto_info(gathered)
     assert pareto.notes[-2:] == note
     assert [pareto.choices[place].label for place in pareto.front] == ["trial 0", "trial 1"]
-    trials = [one.label for one in make_series(gathered, judging(gathered, None)) if one.trial]
+    metrics = judging(gathered, None)
+    series = make_series(gathered, trials_by_search(gathered, metrics), metrics)
+    trials = [one.label for one in series if one.trial]
     assert trials == ["trial 1", "trial 3", "trial 0"]
 
 

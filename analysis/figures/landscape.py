@@ -1,5 +1,6 @@
 """The objective over lambda_intra x lambda_inter."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -14,7 +15,7 @@ from analysis.groups import DEFAULT_BY, Run, plain_runs
 from analysis.inventory import complete_runs
 from analysis.metrics import Metric, choose_metric
 from analysis.overrides import as_pairs, read_overrides
-from analysis.ranking import best_note, left_out_note
+from analysis.ranking import best_note, counts, left_out_note
 from analysis.results import is_measured
 from analysis.searches import only_search
 from analysis.trials import Search, find_search
@@ -54,9 +55,9 @@ class Landscape:
     Attributes:
         metric: The objective.
         points: What was tried to the end, in the order of first appearance.
-        best: Index of the point of the search's best trial, None if that trial has no place here; without a search the
-            best point among those with the most runs.
-        best_value: Of that trial or point.
+        best: Index of the point of the search's best trial, None if that one has no place here or there is none yet;
+            without a search the best point among those with the most runs.
+        best_value: Of that trial or point; NaN if there is none yet.
         pruned: lambda_intra and lambda_inter of what was given up early; it has no value of the last epoch.
         published: Name, lambda_intra and lambda_inter of the published pairs, if these have the same meaning here.
         surface: The metric on a grid, linear between neighbouring points of log10(lambda), NaN outside their hull,
@@ -79,7 +80,7 @@ class Landscape:
 
 
 def landscape_info(gathered: Gathered, metric: str | None = None) -> Landscape:
-    """Collect the trials of the search that count, or the complete runs where there is none, by their lambdas.
+    """Collect the complete runs by their lambdas, those of a search if there is one; the best is a trial that counts.
 
     They are those of the kd_mode in which both terms act; where one of them has a weight of 0, it lies beyond a gap.
 
@@ -90,8 +91,8 @@ def landscape_info(gathered: Gathered, metric: str | None = None) -> Landscape:
     complete = complete_runs(gathered)
     search = find_search(gathered, metric) if only_search(complete_runs(gathered.whole())) else None
     chosen = search.metric if search else choose_metric(gathered, complete, metric)
-    runs = [run for trial in search.ranked() for run in trial.runs] if search else complete
-    runs = sorted((run for run in runs if is_measured(run[chosen.name])), key=lambda run: run["path"])
+    runs = [run for trial in search.trials for run in trial.runs] if search else complete
+    runs = [run for run in runs if run["status"] == "complete" and is_measured(run[chosen.name])]
     acting = [run for run in runs if _has_both(run)]
     check_same(acting, _CONTEXT, "a landscape compares lambdas alone")
     placed = [run for run in runs if not _elsewhere(run, acting)]
@@ -133,7 +134,9 @@ def _elsewhere(run: Run, acting: Sequence[Run]) -> str:
 
 def _best(points: Sequence[Point], search: Search | None, metric: Metric) -> tuple[int | None, float]:
     if search:
-        winner = search.ranked()[0]
+        if not (competing := search.ranked()):
+            return None, math.nan
+        winner = competing[0]
         lambdas = (winner.runs[0]["lambda_intra"], winner.runs[0]["lambda_inter"])
         named = (i for i, point in enumerate(points) if winner.number in point.trials and point.lambdas == lambdas)
         return next(named, None), winner.means[metric.name]
@@ -149,8 +152,12 @@ def _left_out(
     if search:
         there = {run["path"] for run in (*placed, *pruned)}
         shown = [trial for trial in search.trials if there.intersection(run["path"] for run in trial.runs)]
+        drawn = {run["path"] for run in placed}
+        partial = [t for t in shown if not counts(t, search.metrics) and drawn & {run["path"] for run in t.runs}]
+        if partial:
+            yield f"{count(len(partial), 'trial')} drawn without all seeds or objectives, which cannot be the best"
         yield from left_out_note(search.trials, shown, search.metrics, lambda trial: _elsewhere(trial.runs[0], acting))
-        yield best_note(search.ranked(), search.metric, [trial for trial in shown if trial.status == "complete"])
+        yield from [best_note(competing, search.metric, shown)] if (competing := search.ranked()) else []
     elif len(placed) < len(complete):
         there = {run["path"] for run in placed}
         why: dict[str, int] = {}

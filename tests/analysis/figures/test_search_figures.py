@@ -74,13 +74,23 @@ def test_landscape_averages_seeds_and_prefers_what_has_them_all(tmp_path: Path, 
     write_trial(1, [62.0, 64.0], lambda_intra=1e-2, lambda_inter=1e-4)
     write_trial(2, [70.0], lambda_intra=1e-4, lambda_inter=1e-2)  # another seed is still to come
     write_trial(3, [20.0], lambda_intra=1e-3, lambda_inter=1e-3, status="pruned", epochs_run=1)
-    write_trial(4, [50.0, 52.0], lambda_intra=1e-2, lambda_inter=1e-2)
     info = landscape_info(gather(tmp_path))
-    assert [(point.value, point.n) for point in info.points] == [(61.0, 2), (63.0, 2), (51.0, 2)]
+    assert [(point.value, point.n) for point in info.points] == [(61.0, 2), (63.0, 2), (70.0, 1)]
     assert (info.best, info.best_value) == (1, 63.0)
     assert info.pruned == ((1e-3, 1e-3),)
-    assert info.notes[2] == "3 pairs of lambdas, means of 2 runs"
-    assert info.notes[-2:] == ("1 trial left out: 1 with seeds to come", "Best: trial 1, val_top1 63.00")
+    assert "3 pairs of lambdas, means of 1 to 2 runs" in info.notes
+    assert info.notes[-2:] == (
+        "1 trial drawn without all seeds or objectives, which cannot be the best",
+        "Best: trial 1, val_top1 63.00",
+    )
+
+
+def test_landscape_of_trials_that_all_lack_a_seed_has_no_best(square: Path, write_sweep: Any) -> None:
+    write_sweep({"study": "search", "kind": "search", "n_trials": 4}, path="demo", seeds=[0, 1])
+    info = landscape_info(gather(square))
+    assert (info.best, len(info.points)) == (None, 4)
+    assert info.notes[-1] == "4 trials drawn without all seeds or objectives, which cannot be the best"
+    assert not any(getattr(mark, "name", "").startswith("best") for mark in info.chart().panels[0].marks)
 
 
 def test_landscape_of_a_loss_has_its_best_at_the_bottom(square: Path) -> None:

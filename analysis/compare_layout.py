@@ -14,6 +14,7 @@ from analysis.metrics import Metric
 from analysis.notes import comparison_notes
 from analysis.sheets.sheet import Column, Sheet, Text
 from analysis.statistics import Sample, mean_and_sd
+from analysis.words import count
 
 
 def lay_out_compared(compared: Compared) -> list[Sheet]:
@@ -83,7 +84,7 @@ def remarks(compared: Compared) -> Iterator[str]:
     yield from comparison_notes([change.difference for change in compared.changes if change.difference])
     yield from _blanks(compared)
     partial = [
-        f"{named(change.key, compared)} ({shared_seeds(change)} of {len(change.a)} and {len(change.b)} runs)"
+        f"{named(change.key, compared)} ({shared_seeds(change)} of {len(change.a)} and {count(len(change.b), 'run')})"
         for change in compared.changes
         if change.metric == compared.metrics[0].name and shared_seeds(change) < max(len(change.a), len(change.b))
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.bounds import check_number
 from analysis.columns import check_name
 from analysis.gather import Gathered, Skipped
 from analysis.groups import sortable
@@ -75,8 +76,9 @@ def _with_values(
     values: dict[str, dict[str, Any]] = {}
     skipped = []
     for path in paths:
-        values[path], problem = _try(read, path)
-        skipped += problem
+        of_run, problem = _try(read, path)
+        values[path], others = _usable(of_run, names, path)
+        skipped += problem + others
     runs = gathered.runs.copy()
     for name in names:
         column = [values.get(path, {}).get(name) for path in runs["path"]]
@@ -85,6 +87,20 @@ def _with_values(
         whole = numeric and all(isinstance(value, int) for value in _given(column))
         runs[name] = pd.Series(column, dtype="Int64" if whole else "float64" if numeric else "object")
     return replace(gathered, runs=runs, skipped=(*gathered.skipped, *skipped))
+
+
+def _usable(values: Mapping[str, Any], names: Iterable[str], path: str) -> tuple[dict[str, Any], list[Skipped]]:
+    """The named values but for numbers that no mean can be taken of, which are told."""
+    usable, skipped = {}, []
+    for name in names:
+        value = values.get(name)
+        try:
+            if isinstance(value, int | float):
+                check_number(name, value, may_diverge=True)
+            usable[name] = value
+        except ValueError as error:
+            skipped.append(Skipped(path, str(error)))
+    return usable, skipped
 
 
 def _given(column: Iterable[Any]) -> Iterable[Any]:
@@ -133,14 +149,15 @@ def read_last_row(run: str) -> dict[str, float]:
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it is no regular file, too large, or has no row, or a row that does not fit its header.
+        ValueError: If it is no regular file, too large, or has no row, a row that does not fit its header, or a number
+            that no run can have measured.
     """
     try:
         content = read_file(os.path.join(run, "metrics.csv"))
     except ValueError as error:
         raise ValueError(f"has a metrics.csv that {error}") from error
     heading, _, rows = content.partition(b"\n")
-    first, tail = heading.decode(), rows[-_TAIL:].decode(errors="replace")
+    first, tail = heading.decode("utf-8-sig"), rows[-_TAIL:].decode(errors="replace")
     try:
         header, row = (next(csv.reader(lines), []) for lines in ([first], tail.splitlines()[-1:]))
     except csv.Error as error:
@@ -148,6 +165,9 @@ def read_last_row(run: str) -> dict[str, float]:
     if not tail.endswith("\n") or len(row) != len(header):
         raise ValueError("has a metrics.csv that is empty or cut off")
     try:
-        return {name: float(value) for name, value in zip(header, row, strict=True) if value}
+        last = {name: float(value) for name, value in zip(header, row, strict=True) if value}
     except ValueError as error:
         raise ValueError(f"has a metrics.csv with a value that is no number ({error})") from error
+    for name, value in last.items():
+        check_number(name, value, may_diverge=True)
+    return last

@@ -7,9 +7,9 @@ from itertools import product
 from typing import Any
 
 from analysis.gather import Gathered
-from analysis.groups import METHOD, Key, Run, as_text, named_values, same_value
+from analysis.groups import METHOD, Key, Run, as_text
 from analysis.inventory import complete_runs, counts_line
-from analysis.missing import Missing
+from analysis.missing import Missing, form_of
 from analysis.overrides import as_pairs, cell_overrides, read_overrides, single_command, single_overrides
 from analysis.plan import Cell
 from analysis.searches import compared_runs
@@ -17,6 +17,8 @@ from analysis.sheets.sheet import Column, Sheet, Text
 from analysis.shell import command_line
 from analysis.summary import selected_runs, summarise
 from analysis.table import Request, Table
+from analysis.values import is_value, listed_texts, unquoted
+from analysis.words import count
 
 # What a column is called on the command line, where it has another name there.
 _KEYS = {"train_size": "dataset.train_size", "epochs": "trainer.epochs"}
@@ -65,11 +67,12 @@ def _of_plan(missing: Missing, where: Mapping[str, str]) -> Iterator[Lacking]:
     """What a study lacks, as far as it is asked for; cells that do not say are."""
     command = missing.sweep.command
     if not missing.cells and missing.count > 0:
-        yield Lacking(f"{missing.count} runs of study {missing.study}", "missing", command)
-    for cell in filter(lambda cell: _is_selected(cell, where), missing.cells):
+        yield Lacking(f"{count(missing.count, 'run')} of study {missing.study}", "missing", command)
+    planned = [*missing.cells, *(unfinished.cell for unfinished in missing.unfinished)]
+    for cell in (cell for cell in missing.cells if _is_selected(cell, where, planned)):
         overrides = cell_overrides(missing.sweep, cell)
         yield Lacking(_text(cell), "missing", single_command(overrides) if overrides else command)
-    for unfinished in (u for u in missing.unfinished if _is_selected(u.cell, where)):
+    for unfinished in (u for u in missing.unfinished if _is_selected(u.cell, where, planned)):
         again = command if unfinished.again else None
         if unfinished.status == "broken" and command:
             again = f"{command_line(['rm', os.path.join(unfinished.path, 'result.json')])} && {command}"
@@ -77,9 +80,13 @@ def _of_plan(missing: Missing, where: Mapping[str, str]) -> Iterator[Lacking]:
         yield Lacking(f"{what} ({unfinished.path})", unfinished.status, again)
 
 
-def _is_selected(cell: Cell, where: Mapping[str, str]) -> bool:
-    typed = ((cell.get(_KEYS.get(column, column)), wanted) for column, wanted in where.items())
-    return all(value is None or same_value(value) in named_values(wanted) for value, wanted in typed)
+def _is_selected(cell: Cell, where: Mapping[str, str], planned: Sequence[Cell]) -> bool:
+    for column, wanted in where.items():
+        key = _KEYS.get(column, column)
+        form = form_of(key, planned)
+        if key in cell and form(cell[key]) not in map(form, listed_texts(wanted)):
+            return False
+    return True
 
 
 def _text(cell: Mapping[str, str]) -> str:
@@ -131,7 +138,7 @@ def _is_planned(settings: Mapping[str, Any], cell: Cell) -> bool:
     """Whether a cell of a plan is this one, as far as the two speak of the same keys."""
     typed = {_KEYS.get(column, column): value for column, value in settings.items()}
     shared = typed.keys() & cell.keys()
-    return "seed" in shared and all(same_value(typed[key]) == same_value(cell[key]) for key in shared)
+    return "seed" in shared and all(is_value(typed[key], unquoted(cell[key])) for key in shared)
 
 
 class _Commands:

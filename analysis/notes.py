@@ -10,7 +10,8 @@ from analysis.groups import Run, as_text, plain_runs
 from analysis.inventory import counts_line
 from analysis.paired import ALPHA, EXACT_UP_TO, holm, smallest_p
 from analysis.published import cautions
-from analysis.words import count
+from analysis.results import is_measured
+from analysis.words import are, count, spread
 
 if TYPE_CHECKING:
     from analysis.statistics import Difference
@@ -25,7 +26,8 @@ def remarks(table: "Table", gathered: Gathered, complete: Sequence[Run]) -> Iter
     yield counts_line(gathered)
     there = int((gathered.runs["status"] == "complete").sum())
     if len(complete) < there:
-        yield f"a selection: {there - len(complete)} other complete runs are not in this table"
+        rest = there - len(complete)
+        yield f"a selection: {count(rest, 'other complete run')} {are(rest)} not in this table"
     yield from _baseline_notes(table)
     differences = [cell.difference for cell in table.cells if cell.difference]
     yield from comparison_notes(differences)
@@ -162,21 +164,25 @@ def _group_notes(table: "Table") -> Iterator[str]:
         yield from _named_cells(f"not all complete runs have a value for {metric.name}: ", partly)
     empty = len(table.row_keys) * len(table.col_keys) - len({cell.key for cell in table.cells})
     if empty:
-        yield f"{empty} cells without a complete run; --missing lists them"
+        yield f"{count(empty, 'cell')} without a complete run; --missing lists them"
 
 
 def _search_note(table: "Table", gathered: Gathered, complete: Sequence[Run]) -> Iterator[str]:
     """A search's best trial was picked by the very numbers that the table shows."""
-    searches = {study.name for sweep in gathered.plan for study in sweep.studies if study.kind == "search"}
-    if not searches:
-        return
-    searched = {tuple(run[column] for column in table.by) for run in complete if run["study"] in searches}
+    searches = [(sweep, study) for sweep in gathered.plan for study in sweep.studies if study.kind == "search"]
     for metric in table.metrics:
-        trials = [cell for cell in table.cells if cell.metric == metric.name and cell.key in searched and cell.n]
-        if len(trials) > 1:
+        numbers = []
+        for sweep, study in searches:
+            of_study = (run for run in complete if run["study"] == study.name and is_measured(run[metric.name]))
+            own = [run for run in of_study if run["path"].startswith(f"{sweep.path}/")]
+            rows = {tuple(run[column] for column in table.by) for run in own}
+            if len(rows) > 1:
+                numbers.append(max(len(rows), len({run["trial"] for run in own})))  # trials may have tried the same
+        if numbers:
+            each = f"each of {len(numbers)} searches" if len(numbers) > 1 else "a search"
             yield (
-                f"the best of {len(trials)} trials of a search is chosen by its score, so it looks better here than it "
-                "is on fresh seeds"
+                f"the best of {spread(numbers)} trials of {each} is chosen by its score, so it looks better here than "
+                "it is on fresh seeds"
             )
             return
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.reading import read_file
+from analysis.words import count
 
 Columns = Mapping[str, np.ndarray]
 
@@ -21,6 +22,8 @@ _EXACT: dict[str, Any] = (
 
 def read_columns(path: str) -> Columns:
     """Read a CSV file of numbers: a header, then rows of the same length; an empty field is NaN.
+
+    A byte-order mark, which spreadsheets put before what they save as UTF-8, is no part of the first name.
 
     Raises:
         OSError: If it cannot be read.
@@ -105,14 +108,14 @@ def _parse(content: bytes) -> Columns:
     if not content.endswith(b"\n"):
         raise ValueError("ends in the middle of a line")
     try:
-        header, *rows = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
+        header, *rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"is not CSV ({error})") from error
     if len(set(header)) < len(header) or "" in header:
         raise ValueError(f"has a header with empty or repeated names: {','.join(header)}")
     for line, row in enumerate(rows, start=2):
         if len(row) != len(header):
-            raise ValueError(f"has {len(row)} fields in line {line}, and {len(header)} in its header")
+            raise ValueError(f"has {count(len(row), 'field')} in line {line}, and {len(header)} in its header")
     columns = zip(*rows, strict=True) if rows else [()] * len(header)
     return {name: _numbers(texts, name) for name, texts in zip(header, columns, strict=True)}
 

@@ -102,7 +102,7 @@ def _read_study(study: Any) -> Study:
     if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
         raise ValueError(f"has a study, {study['study']}, whose cells are not a list of objects")
     n_trials = study.get("n_trials", len(cells))
-    if kind not in ("grid", "search") or not isinstance(n_trials, int):
-        raise ValueError(f"has a study, {study['study']}, without a kind (grid or search) or n_trials")
+    if kind not in ("grid", "search") or not isinstance(n_trials, int) or n_trials < 0:
+        raise ValueError(f"has a study, {study['study']}, without a kind (grid or search) or n_trials of 0 or more")
     texts = ({key: str(value) for key, value in cell.items()} for cell in cells)
     return Study(study["study"], kind, n_trials, tuple(texts))

@@ -4,6 +4,7 @@ import json
 import math
 from typing import Any
 
+from analysis.bounds import check_number
 from analysis.reading import read_json
 
 ENDED = ("complete", "pruned", "failed")
@@ -57,7 +58,8 @@ def read_result(path: str) -> dict[str, Any]:
     Raises:
         FileNotFoundError: If the file is not there (any more).
         OSError: If it cannot be read.
-        ValueError: If it is not the result of a run; the message says what is wrong with it.
+        ValueError: If it is not the result of a run, or holds a number that none can have measured; the message says
+            what is wrong with it.
     """
     result = read_json(path)
     if not isinstance(result, dict):
@@ -86,15 +88,23 @@ def _flatten(result: dict[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in result.items():
         if isinstance(value, dict):
-            flat.update({f"{name}.{inner}": _scalar(inner_value) for inner, inner_value in value.items()})
+            flat.update({f"{name}.{inner}": _scalar(f"{name}.{inner}", one) for inner, one in value.items()})
         else:
-            flat[name] = _scalar(value)
+            flat[name] = _scalar(name, value)
     return flat
 
 
-def _scalar(value: Any) -> Any:
-    """What a column can hold and group by; deeper structure stays readable as JSON text."""
-    return json.dumps(value) if isinstance(value, (dict, list)) else value
+def _scalar(name: str, value: Any) -> Any:
+    """What a column can hold and group by; deeper structure stays readable as JSON text.
+
+    Raises:
+        ValueError: If it is a number that no run can have measured.
+    """
+    if isinstance(value, (dict, list)):
+        return json.dumps(value)
+    if isinstance(value, (float, int)) and not 0 <= value <= 100:  # as most are; truths are 0 and 1
+        check_number(name, value)
+    return value
 
 
 def is_measured(value: Any) -> bool:

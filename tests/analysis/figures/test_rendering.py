@@ -17,7 +17,7 @@ from analysis.figures.render import draw, interactive, to_bytes, to_html
 from analysis.figures.style import BLACK
 from analysis.figures.web_marks import traces_of
 from analysis.gather import gather
-from analysis.words import short, tick
+from analysis.words import conditions, count, short, there_are, tick
 
 
 @pytest.fixture
@@ -114,6 +114,14 @@ def test_short_numbers(value: Any, text: str) -> None:
 @pytest.mark.parametrize(("value", "text"), [(1e-2, "1e-2"), (0.1, "0.1"), (1.0, "1"), (100.0, "100"), (2e-3, "2e-3")])
 def test_ticks(value: float, text: str) -> None:
     assert tick(value) == text
+
+
+def test_counts_of_one_are_singular() -> None:
+    run = {"model": "m", "dataset": "d", "protocol": "p", "epochs": 1, "seed": 0}
+    assert conditions([run]) == "m on d, protocol p, 1 epoch, seed 0"
+    assert conditions([run, run | {"epochs": 2, "seed": 1}]) == "m on d, protocol p, 1, 2 epochs, 2 seeds"
+    assert [count(number, "trial") for number in (0, 1, 2)] == ["0 trials", "1 trial", "2 trials"]
+    assert [there_are(number) for number in (0, 1, 2)] == ["there are 0", "there is 1", "there are 2"]
 
 
 def test_long_names_are_broken_into_lines(tmp_path: Path, write_runs: Any) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.columns import check_name
 from analysis.gather import Gathered, Skipped
 from analysis.groups import sortable
-from analysis.yaml_text import parse_yaml
+from analysis.sections import parse_config
 
 _RECIPE = ("trainer.batch_size", "trainer.lr", "trainer.pad_mode", "trainer.nesterov")
 _TAIL = 4096  # bytes that hold the last row of any metrics.csv
@@ -78,16 +78,17 @@ def _with_values(
         skipped += problem
     runs = gathered.runs.copy()
     for name in names:
-        column = [values.get(path, {}).get(name) for path in runs["path"]]
-        numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in _given(column))
-        # Whole numbers stay whole, as the epochs of a config; pandas would make floats of them next to a null.
-        whole = numeric and all(isinstance(value, int) for value in _given(column))
-        runs[name] = pd.Series(column, dtype="Int64" if whole else "float64" if numeric else "object")
+        runs[name] = as_column([values.get(path, {}).get(name) for path in runs["path"]])
     return replace(gathered, runs=runs, skipped=(*gathered.skipped, *skipped))
 
 
-def _given(column: Iterable[Any]) -> Iterable[Any]:
-    return (value for value in column if value is not None)
+def as_column(values: Sequence[Any]) -> pd.Series:
+    """Values of a config as a column, numeric if all are numbers, None being null."""
+    given = [value for value in values if value is not None]
+    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in given)
+    # Whole numbers stay whole, as the epochs of a config; pandas would make floats of them next to a null.
+    whole = numeric and all(isinstance(value, int) for value in given)
+    return pd.Series(values, dtype="Int64" if whole else "float64" if numeric else "object")
 
 
 def _try(read: Callable[[str], dict[str, Any]], path: str) -> tuple[dict[str, Any], list[Skipped]]:
@@ -109,7 +110,7 @@ def read_config(run: str) -> dict[str, Any]:
     with open(os.path.join(run, ".hydra", "config.yaml"), encoding="utf-8") as file:
         text = file.read()
     try:
-        config = parse_yaml(text)
+        config = parse_config(text)
     except ValueError as error:
         raise ValueError(f"has a config that is {error}") from error
     if not isinstance(config, dict):

@@ -5,18 +5,21 @@ from dataclasses import dataclass, field
 
 from analysis.columns import check_name
 from analysis.conditions import Conditions, conditions_of
+from analysis.comparing import contrast_runs
 from analysis.extras import with_columns
 from analysis.gather import Gathered
-from analysis.groups import DEFAULT_BY, METHOD, Run, as_text, group_runs, keep_where, refuse_mixed_protocols
+from analysis.groups import DEFAULT_BY, Run, as_text, choose_by, group_runs, keep_where, refuse_mixed_protocols
+from analysis.method import is_method
 from analysis.metrics import Metric, choose_metrics
 from analysis.results import is_measured
-from analysis.statistics import Difference, by_seed, corrected, difference_of, mean_and_sd
+from analysis.settings import Settings, with_settings
+from analysis.statistics import Difference, by_seed, corrected, mean_and_sd
 from analysis.summary import complete_runs
 
 # Whether intra, and whether inter, is in the loss.
 NEITHER, INTRA, INTER, BOTH = (False, False), (True, False), (False, True), (True, True)
 TITLES = {NEITHER: "neither", INTRA: "intra alone", INTER: "inter alone", BOTH: "both"}
-CONTEXT = tuple(column for column in DEFAULT_BY if column not in METHOD)
+CONTEXT = tuple(column for column in DEFAULT_BY if not is_method(column))
 
 Terms = tuple[bool, bool]
 
@@ -77,8 +80,9 @@ def analyse(
     metrics: Sequence[str] | None = None,
     modes: Sequence[str] | None = None,
     where: Mapping[str, str] | None = None,
+    mix: bool = False,
 ) -> Analysed:
-    """Find the 2 x 2 ablations below a directory, one for each model, data set, protocol, length and metric.
+    """Find the 2 x 2 ablations below a directory, one for each metric and all settings besides the method that vary.
 
     Which terms a run has is read from its lambdas. One that is not complete yet leaves the others alone.
 
@@ -87,25 +91,28 @@ def analyse(
         metrics: Columns to judge by; None for the sweep's objectives, or what a protocol judges by.
         modes: kd_modes to take, where several have the same terms.
         where: Only runs whose columns have these values.
+        mix: Whether the four cells may differ in more than the columns of every run, such as the model.
     Raises:
         ValueError: If of every one a cell has no run, or runs of several settings, or no seed has all four cells.
     """
     where = where or {}
-    gathered = with_columns(with_columns(gathered, where), metrics or (), kind="metric")
+    gathered = with_columns(with_columns(with_settings(gathered), where), metrics or (), kind="metric")
     complete = keep_where(complete_runs(gathered), where, gathered.runs.columns)
     if modes:
         for mode in modes:
             check_name("kd_mode", mode, dict.fromkeys(str(run["kd_mode"]) for run in complete))
         complete = [run for run in complete if run["kd_mode"] in modes]
     chosen = choose_metrics(gathered.runs, gathered.plan, complete, metrics)
-    by = tuple(column for column in CONTEXT if len({run[column] for run in complete}) > 1)
+    settings = gathered.settings or Settings()
+    varying = choose_by(complete, None, gathered.runs.columns)
+    by = tuple(column for column in varying if not is_method(column) and (column in CONTEXT or not mix))
     refuse_mixed_protocols(complete, by)
     found, reasons = [], []
     for key, runs in group_runs(complete, by).items():
         context = dict(zip(by, map(as_text, key), strict=True))
         for metric in chosen if metrics else _usual_metrics(gathered, runs) or chosen:
             try:
-                found.append(_factorial(runs, context, metric))
+                found.append(_factorial(runs, context, metric, settings, mix))
             except ValueError as error:
                 lead = " ".join(f"{key}={value}" for key, value in context.items())
                 reasons.append(f"{lead}: {error}" if lead else str(error))
@@ -122,7 +129,9 @@ def _usual_metrics(gathered: Gathered, runs: Sequence[Run]) -> tuple[Metric, ...
         return ()
 
 
-def _factorial(runs: Sequence[Run], context: Mapping[str, str], metric: Metric) -> Factorial:
+def _factorial(
+    runs: Sequence[Run], context: Mapping[str, str], metric: Metric, settings: Settings, mix: bool
+) -> Factorial:
     cells: dict[Terms, list[Run]] = {terms: [] for terms in TITLES}
     for run in runs:
         if run["lambda_intra"] is not None and run["lambda_inter"] is not None and is_measured(run[metric.name]):
@@ -141,7 +150,7 @@ def _factorial(runs: Sequence[Run], context: Mapping[str, str], metric: Metric) 
         kd_modes={terms: str(of_cell[0]["kd_mode"]) for terms, of_cell in cells.items()},
         seeds=tuple(shared),
         means={terms: mean_and_sd([of_cell[seed] for seed in shared]) for terms, of_cell in values.items()},
-        effects=_effects(values, shared),
+        effects=_effects(values, shared, list(cells.values()), settings, mix),
         other_seeds=tuple(sorted({seed for of_cell in values.values() for seed in of_cell} - set(shared))),
         conditions=conditions_of(used, [metric]),
         lambdas=_lambdas(cells),
@@ -166,7 +175,13 @@ def _require_one_setting(cell: str, runs: Sequence[Run], metric: Metric) -> None
         )
 
 
-def _effects(values: Mapping[Terms, Mapping[int, float]], seeds: Sequence[int]) -> tuple[Effect, ...]:
+def _effects(
+    values: Mapping[Terms, Mapping[int, float]],
+    seeds: Sequence[int],
+    cells: Sequence[Sequence[Run]],
+    settings: Settings,
+    mix: bool,
+) -> tuple[Effect, ...]:
     """Contrasts of the cells n (neither), a (intra), e (inter) and b (both), seed by seed.
 
     intra = ((a - n) + (b - e)) / 2, inter = ((e - n) + (b - a)) / 2, interaction = (b - e) - (a - n).
@@ -179,7 +194,7 @@ def _effects(values: Mapping[Terms, Mapping[int, float]], seeds: Sequence[int]) 
         "inter": [_total(e, -n, b, -a) / 2 for n, a, e, b in zip(n, a, e, b, strict=True)],
         "interaction": [_total(b, -e, -a, n) for n, a, e, b in zip(n, a, e, b, strict=True)],
     }
-    differences = corrected([difference_of(contrast) for contrast in contrasts.values()])
+    differences = corrected(contrast_runs(contrasts, cells, settings, mix))
     return tuple(Effect(name, difference) for name, difference in zip(contrasts, differences, strict=True))
 
 

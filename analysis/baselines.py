@@ -1,7 +1,7 @@
 """Which row of a table each row is compared to, and which rows compete."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from analysis.gather import Gathered
 from analysis.groups import Baseline, Key, Run, context_of, find_baselines
@@ -22,11 +22,13 @@ class Matching:
     baselines: Mapping[Key, Key]
     blocks: Mapping[Key, Key]
     searched: Mapping[Key, tuple[str, ...]]
-    compared: tuple[str, ...] = field(default=())
+    compared: tuple[str, ...]
 
     def compared_in(self, *keys: Key) -> tuple[str, ...]:
         """Columns in which rows may differ: what is compared, and what searches varied in them."""
-        return tuple(dict.fromkeys((*self.compared, *(column for key in keys for column in self.searched.get(key, ())))))
+        return tuple(
+            dict.fromkeys((*self.compared, *(column for key in keys for column in self.searched.get(key, ()))))
+        )
 
 
 def match_baselines(

@@ -11,6 +11,7 @@ from analysis.dimensions import as_value
 from analysis.groups import as_text
 from analysis.layout import capital, difference_text, fixed
 from analysis.metrics import Metric
+from analysis.notes import confounding_notes
 from analysis.sheets.markdown import render_markdown
 from analysis.sheets.sheet import Column, Sheet, Text
 
@@ -98,6 +99,10 @@ def remarks(best: Best) -> Iterator[str]:
         )
     else:
         yield "the only complete trial so far: nothing was picked yet"
+    yield from (f"caution: {text}" for text in best.cautions)
+    compared = ((f"trial {entry.trial}", entry.difference) for entry in best.front)
+    named_differences = ((name, difference) for name, difference in compared if difference)
+    yield from confounding_notes(named_differences, flag="analysis table --mix")
     for metric in best.metrics:
         yield _certainty(best, metric)
     if not best.baselines:

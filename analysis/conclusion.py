@@ -12,6 +12,8 @@ def conclude(factorial: Factorial) -> str:
     seeds = len(factorial.seeds)
     if not factorial.effects:
         return "One seed has all four cells, which says nothing about the spread: no effect can be judged."
+    if differs := [effect.difference.differs for effect in factorial.effects if effect.difference.is_confounded]:
+        return f"The four cells differ in more than the terms, so no effect can be judged: {', '.join(differs[0])}."
     shown = [effect for effect in factorial.effects if _shown(effect)]
     if min(holm([smallest_p(seeds)] * len(factorial.effects))) >= ALPHA:
         enough = next(n for n in range(2, 64) if len(factorial.effects) * smallest_p(n) < ALPHA)

@@ -1,11 +1,11 @@
 """The ablation of the two terms as what it is, 2 x 2: what each is worth, and whether they depend on each other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from analysis.columns import check_name
-from analysis.conditions import Conditions, conditions_of
 from analysis.comparing import contrast_runs
+from analysis.conditions import Conditions, conditions_of
 from analysis.extras import with_columns
 from analysis.gather import Gathered
 from analysis.groups import DEFAULT_BY, Run, as_text, choose_by, group_runs, keep_where, refuse_mixed_protocols
@@ -107,7 +107,8 @@ def analyse(
     varying = choose_by(complete, None, gathered.runs.columns)
     by = tuple(column for column in varying if not is_method(column) and (column in CONTEXT or not mix))
     refuse_mixed_protocols(complete, by)
-    found, reasons = [], []
+    found: list[Factorial] = []
+    reasons: dict[str, list[str]] = {}
     for key, runs in group_runs(complete, by).items():
         context = dict(zip(by, map(as_text, key), strict=True))
         for metric in chosen if metrics else _usual_metrics(gathered, runs) or chosen:
@@ -115,10 +116,19 @@ def analyse(
                 found.append(_factorial(runs, context, metric, settings, mix))
             except ValueError as error:
                 lead = " ".join(f"{key}={value}" for key, value in context.items())
-                reasons.append(f"{lead}: {error}" if lead else str(error))
+                reasons.setdefault(str(error), []).append(lead)
+    told = tuple(reason for error, leads in reasons.items() for reason in _told(error, leads))
     if not found:
-        raise ValueError("\n".join(reasons))
-    return Analysed(tuple(found), tuple(reasons))
+        raise ValueError("\n".join(told))
+    return Analysed(tuple(found), told)
+
+
+def _told(error: str, leads: Sequence[str]) -> Iterator[str]:
+    """A reason with what each set of runs has that is no 2 x 2 for it; a search in a rate has one a trial."""
+    if len(leads) > _MOST:
+        leads = (f"{leads[0]} and {len(leads) - 1} other settings",)
+    for lead in leads:
+        yield f"{lead}: {error}" if lead else error
 
 
 def _usual_metrics(gathered: Gathered, runs: Sequence[Run]) -> tuple[Metric, ...]:
@@ -137,7 +147,7 @@ def _factorial(
         if run["lambda_intra"] is not None and run["lambda_inter"] is not None and is_measured(run[metric.name]):
             cells[run["lambda_intra"] > 0, run["lambda_inter"] > 0].append(run)
     for terms, of_cell in cells.items():
-        _require_one_setting(TITLES[terms], of_cell, metric)
+        _require_one_setting(TITLES[terms], of_cell, metric, settings, mix)
     values = {terms: by_seed([(run["seed"], run[metric.name]) for run in of_cell]) for terms, of_cell in cells.items()}
     shared = sorted(set.intersection(*(set(seeds) for seeds in values.values())))
     if not shared:
@@ -157,7 +167,7 @@ def _factorial(
     )
 
 
-def _require_one_setting(cell: str, runs: Sequence[Run], metric: Metric) -> None:
+def _require_one_setting(cell: str, runs: Sequence[Run], metric: Metric, settings: Settings, mix: bool) -> None:
     if not runs:
         raise ValueError(
             f"a 2 x 2 ablation needs runs with neither term, each alone, and both; no complete run has {cell} and a "
@@ -166,13 +176,25 @@ def _require_one_setting(cell: str, runs: Sequence[Run], metric: Metric) -> None
     kd_modes = dict.fromkeys(str(run["kd_mode"]) for run in runs)
     if len(kd_modes) > 1:
         raise ValueError(f"{cell}: several kd_modes ({', '.join(kd_modes)}); choose: --modes none,intra,inter,tfd.")
-    if len({run["settings_hash"] for run in runs}) > 1:
+    if mix or len({run["settings_hash"] for run in runs}) == 1:
+        return
+    if len({(run["lambda_intra"], run["lambda_inter"]) for run in runs}) > 1:
         pairs = dict.fromkeys(f"{as_text(run['lambda_intra'])} and {as_text(run['lambda_inter'])}" for run in runs)
         more = f"; and {len(pairs) - _MOST} more" if len(pairs) > _MOST else ""
         raise ValueError(
             f"{cell}: runs of several settings (lambdas {'; '.join([*pairs][:_MOST])}{more}); choose one, as with "
             f"--where lambda_intra=0,8e-4."
         )
+    if varying := settings.varying(runs):
+        first = next(iter(varying))
+        raise ValueError(
+            f"{cell}: runs of several settings ({', '.join([*varying][:_MOST])}); choose one, as with "
+            f"--where {first}={as_text(varying[first][0])}, or mix them all the same: --mix."
+        )
+    raise ValueError(
+        f"{cell}: runs of several settings, in what is not in their configs, such as the pictures of a data set; give "
+        "the directory of one, or mix them all the same: --mix."
+    )
 
 
 def _effects(

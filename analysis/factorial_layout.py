@@ -5,10 +5,10 @@ from typing import Any
 
 from analysis.conclusion import conclude
 from analysis.conditions import condition_notes, conditions_text
-from analysis.factorial import BOTH, INTER, INTRA, NEITHER, TITLES, Factorial, Terms
+from analysis.factorial import BOTH, INTER, INTRA, NEITHER, TITLES, Effect, Factorial, Terms
 from analysis.groups import as_text
 from analysis.layout import capital, difference_text, fixed, p_text
-from analysis.notes import comparison_notes
+from analysis.notes import comparison_notes, confounding_notes
 from analysis.sheets.sheet import Column, Sheet, Text
 
 
@@ -50,7 +50,7 @@ def _effects(factorial: Factorial, counts: str) -> Sheet:
         (
             Text(effect.name),
             Text(difference_text(effect.difference, factorial.metric), number=True),
-            Text(p_text(effect.difference.p_holm or 0.0), number=True),
+            _p(effect),
             Text(str(effect.difference)),
         )
         for effect in factorial.effects
@@ -63,8 +63,15 @@ def _effects(factorial: Factorial, counts: str) -> Sheet:
     return Sheet(caption, columns, rows, notes=notes)
 
 
+def _p(effect: Effect) -> Text:
+    p = effect.difference.p_holm
+    return Text("-") if p is None else Text(p_text(p), number=True)
+
+
 def _notes(factorial: Factorial) -> Iterator[str]:
     yield from comparison_notes([effect.difference for effect in factorial.effects])
+    # What differs is the same for all effects.
+    yield from confounding_notes(("the four cells", effect.difference) for effect in factorial.effects[:1])
     if factorial.other_seeds:
         seeds = ", ".join(map(str, factorial.other_seeds))
         yield f"not used, as not all four cells have a complete run of it: seed {seeds}"

@@ -1,4 +1,4 @@
-"""What a setting is to a comparison, told by its name: the method, a part of the recipe, or without effect on numbers."""
+"""What a setting is to a comparison, told by its name: the method, another cause of numbers, or neither."""
 
 from collections.abc import Iterable
 
@@ -14,9 +14,9 @@ KEYS = {
     "epochs": "trainer.epochs",
 }
 DATA = "data"  # digest of the pictures and labels
-_IDLE = frozenset(
-    ("name", "results_dir", "seed", "device", "threads", "dataset.cache", "dataset.source.mirror", "trainer.name")
-    + ("trainer.checkpoint_every",)
+_IDLE = (
+    *("name", "results_dir", "seed", "device", "threads", "dataset.cache", "dataset.source.mirror"),
+    *("trainer.name", "trainer.checkpoint_every"),
 )
 _IDLE_SECTIONS = ("hydra", "sweep", "ablation", "experiment", "tracker")
 _RECORDS = ("versions", "split", "weights")  # objects of result.json, whose fields are no settings
@@ -36,7 +36,7 @@ def changes_numbers(key: str) -> bool:
 def is_setting(column: str) -> bool:
     """Whether a column of the runs is a setting of their configs, or stands for their data."""
     section, dot, _ = column.partition(".")
-    return column == DATA or bool(dot) and section not in _RECORDS and changes_numbers(column)
+    return column == DATA or (bool(dot) and section not in _RECORDS and changes_numbers(column))
 
 
 def is_compared(column: str, compared: Iterable[str]) -> bool:

@@ -10,6 +10,8 @@ from analysis.groups import Run, as_text, group_runs, plain_runs
 from analysis.inventory import counts_line
 from analysis.paired import ALPHA, EXACT_UP_TO, holm, smallest_p
 from analysis.published import cautions
+from analysis.searches import searched_settings, split_searches
+from analysis.unequal import unequal_search
 from analysis.words import count
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def remarks(table: "Table", gathered: Gathered, complete: Sequence[Run]) -> Iter
     yield from _best_note(table)
     yield from _group_notes(table, gathered, complete)
     yield from _search_note(table, gathered, complete)
+    yield from _unequal_notes(table, gathered, complete)
     yield from _epoch_notes(table)
     if table.costs and (others := other_costs(plain_runs(gathered.runs))):
         yield f"{COST}not counted in it, of all runs below the directory: {'; '.join(others)}"
@@ -79,14 +82,15 @@ def comparison_notes(differences: Sequence["Difference"]) -> Iterator[str]:
         yield "means: difference of the means; a single run on one side allows no interval and no p-value"
 
 
-def confounding_notes(named_differences: Iterable[tuple[str, "Difference"]]) -> Iterator[str]:
+def confounding_notes(named_differences: Iterable[tuple[str, "Difference"]], flag: str = "--mix") -> Iterator[str]:
     """Name what differs besides what is compared, and whether it was compared all the same."""
-    untested, tested = [], []
+    untested: list[str] = []
+    tested: list[str] = []
     for name, difference in named_differences:
         if difference.differs:
             lines = untested if difference.is_confounded else tested
             lines.append(f"{name} ({', '.join(difference.differs)})")
-    lead = "caution: neither interval nor p, as more differs than what is compared (--mix tests it all the same): "
+    lead = f"caution: neither interval nor p, as more differs than what is compared ({flag} tests it all the same): "
     yield from _named_cells(lead, untested)
     yield from _named_cells("caution: tested as was asked for, though more differs than what is compared: ", tested)
 
@@ -134,11 +138,7 @@ def _interval_notes(table: "Table") -> Iterator[str]:
         if cell.difference and _seems_clear(cell.difference)
     )
     yield from _named_cells("the interval leaves out zero, but p does not support a difference: ", doubtful)
-    endless = (
-        named(cell, table)
-        for cell in table.cells
-        if cell.difference and cell.difference.is_endless
-    )
+    endless = (named(cell, table) for cell in table.cells if cell.difference and cell.difference.is_endless)
     yield from _named_cells("no 95 % interval, as nearly all paired differences are equal: ", endless)
     partial = (
         f"{named(cell, table)} ({cell.difference.pairs} of {cell.n} runs)"
@@ -199,6 +199,18 @@ def _search_note(table: "Table", gathered: Gathered, complete: Sequence[Run]) ->
                 "is on fresh seeds"
             )
             return
+
+
+def _unequal_notes(table: "Table", gathered: Gathered, complete: Sequence[Run]) -> Iterator[str]:
+    """A caution for each search that varied more than the method, where its trials are compared to a baseline."""
+    spaces = searched_settings(gathered)
+    if not spaces or table.baseline is None or gathered.settings is None:
+        return
+    baselines = {cell.key for cell in table.cells if cell.is_baseline}
+    beside = [run for run in complete if tuple(run[column] for column in table.by) in baselines]
+    for directory, runs in split_searches(complete).items():
+        for text in unequal_search(spaces.get(directory, ()), runs, beside, gathered.settings):
+            yield f"caution: {text}"
 
 
 def _epoch_notes(table: "Table") -> Iterator[str]:

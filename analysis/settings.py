@@ -176,7 +176,7 @@ def _chosen(runs: Sequence[Run], settings: Settings, on_purpose: set[str]) -> li
         for key in sorted(keys, key=lambda key: key not in on_purpose):
             values = [settings.of(run).get(key) for run in runs]
             finer = [(*known, value) for known, value in zip(told, values, strict=True)]
-            if key in on_purpose and not of_method or len(set(finer)) > len(set(told)):
+            if (key in on_purpose and not of_method) or len(set(finer)) > len(set(told)):
                 chosen.append(key)
                 told = finer
     return chosen

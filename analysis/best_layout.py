@@ -8,6 +8,7 @@ from typing import Any
 from analysis.best_trial import Best, Entry, Measured
 from analysis.conditions import condition_notes, conditions_of, conditions_text, ranges
 from analysis.dimensions import as_value
+from analysis.doubts import doubtful_numbers
 from analysis.groups import as_text
 from analysis.layout import capital, difference_text, fixed
 from analysis.metrics import Metric
@@ -111,6 +112,7 @@ def remarks(best: Best) -> Iterator[str]:
     if not again.has_baseline:
         yield "the search has no baseline, so none is trained beside it"
     yield f"seeds used so far: {ranges(again.used) or 'none'}; fresh: {ranges(again.seeds)}"
+    yield from doubtful_numbers(best.runs, best.metrics)
     yield from condition_notes(conditions_of(best.runs), ())
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from analysis.comparing import Pair, compare_runs, sample_of
 from analysis.conditions import Conditions, conditions_of
 from analysis.differences import Setting, Sides, compare_configs, compare_records
+from analysis.doubts import doubtful_numbers
 from analysis.gather import Gathered
 from analysis.groups import DEFAULT_BY, Key, Run, choose_by, group_runs, refuse_mixed_protocols
 from analysis.inventory import counts_line, left_out, listed
@@ -57,6 +58,7 @@ class Compared:
         only: Keys that one side alone has.
         settings: Keys of the config in which runs of the same row and seed differ.
         records: Devices, versions, commits and the like in which the sides differ.
+        doubts: What makes the numbers themselves doubtful, a line each.
         conditions: Of all runs in the table.
         counts: Number of runs by status, in words.
         left_out: Every run and file that was not used, by path.
@@ -69,6 +71,7 @@ class Compared:
     only: Sides[tuple[Key, ...]]
     settings: tuple[Setting, ...]
     records: tuple[Setting, ...]
+    doubts: tuple[str, ...]
     conditions: Conditions
     counts: Sides[str]
     left_out: tuple[str, ...]
@@ -116,6 +119,7 @@ def compare_trees(a: Gathered, b: Gathered, request: Request | None = None) -> C
         ),
         settings=settings,
         records=compare_records(in_a, in_b),
+        doubts=tuple(doubtful_numbers([*in_a, *in_b], metrics)),
         conditions=conditions_of([*in_a, *in_b], metrics),
         counts=(counts_line(a), counts_line(b)),
         left_out=(*left_out(a), *left_out(b), *listed("config not compared: ", unread)),

@@ -83,6 +83,7 @@ def remarks(compared: Compared) -> Iterator[str]:
     yield from comparison_notes([change.difference for change in compared.changes if change.difference])
     named_differences = ((_named_change(one, compared), one.difference) for one in compared.changes)
     yield from confounding_notes((name, difference) for name, difference in named_differences if difference)
+    yield from compared.doubts
     yield from _blanks(compared)
     partial = [
         f"{named(change.key, compared)} ({shared_seeds(change)} of {len(change.a)} and {len(change.b)} runs)"

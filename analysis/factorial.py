@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from analysis.columns import check_name
 from analysis.comparing import contrast_runs
 from analysis.conditions import Conditions, conditions_of
+from analysis.doubts import doubtful_numbers
 from analysis.extras import with_columns
 from analysis.gather import Gathered
 from analysis.groups import DEFAULT_BY, Run, as_text, choose_by, group_runs, keep_where, refuse_mixed_protocols
@@ -54,6 +55,7 @@ class Factorial:
         other_seeds: Those that at least one cell lacks.
         conditions: Of the runs.
         lambdas: Values of each term where they are not one.
+        doubts: What makes the numbers themselves doubtful, a line each.
     """
 
     context: Mapping[str, str]
@@ -65,6 +67,7 @@ class Factorial:
     other_seeds: tuple[int, ...] = ()
     conditions: Conditions = field(default_factory=dict)
     lambdas: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,7 @@ def _factorial(
         other_seeds=tuple(sorted({seed for of_cell in values.values() for seed in of_cell} - set(shared))),
         conditions=conditions_of(used, [metric]),
         lambdas=_lambdas(cells),
+        doubts=tuple(doubtful_numbers(used, [metric])),
     )
 
 

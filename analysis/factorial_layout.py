@@ -77,6 +77,7 @@ def _notes(factorial: Factorial) -> Iterator[str]:
         yield f"not used, as not all four cells have a complete run of it: seed {seeds}"
     for name, values in factorial.lambdas.items():
         yield f"caution: {name} is not the same in both cells that have it ({', '.join(map(as_text, values))})"
+    yield from factorial.doubts
     yield from condition_notes(factorial.conditions, tuple(factorial.context))
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from analysis.conditions import condition_notes
 from analysis.cost import other_costs
+from analysis.doubts import doubtful_numbers
 from analysis.gather import Gathered
 from analysis.groups import Run, as_text, group_runs, plain_runs
 from analysis.inventory import counts_line
@@ -44,6 +45,8 @@ def remarks(table: "Table", gathered: Gathered, complete: Sequence[Run]) -> Iter
     yield from _epoch_notes(table)
     if table.costs and (others := other_costs(plain_runs(gathered.runs))):
         yield f"{COST}not counted in it, of all runs below the directory: {'; '.join(others)}"
+    published = [cell.published.top1 for cell in table.published]
+    yield from doubtful_numbers(complete, table.metrics, published)
     yield from condition_notes(table.conditions, table.by)
     yield from cautions(table.published, table.metrics, table.conditions)
 

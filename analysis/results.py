@@ -36,6 +36,7 @@ FIELDS: dict[str, type] = {
     "images_per_second": float,
     "peak_memory_mb": float,
     "parameters": int,
+    "classes": int,
     "device": str,
     "threads": int,
     "git_commit": str,

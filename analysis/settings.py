@@ -121,6 +121,8 @@ def _differing(a: Sequence[Values], b: Sequence[Values], compared: Sequence[str]
         return [] if len(unread) == len(a) + len(b) else [UNREAD]
     keys = dict.fromkeys(key for one in (*a, *b) for key in one)
     differing = [key for key in keys if _shares(a, (key,)) != _shares(b, (key,))]
+    if DATA in differing:  # where one side did not record it, the other one has no place of it
+        differing = [key for key in differing if key not in _BY_CONTENT[DATA][1]]
     if any(key.startswith(_SPLIT_FOLLOWS_FROM) for key in differing):
         differing = [key for key in differing if key not in _SPLIT]
     besides = [key for key in differing if not any(covers(column, key) for column in compared)]

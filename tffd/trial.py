@@ -129,6 +129,7 @@ def _train(config: Config, run_dir: Path, reporter: EpochReporter, progress: Pro
     result |= {
         "split": parts.data.split.record(),
         "parameters": sum(parameter.numel() for parameter in parts.model.parameters()),
+        "classes": len(parts.data.classes),
         "device": device_name(parts.device),
         "threads": torch.get_num_threads(),
     }

@@ -27,7 +27,7 @@ _BY_CONTENT = {
     "weights.digest": ("model.weights", ()),
     "precision": ("trainer.precision", ()),
 }
-_RECORDED = ("settings_hash", *KEYS, *_BY_CONTENT, *_SPLIT)
+_RECORDED = ("settings_hash", *METHOD, *KEYS, *_BY_CONTENT, *_SPLIT)
 _SPLIT_FOLLOWS_FROM = (DATA, "dataset.", "protocol.")
 _MOST = 5  # settings that a caution names
 
@@ -92,7 +92,11 @@ def _read(run: Run) -> Values:
     except (OSError, ValueError):
         values[UNREAD] = True
     else:
-        values |= {key: _resolved(value, config) for key, value in config.items() if changes_numbers(key)}
+        # The lambdas work through the kd_mode alone, which says which of them it uses.
+        keys = (key for key in config if changes_numbers(key) and key not in METHOD)
+        values |= {key: _resolved(config[key], config) for key in keys}
+    if not any(is_method(key) for key in values):
+        values |= {column: run[column] for column in METHOD if run.get(column) is not None}
     for column, (key, replaced) in _BY_CONTENT.items():
         if run.get(column) is not None:
             values = {other: value for other, value in values.items() if other not in replaced} | {key: run[column]}
@@ -148,7 +152,7 @@ def with_settings(gathered: Gathered) -> Gathered:
         return gathered
     settings = Settings()
     complete = gathered.runs["status"] == "complete"
-    there = [name for name in ("path", *METHOD, *_RECORDED) if name in gathered.runs.columns]
+    there = [name for name in ("path", *_RECORDED) if name in gathered.runs.columns]
     runs = plain_runs(gathered.runs.loc[complete, there])
     one_each = list({id(settings.of(run)): run for run in reversed(runs)}.values())
     chosen = _chosen(one_each, settings, _on_purpose(gathered))

@@ -23,6 +23,7 @@ dataset:
     _target_: tffd.data.sources.ImageFolder
     root: ${{dataset.root}}
   val_fraction: 0.3
+lambda_intra: {idle}
 kd_mode:
   name: {kd_mode}
 {arguments}trainer:
@@ -49,9 +50,11 @@ def write_configured(
         kd_mode: Of all runs.
         values: Their val_top1.
         first_seed: The seeds follow from it.
-        settings: Parts of the config (lr, root, arguments, val_fraction, name); others are fields of `result.json`.
+        settings: Parts of the config (lr, root, arguments, val_fraction, name, and as idle a lambda that the kd_mode
+            does not use); others are fields of `result.json`.
     """
     parts = {"lr": 0.1, "root": "data", "arguments": "", "name": "demo", "val_fraction": "${dataset.val_fraction}"}
+    parts["idle"] = 8e-4
     parts |= {key: settings.pop(key) for key in list(settings) if key in parts}
     arguments = "".join(f"  {line}\n" for line in str(parts.pop("arguments")).splitlines())
     for seed, value in enumerate(values, start=first_seed):

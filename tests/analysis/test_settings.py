@@ -21,6 +21,7 @@ from analysis.figures.kinds import make_infos, read_source
 from analysis.gather import gather
 from analysis.lacking import lacking_cells
 from analysis.method import covers, is_method
+from analysis.report.content import report_content
 from analysis.summary import summarise
 from analysis.table import Request, Table
 from tests.analysis.configured import write_configured
@@ -205,10 +206,10 @@ def test_two_trees_of_other_settings_have_no_verdict(tmp_path: Path, write: Writ
 def test_a_setting_that_varies_on_one_side_of_two_trees_makes_rows(tmp_path: Path, write: Write) -> None:
     for lr in (0.1, 0.2):
         write(f"a/none-{lr}", "none", SEVEN, lr=lr)
-    write("b/none", "none", SEVEN, lr=0.2)
+    write("b/none", "none", BETTER, lr=0.2, idle=1e-3)
     compared = compare_trees(gather(tmp_path / "a"), gather(tmp_path / "b"))
     assert compared.rows == ("trainer.lr", "kd_mode")
-    assert [(change.key, change.verdict) for change in compared.changes] == [((0.2, "none"), "identical")]
+    assert [(change.key, change.verdict) for change in compared.changes] == [((0.2, "none"), "moved")]
 
 
 TERMS = {"none": (0.0, 0.0), "intra": (8e-4, 0.0), "inter": (0.0, 5e-4), "tfd": (8e-4, 5e-4)}
@@ -300,6 +301,7 @@ def test_a_search_compares_what_it_searched_and_says_what_the_baseline_lacked(se
     assert values == {0.03: (1.375, 2 / 2**7), 0.1: (2.375, 2 / 2**7), 0.3: (3.375, 2 / 2**7)}
     assert [cell.row[0] for cell in table.cells if cell.to_best is None] == [0.3]  # all trials and the baseline compete
     assert _notes(table, "caution") == [UNEQUAL]
+    assert f"T{UNEQUAL.removeprefix('caution: t')}." in report_content(read_source(searched)).cautions
     best = find_best(gather(searched))
     assert best.front[0].difference is not None and best.front[0].difference.p == 2 / 2**7
     assert list(remarks(best)).count(UNEQUAL) == 1

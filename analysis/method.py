@@ -19,7 +19,7 @@ _IDLE = (
     *("trainer.name", "trainer.checkpoint_every"),
 )
 _IDLE_SECTIONS = ("hydra", "sweep", "ablation", "experiment", "tracker")
-_RECORDS = ("versions", "split", "weights")  # objects of result.json, whose fields are no settings
+_RECORDS = ("versions", "split", "weights", "term_weights")  # objects of result.json, whose fields are no settings
 _WHERE_DATA_LIES = ("dataset", "dataset.name", "dataset.root", "dataset.source", "dataset.source.root")
 
 

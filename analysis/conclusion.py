@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from analysis.factorial import BOTH, INTER, INTRA, NEITHER, Effect, Factorial
+from analysis.contrasts import BOTH, INTER, INTRA, NEITHER
+from analysis.factorial import Effect, Factorial
 from analysis.layout import difference_text, p_text
 from analysis.paired import ALPHA, holm, smallest_p
 

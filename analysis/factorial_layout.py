@@ -6,7 +6,8 @@ from typing import Any
 
 from analysis.conclusion import conclude
 from analysis.conditions import condition_notes, conditions_text
-from analysis.factorial import Effect, Factorial, Terms
+from analysis.contrasts import Terms
+from analysis.factorial import Effect, Factorial
 from analysis.groups import as_text
 from analysis.layout import capital, difference_text, fixed, p_text
 from analysis.notes import comparison_notes, confounding_notes

@@ -18,6 +18,7 @@ FIELDS: dict[str, type] = {
     "kd_mode": str,
     "lambda_intra": float,
     "lambda_inter": float,
+    "teacher": str,
     "seed": int,
     "protocol": str,
     "train_size": int,

@@ -20,7 +20,7 @@ def add(commands: "Commands") -> None:
 
 
 def _ablation(options: argparse.Namespace) -> None:
-    from analysis.factorial import analyse
+    from analysis.ablations import analyse
     from analysis.factorial_layout import factorial_content, factorial_records, lay_out_factorial
     from analysis.gather import gather
     from analysis.inventory import counts_line, left_out

@@ -7,8 +7,10 @@ import pytest
 from scipy.stats import permutation_test, ttest_1samp
 
 from analysis.__main__ import main
+from analysis.ablations import analyse
 from analysis.conclusion import conclude
-from analysis.factorial import BOTH, INTER, INTRA, NEITHER, Factorial, analyse
+from analysis.contrasts import BOTH, INTER, INTRA, NEITHER
+from analysis.factorial import Factorial
 from analysis.factorial_layout import factorial_content, factorial_records, lay_out_factorial
 from analysis.gather import gather
 from analysis.output import as_json

@@ -123,7 +123,8 @@ def _differing(a: Sequence[Values], b: Sequence[Values], compared: Sequence[str]
         return []
     if unread := [one for one in (*a, *b) if UNREAD in one]:
         return [] if len(unread) == len(a) + len(b) else [UNREAD]
-    keys = dict.fromkeys(key for one in (*a, *b) for key in one)
+    first, *others = (one.items() for one in (*a, *b))
+    keys = sorted({key for other in others for key, _ in first ^ other})  # all others are the same everywhere
     differing = [key for key in keys if _shares(a, (key,)) != _shares(b, (key,))]
     if DATA in differing:  # where one side did not record it, the other one has no place of it
         differing = [key for key in differing if key not in _BY_CONTENT[DATA][1]]

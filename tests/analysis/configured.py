@@ -4,7 +4,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis.table import Table
+
 WriteRun = Callable[..., Path]
+
+SEVEN = [60.0, 61.0, 62.0, 63.0, 64.0, 65.0, 66.0]
+BETTER = [value + 1 + seed / 8 for seed, value in enumerate(SEVEN)]
+WORDS = "neither interval nor p, as more differs than what is compared (--mix tests it all the same): "
 
 CONFIG = """\
 name: {name}
@@ -63,3 +69,13 @@ def write_configured(
         run = write_run(f"{path}/{seed}", settings_hash=hashed, config_hash=f"{path} {seed}", **fields)
         config = CONFIG.format(**parts, kd_mode=kd_mode, arguments=arguments, seed=seed)
         (run / ".hydra" / "config.yaml").write_text(config)
+
+
+def compared_values(table: Table) -> dict[tuple[Any, ...], tuple[float, float | None]]:
+    """The difference and the p-value of each row that has a baseline."""
+    return {cell.row: (cell.difference.value, cell.difference.p) for cell in table.cells if cell.difference}
+
+
+def notes_with(table: Table, words: str) -> list[str]:
+    """The notes of a table that hold some words."""
+    return [note for note in table.notes if words in note]

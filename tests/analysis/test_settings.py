@@ -10,25 +10,14 @@ import pytest
 
 import analysis
 from analysis.__main__ import main
-from analysis.best_layout import remarks
-from analysis.best_trial import find_best
 from analysis.compare import compare_trees
 from analysis.compare_layout import remarks as compare_remarks
-from analysis.conclusion import conclude
-from analysis.factorial import analyse
-from analysis.factorial_layout import lay_out_factorial
 from analysis.figures.kinds import make_infos, read_source
 from analysis.gather import gather
 from analysis.lacking import lacking_cells
-from analysis.method import covers, is_method
-from analysis.report.content import report_content
 from analysis.summary import summarise
-from analysis.table import Request, Table
-from tests.analysis.configured import write_configured
-
-SEVEN = [60.0, 61.0, 62.0, 63.0, 64.0, 65.0, 66.0]
-BETTER = [value + 1 + seed / 8 for seed, value in enumerate(SEVEN)]
-WORDS = "neither interval nor p, as more differs than what is compared (--mix tests it all the same): "
+from analysis.table import Request
+from tests.analysis.configured import BETTER, SEVEN, WORDS, compared_values, notes_with, write_configured
 
 Write = Callable[..., None]
 
@@ -37,14 +26,6 @@ Write = Callable[..., None]
 def write(write_run: Any) -> Write:
     """Write runs of a kd_mode with configs, see `write_configured`."""
     return partial(write_configured, write_run)
-
-
-def _compared(table: Table) -> dict[tuple[Any, ...], tuple[float, float | None]]:
-    return {cell.row: (cell.difference.value, cell.difference.p) for cell in table.cells if cell.difference}
-
-
-def _notes(table: Table, words: str) -> list[str]:
-    return [note for note in table.notes if words in note]
 
 
 def test_a_setting_that_varies_makes_rows(tmp_path: Path, write: Write) -> None:
@@ -59,12 +40,12 @@ def test_a_setting_that_varies_makes_rows(tmp_path: Path, write: Write) -> None:
         ((0.1, "none"), 70.5, 2),
         ((0.1, "tfd"), 73.5, 2),
     ]
-    assert _compared(table) == {(0.01, "tfd"): (3.0, 0.5), (0.1, "tfd"): (3.0, 0.5)}
-    assert not _notes(table, "mixes runs")
+    assert compared_values(table) == {(0.01, "tfd"): (3.0, 0.5), (0.1, "tfd"): (3.0, 0.5)}
+    assert not notes_with(table, "mixes runs")
     # Where a row mixes rates on purpose, the note names them, and what both sides mix alike is compared.
     mixed = summarise(gather(tmp_path), rows=["kd_mode"])
-    assert _notes(mixed, "kd_mode=none (2 settings: trainer.lr); kd_mode=tfd (2 settings: trainer.lr)")
-    assert _compared(mixed) == {("tfd",): (3.0, 0.5)}
+    assert notes_with(mixed, "kd_mode=none (2 settings: trainer.lr); kd_mode=tfd (2 settings: trainer.lr)")
+    assert compared_values(mixed) == {("tfd",): (3.0, 0.5)}
 
 
 def test_settings_that_follow_from_a_column_make_none_and_idle_ones_neither(tmp_path: Path, write: Write) -> None:
@@ -93,30 +74,30 @@ def test_an_argument_of_the_method_keeps_its_differences_to_none(
     write("sum", "tfd", [62.0, 63.0], arguments="reduction: sum")
     table = summarise(gather(tmp_path), rows=rows)
     assert table.by == ("kd_mode", "kd_mode.reduction")
-    assert _compared(table) == {("tfd", "mean"): (1.0, 0.5), ("tfd", "sum"): (2.5, 0.5)}
-    assert not _notes(table, "caution")
+    assert compared_values(table) == {("tfd", "mean"): (1.0, 0.5), ("tfd", "sum"): (2.5, 0.5)}
+    assert not notes_with(table, "caution")
     with pytest.raises(ValueError, match="kd_mode=tfd is several rows"):
         summarise(gather(tmp_path), baseline="tfd")
     compared = summarise(gather(tmp_path), baseline="kd_mode.reduction=mean")
-    assert _compared(compared) == {("tfd", "sum"): (1.5, 0.5), ("none", None): (-1.0, 0.5)}
+    assert compared_values(compared) == {("tfd", "sum"): (1.5, 0.5), ("none", None): (-1.0, 0.5)}
 
 
-def test_other_rates_are_not_compared(tmp_path: Path, write: Write) -> None:
+def test_other_rates_are_notcompared_values(tmp_path: Path, write: Write) -> None:
     write("none", "none", SEVEN, lr=0.1)
     write("tfd", "tfd", BETTER, lr=0.001)
     apart = summarise(gather(tmp_path))
     assert (apart.by, apart.baseline) == (("trainer.lr", "kd_mode"), None)
-    assert _notes(apart, "no difference, as no measured baseline matches: trainer.lr=0.001 kd_mode=tfd")
+    assert notes_with(apart, "no difference, as no measured baseline matches: trainer.lr=0.001 kd_mode=tfd")
     table = summarise(gather(tmp_path), rows=["kd_mode"])
     (difference,) = [cell.difference for cell in table.cells if cell.difference]
     assert (difference.value, difference.low, difference.p, difference.p_holm) == (1.375, None, None, None)
     assert str(difference) == "7 paired seeds, confounded"
-    assert _notes(table, "caution: ") == [f"caution: {WORDS}kd_mode=tfd (trainer.lr 0.001 against 0.1)"]
-    assert not _notes(table, "fewer than 2 shared seeds")
+    assert notes_with(table, "caution: ") == [f"caution: {WORDS}kd_mode=tfd (trainer.lr 0.001 against 0.1)"]
+    assert not notes_with(table, "fewer than 2 shared seeds")
     mixed = summarise(gather(tmp_path), rows=["kd_mode"], mix=True)
-    assert _compared(mixed) == {("tfd",): (1.375, 2 / 2**7)}
+    assert compared_values(mixed) == {("tfd",): (1.375, 2 / 2**7)}
     expected = "caution: tested as was asked for, though more differs than what is compared: kd_mode=tfd (trainer.lr"
-    assert _notes(mixed, expected)
+    assert notes_with(mixed, expected)
 
 
 @pytest.mark.parametrize(
@@ -138,18 +119,18 @@ def test_whatever_differs_besides_is_named(
     write("none", "none", SEVEN, **none)
     write("tfd", "tfd", BETTER, **tfd)
     table = summarise(gather(tmp_path), rows=["kd_mode"])
-    assert _compared(table)[("tfd",)] == (1.375, None)
-    (note,) = _notes(table, WORDS)
+    assert compared_values(table)[("tfd",)] == (1.375, None)
+    (note,) = notes_with(table, WORDS)
     assert words in note
 
 
-def test_the_same_in_other_words_is_compared(tmp_path: Path, write: Write) -> None:
+def test_the_same_in_other_words_iscompared_values(tmp_path: Path, write: Write) -> None:
     write("none", "none", SEVEN, root="/there", data="a" * 12, name="one")
     write("tfd", "tfd", BETTER, root="/here", data="a" * 12, name="two", val_fraction=0.3)
     table = summarise(gather(tmp_path))
     assert table.by == ("kd_mode",)
-    assert _compared(table) == {("tfd",): (1.375, 2 / 2**7)}
-    assert not _notes(table, "caution")
+    assert compared_values(table) == {("tfd",): (1.375, 2 / 2**7)}
+    assert not notes_with(table, "caution")
 
 
 def test_pictures_that_differ_make_rows(tmp_path: Path, write: Write) -> None:
@@ -158,24 +139,24 @@ def test_pictures_that_differ_make_rows(tmp_path: Path, write: Write) -> None:
     assert summarise(gather(tmp_path)).by == ("data", "kd_mode")
 
 
-def test_rows_that_mix_unlike_seeds_are_not_compared(tmp_path: Path, write: Write) -> None:
+def test_rows_that_mix_unlike_seeds_are_notcompared_values(tmp_path: Path, write: Write) -> None:
     """Each side has the same two rates, and no seed has the same on both."""
     for kd_mode, rates in (("none", (0.1, 0.2)), ("tfd", (0.2, 0.1))):
         write(f"{kd_mode}-a", kd_mode, SEVEN[:3], lr=rates[0])
         write(f"{kd_mode}-b", kd_mode, SEVEN[3:], first_seed=3, lr=rates[1])
     table = summarise(gather(tmp_path), rows=["kd_mode"])
-    assert _compared(table)[("tfd",)] == (0.0, None)
-    assert _notes(table, "kd_mode=tfd (trainer.lr 0.1, 0.2 against 0.1, 0.2)")
+    assert compared_values(table)[("tfd",)] == (0.0, None)
+    assert notes_with(table, "kd_mode=tfd (trainer.lr 0.1, 0.2 against 0.1, 0.2)")
 
 
 def test_a_baseline_of_a_setting_compares_that_one_alone(tmp_path: Path, write: Write) -> None:
     write("small", "none", SEVEN, epochs=2)
     write("large", "none", BETTER, epochs=4)
-    assert _compared(summarise(gather(tmp_path), baseline="epochs=2")) == {(4, "none"): (1.375, 2 / 2**7)}
+    assert compared_values(summarise(gather(tmp_path), baseline="epochs=2")) == {(4, "none"): (1.375, 2 / 2**7)}
     write("tuned", "none", SEVEN, epochs=8, lr=0.5)
     table = summarise(gather(tmp_path), rows=["epochs"], baseline="epochs=2")
-    assert _compared(table) == {(4,): (1.375, 2 / 2**7), (8,): (0.0, None)}
-    assert _notes(table, "epochs=8 (trainer.lr 0.5 against 0.1)")
+    assert compared_values(table) == {(4,): (1.375, 2 / 2**7), (8,): (0.0, None)}
+    assert notes_with(table, "epochs=8 (trainer.lr 0.5 against 0.1)")
 
 
 def test_a_config_that_one_side_lacks_is_not_taken_for_equal(tmp_path: Path, write: Write) -> None:
@@ -185,8 +166,8 @@ def test_a_config_that_one_side_lacks_is_not_taken_for_equal(tmp_path: Path, wri
         path.write_text("a: [")
     table = summarise(gather(tmp_path))
     assert table.by == ("kd_mode",)
-    assert _compared(table)[("tfd",)] == (1.375, None)
-    assert _notes(table, "kd_mode=tfd (a config that cannot be read)")
+    assert compared_values(table)[("tfd",)] == (1.375, None)
+    assert notes_with(table, "kd_mode=tfd (a config that cannot be read)")
 
 
 def test_two_trees_of_other_settings_have_no_verdict(tmp_path: Path, write: Write, capsys: Any) -> None:
@@ -212,44 +193,6 @@ def test_a_setting_that_varies_on_one_side_of_two_trees_makes_rows(tmp_path: Pat
     assert [(change.key, change.verdict) for change in compared.changes] == [((0.2, "none"), "moved")]
 
 
-TERMS = {"none": (0.0, 0.0), "intra": (8e-4, 0.0), "inter": (0.0, 5e-4), "tfd": (8e-4, 5e-4)}
-
-
-def _write_terms(write: Write, path: str, **of_mode: dict[str, Any]) -> None:
-    for kd_mode, (intra, inter) in TERMS.items():
-        gain = (intra > 0) + (inter > 0)
-        values = [value + gain * (1 + seed / 8) for seed, value in enumerate(SEVEN)]
-        lambdas = {"lambda_intra": intra, "lambda_inter": inter}
-        write(f"{path}/{kd_mode}", kd_mode, values, **lambdas, **of_mode.get(kd_mode, {}), **of_mode.get("all", {}))
-
-
-def test_each_rate_has_its_own_2_x_2(tmp_path: Path, write: Write) -> None:
-    for lr in (0.1, 0.2):
-        _write_terms(write, str(lr), all={"lr": lr})
-    found = analyse(gather(tmp_path)).found
-    assert [factorial.context for factorial in found] == [{"trainer.lr": "0.1"}, {"trainer.lr": "0.2"}]
-    assert [factorial.effects[0].difference.p for factorial in found] == [2 / 2**7] * 2
-
-
-def test_cells_of_a_2_x_2_that_differ_in_more_are_not_tested(tmp_path: Path, write: Write) -> None:
-    _write_terms(write, "terms", none={"split": {"val_sha256": "b"}})
-    (factorial,) = analyse(gather(tmp_path)).found
-    assert [effect.difference.p for effect in factorial.effects] == [None] * 3
-    assert conclude(factorial).startswith("The four cells differ in more than the terms, so no effect can be judged: s")
-    effects = lay_out_factorial(factorial, "")[1]
-    assert [row[2].text for row in effects.rows] == ["-"] * 3
-    assert any(f"caution: {WORDS}the four cells (split" in note for note in effects.notes)
-
-
-def test_a_2_x_2_of_several_rates_is_made_where_it_is_asked_for(tmp_path: Path, write: Write) -> None:
-    _write_terms(write, "terms", none={"lr": 0.2})
-    with pytest.raises(ValueError, match=r"^trainer.lr=0.1: a 2 x 2 .*\ntrainer.lr=0.2: a 2 x 2 "):
-        analyse(gather(tmp_path))
-    (factorial,) = analyse(gather(tmp_path), mix=True).found
-    assert factorial.effects[0].difference.p == 2 / 2**7
-    assert factorial.effects[0].difference.differs == ("trainer.lr 0.1 against 0.2",)
-
-
 def test_what_a_rate_lacks_is_missing_with_a_command_that_sets_it(tmp_path: Path, write: Write) -> None:
     write("none", "none", [60.0], lr=0.1)
     write("tfd", "tfd", [60.0], lr=0.2, arguments="reduction: sum")
@@ -270,59 +213,6 @@ def test_pictures_tell_rates_apart(tmp_path: Path, write: Write) -> None:
     assert labels == {"none, trainer.lr=0.1", "none, trainer.lr=0.2", "tfd, trainer.lr=0.1", "tfd, trainer.lr=0.2"}
 
 
-@pytest.fixture
-def searched(tmp_path: Path, write: Write, write_sweep: Any) -> Path:
-    """A search of the rate and a lambda in three trials of seven seeds, beside a baseline at 0.1."""
-    for number, lr in enumerate((0.03, 0.1, 0.3)):
-        values = [value + number for value in BETTER]
-        fields = {"trial": number, "study": "search", "lambda_intra": 10.0**-number}
-        write(f"demo/search/{number:04d}", "tfd", values, lr=lr, **fields)
-    write("demo/baseline", "none", SEVEN, study="baseline", lr=0.1)
-    cells = [{"kd_mode": "none", "seed": str(seed)} for seed in range(7)]
-    studies = [
-        {"study": "baseline", "kind": "grid", "n_trials": 7, "cells": cells},
-        {"study": "search", "kind": "search", "n_trials": 3},
-    ]
-    space = {"lambda_intra": "interval(0, 1)", "trainer.lr": "interval(0.01, 1)"}
-    write_sweep(*studies, path="demo", space=space, seeds=list(range(7)))
-    return tmp_path / "demo"
-
-
-UNEQUAL = (
-    "caution: the search varied trainer.lr as well, and the baseline was not given the same search (it ran with "
-    "trainer.lr 0.1), so a part of the difference may be that of a tuned setting"
-)
-
-
-def test_a_search_compares_what_it_searched_and_says_what_the_baseline_lacked(searched: Path) -> None:
-    table = summarise(gather(searched))
-    assert table.by == ("trainer.lr", "kd_mode", "lambda_intra")
-    values = {key[0]: (value, p) for key, (value, p) in _compared(table).items()}
-    assert values == {0.03: (1.375, 2 / 2**7), 0.1: (2.375, 2 / 2**7), 0.3: (3.375, 2 / 2**7)}
-    assert [cell.row[0] for cell in table.cells if cell.to_best is None] == [0.3]  # all trials and the baseline compete
-    assert _notes(table, "caution") == [UNEQUAL]
-    assert f"T{UNEQUAL.removeprefix('caution: t')}." in report_content(read_source(searched)).cautions
-    best = find_best(gather(searched))
-    assert best.front[0].difference is not None and best.front[0].difference.p == 2 / 2**7
-    assert list(remarks(best)).count(UNEQUAL) == 1
-
-
-def test_a_search_of_the_method_alone_says_nothing_of_the_baseline(searched: Path, write_sweep: Any) -> None:
-    write_sweep({"study": "search", "kind": "search", "n_trials": 3}, path="demo", space={"lambda_intra": "0,1"})
-    table = summarise(gather(searched), where={"trainer.lr": "0.1"})
-    assert len(_compared(table)) == 1
-    assert not _notes(table, "same search")
-
-
-def test_a_baseline_of_other_pictures_is_not_compared_to_a_trial(searched: Path, write: Write) -> None:
-    for path in searched.glob("baseline/*/result.json"):
-        path.write_text(path.read_text().replace('"status"', '"data": "abc", "status"'))
-    difference = find_best(gather(searched)).front[0].difference
-    assert difference is not None and (difference.value, difference.low) == (3.375, None)
-    (note,) = [note for note in remarks(find_best(gather(searched))) if "more differs" in note]
-    assert "(analysis table --mix tests it all the same): trial 2 (data (absent) against abc" in note
-
-
 def test_every_paired_statistic_looks_at_the_settings() -> None:
     """Only one module may turn values into differences: whoever needs one gets the look at the settings with it."""
     statistics = {"compare", "compare_each", "difference_of", "infer_each", "subset_mean_interval"}
@@ -332,22 +222,3 @@ def test_every_paired_statistic_looks_at_the_settings() -> None:
             if isinstance(node, ast.ImportFrom) and node.module in ("analysis.statistics", "analysis.paired"):
                 users |= {path.stem for name in node.names if name.name in statistics}
     assert users == {"comparing", "statistics"}
-
-
-@pytest.mark.parametrize(
-    ("column", "key", "covered"),
-    [
-        ("lambda_intra", "kd_mode.tfd.lambda_intra", True),  # the method is one thing
-        ("kd_mode", "teacher.model.name", True),
-        ("kd_mode", "trainer.lr", False),
-        ("model", "model.weights", True),
-        ("train_size", "dataset.train_size", True),
-        ("train_size", "data", False),
-        ("dataset", "data", True),
-        ("trainer.name", "trainer.lr", True),
-        ("trainer.lr", "trainer.lr_decay", False),
-    ],
-)
-def test_what_a_column_stands_for(column: str, key: str, covered: bool) -> None:
-    assert covers(column, key) is covered
-    assert is_method("kd_modes") is False

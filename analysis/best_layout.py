@@ -7,9 +7,11 @@ from typing import Any
 
 from analysis.best_trial import Best, Entry, Measured
 from analysis.conditions import condition_notes, conditions_of, conditions_text, ranges
+from analysis.doubts import doubtful_numbers
 from analysis.groups import as_text
 from analysis.layout import capital, difference_text, fixed
 from analysis.metrics import Metric
+from analysis.notes import confounding_notes
 from analysis.sheets.markdown import render_markdown
 from analysis.sheets.sheet import Column, Sheet, Text
 from analysis.values import as_number
@@ -105,6 +107,9 @@ def remarks(best: Best) -> Iterator[str]:
     else:
         yield "the only complete trial so far: nothing was picked yet"
     yield from (f"caution: {text}" for text in best.cautions)
+    compared = ((f"trial {entry.trial}", entry.difference) for entry in best.front)
+    named_differences = ((name, difference) for name, difference in compared if difference)
+    yield from confounding_notes(named_differences, flag="analysis table --mix")
     for metric in best.metrics:
         yield _certainty(best, metric)
     if not best.baselines:
@@ -113,6 +118,7 @@ def remarks(best: Best) -> Iterator[str]:
     if not again.has_baseline:
         yield "the search has no baseline, so none is trained beside it"
     yield f"seeds used so far: {ranges(again.used) or 'none'}; fresh: {ranges(again.seeds)}"
+    yield from doubtful_numbers(best.runs, best.metrics)
     yield from condition_notes(conditions_of(best.runs), ())
 
 

@@ -1,13 +1,15 @@
 """The winner of a search: how sure its value is, what stands beside it, and how to find out whether it holds."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from analysis.comparing import Pair, compare_runs
 from analysis.data_versions import data_cautions
 from analysis.gather import Gathered
 from analysis.groups import Run, plain_runs
 from analysis.inventory import counts_line
+from analysis.method import METHOD
 from analysis.metrics import Metric, choose_metrics
 from analysis.overrides import as_pairs, key_of, read_overrides
 from analysis.paired import t_interval
@@ -15,8 +17,10 @@ from analysis.ranking import Trial, front, losses
 from analysis.results import is_measured
 from analysis.retrain import Retraining, plan_retraining
 from analysis.searches import STUDY, baseline_runs
-from analysis.statistics import Difference, Sample, compare, mean_and_sd
+from analysis.settings import Settings
+from analysis.statistics import Difference, Sample, mean_and_sd
 from analysis.trials import Search, find_search
+from analysis.unequal import unequal_search
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Best:
         complete: Number of complete trials that measured the objectives, out of which the best was picked.
         statuses: Number of trials by status.
         planned: Number of trials that the search will have; None if it did not write that.
-        cautions: Why the scores of the trials may not compare.
+        cautions: Why the scores may not compare.
         retraining: How that one is trained again.
     """
 
@@ -112,6 +116,7 @@ def find_best(gathered: Gathered, seeds: int = 5) -> Best:
         raise ValueError(f"no trial of the search is complete on all its seeds: {counts_line(gathered)}")
     metrics = _objectives(gathered, search)
     chosen = [judged[place] for place in front([losses(trial.means, metrics) for trial in judged])]
+    settings = Settings()
     baselines = _baselines(gathered, search, metrics)
     keys = [dimension.name for dimension in search.dimensions]
     statuses: dict[str, int] = {}
@@ -121,12 +126,12 @@ def find_best(gathered: Gathered, seeds: int = 5) -> Best:
     return Best(
         sweep=os.path.dirname(os.path.dirname(_directory(chosen[0]))),
         metrics=metrics,
-        front=tuple(_entry(trial, keys, metrics, baselines) for trial in chosen),
+        front=tuple(_entry(trial, keys, metrics, baselines, settings) for trial in chosen),
         baselines=tuple(baselines),
         complete=len(judged),
         statuses=statuses,
         planned=planned[0] if planned else None,
-        cautions=data_cautions(judged),
+        cautions=(*_unequal(keys, judged, baselines, settings), *data_cautions(judged)),
         retraining=plan_retraining(gathered, search.plan, chosen[0].runs[0], keys, seeds),
     )
 
@@ -139,12 +144,23 @@ def _objectives(gathered: Gathered, search: Search) -> tuple[Metric, ...]:
     return search.metrics
 
 
-def _entry(trial: Trial, keys: Sequence[str], metrics: Sequence[Metric], baselines: Sequence[Entry]) -> Entry:
+def _unequal(
+    keys: Sequence[str], trials: Sequence[Trial], baselines: Sequence[Entry], settings: Settings
+) -> Iterator[str]:
+    runs = [run for trial in trials for run in trial.runs]
+    return unequal_search(keys, runs, [run for entry in baselines for run in entry.runs], settings)
+
+
+def _entry(
+    trial: Trial, keys: Sequence[str], metrics: Sequence[Metric], baselines: Sequence[Entry], of_runs: Settings
+) -> Entry:
     set_here = as_pairs(read_overrides(trial.runs[0]["path"]))
     settings = {key: set_here.get(key, str(trial.params[key])) for key in keys if key in trial.params}
     measured = _all_measured(trial.runs, metrics)
-    beside = baselines[0].measured.get(metrics[0].name) if baselines else None
-    difference = compare(measured[metrics[0].name].sample, beside.sample) if beside else None
+    difference = None
+    if baselines and metrics[0].name in baselines[0].measured:
+        pair = Pair(trial.runs, baselines[0].runs, metrics[0].name, (*METHOD, *keys))
+        (difference,) = compare_runs([pair], of_runs)
     return Entry(trial.number, _directory(trial), settings, measured, trial.runs, difference)
 
 

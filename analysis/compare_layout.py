@@ -11,9 +11,9 @@ from analysis.groups import Key, as_text
 from analysis.inventory import listed
 from analysis.layout import capital, difference_text, fixed, p_text
 from analysis.metrics import Metric
-from analysis.notes import comparison_notes
+from analysis.notes import comparison_notes, confounding_notes
 from analysis.sheets.sheet import Column, Sheet, Text
-from analysis.statistics import Sample, mean_and_sd
+from analysis.statistics import Difference, Sample, mean_and_sd
 from analysis.words import count
 
 
@@ -82,6 +82,9 @@ def remarks(compared: Compared) -> Iterator[str]:
         yield f"{letter}: {counts}"
     yield from _verdicts(compared)
     yield from comparison_notes([change.difference for change in compared.changes if change.difference])
+    named_differences = ((_named_change(one, compared), one.difference) for one in compared.changes)
+    yield from confounding_notes((name, difference) for name, difference in named_differences if difference)
+    yield from compared.doubts
     yield from _blanks(compared)
     partial = [
         f"{named(change.key, compared)} ({shared_seeds(change)} of {len(change.a)} and {count(len(change.b), 'run')})"
@@ -111,12 +114,18 @@ def _blanks(compared: Compared) -> Iterator[str]:
     for change in compared.changes:
         name, difference = _named_change(change, compared), change.difference
         if not change.verdict:
-            why = "not measured on a side" if difference is None else "fewer than 2 shared seeds, so no p"
+            why = "not measured on a side" if difference is None else _why_untested(difference)
             silent.append(f"{name} ({why})")
-        if difference and difference.pairs and difference.low is None:
+        if difference and difference.is_endless:
             endless.append(name)
     yield from listed("no verdict: ", silent)
     yield from listed("no 95 % interval, as nearly all paired differences are equal: ", endless)
+
+
+def _why_untested(difference: Difference) -> str:
+    if difference.is_confounded:
+        return "settings differ, so no p"
+    return "fewer than 2 shared seeds, so no p"
 
 
 def _named_change(change: Change, compared: Compared) -> str:

@@ -13,7 +13,7 @@ from analysis.columns import check_name
 from analysis.gather import Gathered, Skipped
 from analysis.groups import sortable
 from analysis.reading import SMALL, read_file
-from analysis.yaml_text import parse_yaml
+from analysis.sections import parse_config
 
 _RECIPE = ("trainer.batch_size", "trainer.lr", "trainer.pad_mode", "trainer.nesterov")
 _TAIL = 4096  # bytes that hold the last row of any metrics.csv
@@ -81,11 +81,7 @@ def _with_values(
         skipped += problem + others
     runs = gathered.runs.copy()
     for name in names:
-        column = [values.get(path, {}).get(name) for path in runs["path"]]
-        numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in _given(column))
-        # Whole numbers stay whole, as the epochs of a config; pandas would make floats of them next to a null.
-        whole = numeric and all(isinstance(value, int) for value in _given(column))
-        runs[name] = pd.Series(column, dtype="Int64" if whole else "float64" if numeric else "object")
+        runs[name] = as_column([values.get(path, {}).get(name) for path in runs["path"]])
     return replace(gathered, runs=runs, skipped=(*gathered.skipped, *skipped))
 
 
@@ -103,8 +99,13 @@ def _usable(values: Mapping[str, Any], names: Iterable[str], path: str) -> tuple
     return usable, skipped
 
 
-def _given(column: Iterable[Any]) -> Iterable[Any]:
-    return (value for value in column if value is not None)
+def as_column(values: Sequence[Any]) -> pd.Series:
+    """Values of a config as a column, numeric if all are numbers, None being null."""
+    given = [value for value in values if value is not None]
+    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in given)
+    # Whole numbers stay whole, as the epochs of a config; pandas would make floats of them next to a null.
+    whole = numeric and all(isinstance(value, int) for value in given)
+    return pd.Series(values, dtype="Int64" if whole else "float64" if numeric else "object")
 
 
 def _try(read: Callable[[str], dict[str, Any]], path: str) -> tuple[dict[str, Any], list[Skipped]]:
@@ -128,7 +129,7 @@ def read_config(run: str) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"has a config that {error}") from error
     try:
-        config = parse_yaml(text)
+        config = parse_config(text)
     except ValueError as error:
         raise ValueError(f"has a config that is {error}") from error
     if not isinstance(config, dict):

@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 
 from analysis.columns import check_name
+from analysis.method import METHOD, is_compared, is_method, is_setting
 from analysis.values import is_one_of, is_value
 
 Run = dict[str, Any]
 Key = tuple[Any, ...]
 
-METHOD = ("kd_mode", "lambda_intra", "lambda_inter")  # what is compared: a baseline differs in these alone
 DEFAULT_BY = ("model", "dataset", "train_size", "protocol", "epochs", *METHOD)
 
 
@@ -32,7 +32,7 @@ class Baseline:
     @property
     def compared(self) -> tuple[str, ...]:
         """The columns in which a cell and its baseline may differ."""
-        return METHOD if self.column in METHOD else (self.column,)
+        return METHOD if is_method(self.column) else (self.column,)
 
     def __str__(self) -> str:
         """As in a title: the kd_mode alone, or column=value."""
@@ -76,15 +76,18 @@ def keep_where(runs: Sequence[Run], conditions: Mapping[str, str], known: Iterab
 
 
 def choose_by(complete: Sequence[Run], asked: Sequence[str] | None, known: Iterable[str]) -> tuple[str, ...]:
-    """The columns that were asked for, else kd_mode and the settings that vary.
+    """The columns that were asked for, else kd_mode and every setting that varies, those of the method last.
 
-    A lambda that kd_mode determines (as in an ablation of the terms) says nothing new, and is dropped.
+    A lambda, or another argument of the method, that kd_mode determines (as in an ablation of the terms) says nothing
+    new, and is dropped.
 
     Raises:
         ValueError: If a column does not exist.
     """
     if asked is None:
-        return tuple(column for column in DEFAULT_BY if column == "kd_mode" or _shows(complete, column))
+        settings = (column for column in known if is_setting(column))
+        columns = sorted(dict.fromkeys((*DEFAULT_BY, *settings)), key=is_method)
+        return tuple(column for column in columns if column == "kd_mode" or _shows(complete, column))
     by = tuple(dict.fromkeys(asked))
     if not by:
         raise ValueError("--rows names no column; leave it out, or give columns such as model,kd_mode.")
@@ -104,14 +107,14 @@ def refuse_mixed_protocols(complete: Sequence[Run], by: Sequence[str], flag: str
         raise ValueError(
             f"the runs follow several protocols ({', '.join(protocols)}), whose numbers do not compare; "
             f"add protocol to the columns: {flag} {','.join((*by, 'protocol'))}, choose one: "
-            f"--where protocol={protocols[0]}, or mix them all the same: --mix-protocols."
+            f"--where protocol={protocols[0]}, or mix them all the same: --mix."
         )
 
 
 def _shows(complete: Sequence[Run], column: str) -> bool:
     if len({run[column] for run in complete}) < 2:
         return False
-    if not column.startswith("lambda_"):
+    if not is_method(column):
         return True
     kd_modes = {run["kd_mode"] for run in complete}
     return len({(run["kd_mode"], run[column]) for run in complete}) > len(kd_modes)
@@ -127,7 +130,7 @@ def group_runs(complete: Iterable[Run], by: Sequence[str]) -> dict[Key, list[Run
 
 def context_of(by: Sequence[str], compared: Sequence[str]) -> Callable[[Key], Key]:
     """A function from a key to the part of it in which a cell and its baseline agree: all but what is compared."""
-    places = [place for place, column in enumerate(by) if column not in compared]
+    places = [place for place, column in enumerate(by) if not is_compared(column, compared)]
     return lambda key: tuple(key[place] for place in places)
 
 

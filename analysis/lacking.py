@@ -7,8 +7,9 @@ from itertools import product
 from typing import Any
 
 from analysis.gather import Gathered
-from analysis.groups import METHOD, Key, Run, as_text
+from analysis.groups import Key, Run, as_text
 from analysis.inventory import complete_runs, counts_line
+from analysis.method import METHOD, is_method
 from analysis.missing import Missing, form_of
 from analysis.overrides import as_pairs, cell_overrides, read_overrides, single_command, single_overrides
 from analysis.plan import Cell
@@ -99,7 +100,7 @@ def _of_table(table: Table, runs: Sequence[Run], planned: Sequence[Cell]) -> Ite
     seeds: dict[Key, set[int]] = {}
     for run in runs:
         seeds.setdefault(tuple(run[column] for column in table.by), set()).add(run["seed"])
-    contexts = [place for place, column in enumerate(table.by) if column not in METHOD]
+    contexts = [place for place, column in enumerate(table.by) if not is_method(column)]
     of_context: dict[Key, set[int]] = {}
     for key, there in seeds.items():
         of_context.setdefault(tuple(key[place] for place in contexts), set()).update(there)
@@ -117,12 +118,12 @@ def _of_table(table: Table, runs: Sequence[Run], planned: Sequence[Cell]) -> Ite
 def _grid(table: Table, keys: Sequence[Key]) -> list[Key]:
     """Every method in every context, and with `cols` every row in every column."""
     found = dict.fromkeys(keys)
-    is_method = [column in METHOD for column in table.by]
-    methods = dict.fromkeys(tuple(v for v, m in zip(key, is_method, strict=True) if m) for key in keys)
-    contexts = dict.fromkeys(tuple(v for v, m in zip(key, is_method, strict=True) if not m) for key in keys)
+    of_the_method = [is_method(column) for column in table.by]
+    methods = dict.fromkeys(tuple(v for v, m in zip(key, of_the_method, strict=True) if m) for key in keys)
+    contexts = dict.fromkeys(tuple(v for v, m in zip(key, of_the_method, strict=True) if not m) for key in keys)
     for method, context in product(methods, contexts):
         of_method, of_context = iter(method), iter(context)
-        found[tuple(next(of_method if m else of_context) for m in is_method)] = None
+        found[tuple(next(of_method if m else of_context) for m in of_the_method)] = None
     width = len(table.rows)
     rows, cols = dict.fromkeys(key[:width] for key in keys), dict.fromkeys(key[width:] for key in keys)
     found.update(dict.fromkeys((*row, *col) for row, col in product(rows, cols)))
@@ -168,8 +169,9 @@ class _Commands:
             key, value = _KEYS.get(column, column), settings[column]
             if column != "seed" and not of_cell:
                 words |= {word for word in self._in_common({column: value}) if _concerns(word, key)}
-            # The mode itself turns a term off: its lambda need not be 0.
-            if column == "seed" or (key not in as_pairs(words) and not (column.startswith("lambda_") and not value)):
+            # The mode itself turns a term off: its lambda need not be 0, nor does it take another mode's argument.
+            follows = is_method(column) and column != "kd_mode" and not value
+            if column == "seed" or (key not in as_pairs(words) and not follows):
                 cell[key] = "null" if value is None else _exact(value)
         kept = [word for word in self._order if word in words]
         return single_command(single_overrides(kept, cell, self._name))

@@ -70,7 +70,7 @@ def test_a_run_leaves_its_record(tmp_path: Path) -> None:
     assert (result["status"], result["error"], result["epochs_run"]) == ("complete", None, 2)
     assert 0 <= result["val_top1"] <= result["best_val_top1"] <= 100
     assert result["parameters"] == sum(p.numel() for p in create_model("resnet8", 10, in_channels=1).parameters())
-    assert result["threads"] == 1
+    assert (result["threads"], result["classes"]) == (1, 10)
     assert result["data"] == digest_content("digits-test500")
     assert (result["split"]["train"], result["split"]["val"]) == (200, 389)
     names = {path.name for path in (tmp_path / "run").iterdir()}

@@ -222,6 +222,7 @@ def describe_run(config: Config, *, study: str | None, trial: int | None, starte
         "images_per_second": None,
         "peak_memory_mb": None,
         "parameters": None,
+        "classes": None,
         "device": None,
         "threads": None,
         "versions": versions(),

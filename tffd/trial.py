@@ -153,6 +153,7 @@ def _train(config: Config, run_dir: Path, reporter: EpochReporter, progress: Pro
         "split": parts.data.split_record,
         "weights": parts.start.record() if parts.start else None,
         "parameters": sum(parameter.numel() for parameter in parts.model.parameters()),
+        "classes": len(parts.data.classes),
         "device": device_name(parts.device),
         "threads": torch.get_num_threads(),
     }

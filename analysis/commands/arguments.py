@@ -31,6 +31,11 @@ def add_safe_csv(command: argparse.ArgumentParser) -> None:
     command.add_argument("--safe-csv", action="store_true", help=text)
 
 
+def add_mix(command: argparse.ArgumentParser) -> None:
+    """Whether to average and compare what differs in more than the method."""
+    command.add_argument("--mix", action="store_true", help="compare runs though other settings, or protocols, differ")
+
+
 def add_names(command: argparse.ArgumentParser, *flags: str, **options: Any) -> None:
     """Add an option that takes several names, `a,b`; given again, it adds to them."""
     command.add_argument(*flags, type=names, action="extend", **options)

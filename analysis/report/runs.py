@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any
 
 from analysis.gather import Gathered
-from analysis.groups import DEFAULT_BY, METHOD, Run, as_text
+from analysis.groups import DEFAULT_BY, Run, as_text
 from analysis.inventory import first_line
 from analysis.layout import fixed
+from analysis.method import METHOD, is_setting
 from analysis.metrics import Metric
 from analysis.overrides import as_pairs, read_overrides
 from analysis.results import FIELDS, is_measured
@@ -57,7 +58,8 @@ def run_table(gathered: Gathered, runs: Sequence[Run], metrics: Iterable[Metric]
     full = _in_own_type([_with_overrides(run, searched) for run in runs], searched)
     formats: dict[str, Format] = {metric.name: partial(fixed, metric=metric) for metric in metrics}
     formats |= {"train_seconds": lambda value: f"{value:.1f}", "error": first_line}
-    names = dict.fromkeys(("study", "trial", *DEFAULT_BY, *searched, "seed", *formats))
+    settings = filter(is_setting, gathered.runs.columns)
+    names = dict.fromkeys(("study", "trial", *DEFAULT_BY, *settings, *searched, "seed", *formats))
     kept = [name for name in names if _says_something(name, full, always=("kd_mode", "seed", *formats))]
     columns = tuple(RunColumn(name, _is_number(run.get(name) for run in full)) for name in kept)
     rows = tuple(_row(run, kept, formats, gathered.directory) for run in full)

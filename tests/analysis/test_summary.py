@@ -198,7 +198,7 @@ def test_protocols_are_never_mixed_unless_asked_for(tmp_path: Path, write_runs: 
     ]
     with pytest.raises(ValueError, match=r"several protocols \(final, validation\).*--rows kd_mode,protocol"):
         summarise(gather(tmp_path), rows=["kd_mode"])
-    mixed = summarise(gather(tmp_path), rows=["kd_mode"], metrics=["train_seconds"], mix_protocols=True)
+    mixed = summarise(gather(tmp_path), rows=["kd_mode"], metrics=["train_seconds"], mix=True)
     assert (mixed.cells[0].n, mixed.conditions["protocol"]) == (4, ("final", "validation"))
     assert _note(mixed, "caution: runs of several protocols are mixed")
     final = summarise(gather(tmp_path), rows=["kd_mode"], metrics=["test_top1"], where={"protocol": "final"})

@@ -63,7 +63,9 @@ CHANGES: dict[str, Callable[[Path], Any]] = {
     "swapped in place, times kept": _swap_bytes,
     "another picture": lambda root: picture(root / "test" / "dog" / "2.bmp", 77),
     "moved to the other split": lambda root: (root / "test" / "cat" / "0.bmp").rename(root / "train" / "cat" / "9.bmp"),
-    "a class renamed": lambda root: [(root / split / "cat").rename(root / split / "cow") for split in ("train", "test")],
+    "a class renamed": lambda root: [
+        (root / split / "cat").rename(root / split / "cow") for split in ("train", "test")
+    ],
     "read in another order": lambda root: (root / "train" / "cat" / "0.bmp").rename(root / "train" / "cat" / "9.bmp"),
     "removed": lambda root: (root / "test" / "dog" / "1.bmp").unlink(),
 }
@@ -144,7 +146,9 @@ def test_decoding_finds_out_what_reading_does(tree: Path, tmp_path: Path) -> Non
 
 def test_files_are_read_once(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads = []
-    monkeypatch.setattr(image_folder, "_read_each", lambda paths, use: reads.append(len(paths)) or _read_each(paths, use))
+    monkeypatch.setattr(
+        image_folder, "_read_each", lambda paths, use: reads.append(len(paths)) or _read_each(paths, use)
+    )
     source = ImageFolder(str(tree), SIZE)
     content_of(source, tmp_path / "absent")
     content_of(source, tmp_path / "absent")

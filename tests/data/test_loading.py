@@ -27,7 +27,9 @@ from tffd.data import (
 )
 from tffd.data.loading import _statistics
 from tffd.data.sources import Digits, Synthetic
+from tffd.models import create_model
 from tffd.records import hash_config
+from tffd.training.saliency import saliency_by_rank
 
 CPU = torch.device("cpu")
 STILL = Augmentation(pad=0, mode="reflect", flip=False)
@@ -354,3 +356,14 @@ def test_a_source_that_changes_while_it_is_decoded_is_refused(tmp_path: Path) ->
     with pytest.raises(DataChanged, match="changed while they were decoded"):
         load_arrays(source, tmp_path)
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def test_the_saliency_of_channels_does_not_depend_on_the_size_of_an_evaluation() -> None:
+    torch.manual_seed(0)
+    model, images = create_model("resnet8", 4), torch.randint(0, 256, (30, 8, 8, 3), dtype=torch.uint8)
+    at_once, by_seven = (
+        saliency_by_rank(model, Pictures(images, torch.zeros(30), torch.zeros(3), torch.ones(3), size))
+        for size in (30, 7)
+    )
+    for first, second in zip(at_once, by_seven, strict=True):
+        np.testing.assert_allclose(second, first, rtol=1e-4)  # sums of float32 in another order

@@ -141,7 +141,9 @@ def test_reduced_copies_in_a_tiff_are_no_pages() -> None:
     np.testing.assert_array_equal(decode(content, SIZE), QUARTERS)
 
 
-@pytest.mark.parametrize("content", [b"", b"P5", b"GIF89a" + bytes(9), struct.pack("<2sI", b"BM", 99), b"\xff\xd8\xff\xe1"])
+@pytest.mark.parametrize(
+    "content", [b"", b"P5", b"GIF89a" + bytes(9), struct.pack("<2sI", b"BM", 99), b"\xff\xd8\xff\xe1"]
+)
 def test_what_is_no_picture_is_refused_in_one_way(content: bytes) -> None:
     with pytest.raises(UnreadablePicture, match="."):
         decode(content, SIZE)
@@ -185,7 +187,10 @@ def test_the_line_is_shown_when_a_run_starts(tree: Path, capsys: pytest.CaptureF
     overrides = ("dataset=image_folder", f"dataset.root={tree}", f"dataset.cache={tree}/cache", "dataset.val_fraction=0.5",
                  "trainer.batch_size=2", "model=resnet8", "sweep=none")  # fmt: skip
     CheckFirst().on_run_start(compose_config(*overrides))
-    assert "4 in train and 4 in test, of 2 classes. Passed over: 1 file of other suffixes (.heic 1)." in capsys.readouterr().out
+    assert (
+        "4 in train and 4 in test, of 2 classes. Passed over: 1 file of other suffixes (.heic 1)."
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("suffix", [".jfif", ".gif", ".JPE", ".pbm"])
@@ -199,7 +204,9 @@ def test_all_broken_pictures_are_named_at_once(tree: Path) -> None:
     source = ImageFolder(str(tree), SIZE)
     (tree / "train" / "cat" / "a.png").write_bytes(b"")
     (tree / "test" / "dog" / "b.png").symlink_to(tree / "nowhere.png")
-    with pytest.raises(ValueError, match=r"^2 files are no .*cat/a\.png \(.*dog/b\.png \(No such file.* Replace or") as two:
+    with pytest.raises(
+        ValueError, match=r"^2 files are no .*cat/a\.png \(.*dog/b\.png \(No such file.* Replace or"
+    ) as two:
         source.read()
     assert "and" not in str(two.value).split("Replace")[0].split(")")[-2]
     for number in range(21):

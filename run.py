@@ -8,9 +8,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from tffd.app import TRUSTED_TARGETS, refuse, register_resolvers, run_from_hydra
+from tffd.app import refuse, register_resolvers, run_from_hydra
+from tffd.guard import guard_hydra
+from tffd.trust import TRUSTED_TARGETS
 
 register_resolvers()
+guard_hydra()
 
 
 @hydra.main(config_path="conf", config_name="config", execution_whitelist=TRUSTED_TARGETS)

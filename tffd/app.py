@@ -11,8 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-TRUSTED_TARGETS = ["tffd.*", "hydra_plugins.*", "hydra.*", "optuna.samplers.*", "optuna.pruners.*", "logging.*"]
-"""What a config's `_target_` may name. Add your own package here to use its models, data sets or kd_modes."""
+_ROOT = Path(__file__).parents[1]
 
 STUDY_VARIABLE = "TFFD_STUDY"
 TRIAL_VARIABLE = "TFFD_TRIAL"
@@ -110,7 +109,27 @@ def _require_multirun(config: DictConfig) -> None:
 def multirun_command(config: DictConfig) -> str:
     """The command line of a multirun with the overrides of a composed config, quoted for the shell."""
     chosen = [override for override in config.hydra.overrides.hydra if not override.startswith("hydra.mode=")]
-    return shlex.join(["python", "run.py", "-m", *chosen, *config.hydra.overrides.task])
+    words = [*_program(), "-m", *_config_options(config), *chosen, *config.hydra.overrides.task]
+    return shlex.join(words)
+
+
+def _program() -> list[str]:
+    """What was started: run.py, by its whole path where it lies elsewhere."""
+    here = Path("run.py").exists() and Path("run.py").samefile(_ROOT / "run.py")
+    return ["python", "run.py" if here or not (_ROOT / "run.py").exists() else str(_ROOT / "run.py")]
+
+
+def _config_options(config: DictConfig) -> list[str]:
+    """Where configs came from, if not from conf/config.yaml alone, with whole paths."""
+    options = []
+    for flag, provider, usual in (
+        ("--config-path", "main", str(_ROOT / "conf")),
+        ("--config-dir", "command-line", ""),
+    ):
+        sources = (source.path for source in config.hydra.runtime.config_sources if source.provider == provider)
+        options += [word for path in sources if path and path != usual for word in (flag, path)]
+    name = config.hydra.job.config_name
+    return options if name in (None, "config") else [*options, "--config-name", name]
 
 
 def _relative(path: str) -> str:

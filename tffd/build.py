@@ -7,11 +7,11 @@ import torch
 from hydra.utils import instantiate
 from torch import nn
 
-from tffd.app import TRUSTED_TARGETS
 from tffd.config import Component, Config
 from tffd.data import Augmentation, Data, Source, load_data
 from tffd.distill import DistillMode
 from tffd.training.loop import Recipe
+from tffd.trust import TRUSTED_TARGETS
 
 
 @dataclass

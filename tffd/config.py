@@ -19,6 +19,8 @@ from pydantic import (
     model_validator,
 )
 
+from tffd.trust import find_distrust
+
 
 class ConfigError(ValueError):
     """A config that cannot run, with every fault that was found.
@@ -231,7 +233,9 @@ class Reading:
 
 
 def read_config(cfg: DictConfig) -> Reading:
-    """Check a composed config against the schema."""
+    """Check a composed config against the schema, and that it may be acted on."""
+    if distrust := find_distrust(cfg):
+        return Reading(None, distrust, {}, {})
     try:
         values: Any = OmegaConf.to_container(without_hydra(cfg), resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:

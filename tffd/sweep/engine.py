@@ -1,6 +1,7 @@
 """A sweep command: what it will do, where that is kept, and how the config of each run comes about."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,8 @@ class Engine:
             "space": next((study.texts for study in plan.studies if study.cells is None), {}),
             "fixed": [override for override in plan.fixed if not override.lstrip("+").startswith("sweep")],
             "command": self.command(),
+            "cwd": os.getcwd(),
+            "results_dir": os.path.abspath(plan.config.results_dir),
             "studies": [
                 {
                     "study": study.key,

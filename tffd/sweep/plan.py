@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hydra.errors import InstantiationException
+from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution
 
 from tffd.checks import check_config, find_faults, trains_elsewhere
+from tffd.choices import describe_composition
 from tffd.config import Config, ConfigError, SweepSection, read_config
 from tffd.records import COST_OBJECTIVES, VALIDATION_OBJECTIVES, hash_config
 from tffd.sweep.effect import require_effect, require_fit_for_grid
@@ -194,9 +195,10 @@ def _checked(study: StudyPlan, fixed: list[str], compose: Compose, elsewhere: bo
         where = f"  [in {' '.join(as_overrides(point))}]"
         try:
             config = check_config(compose(trial_overrides(fixed, point)), elsewhere)
-        except ConfigError as error:
+        except (ConfigError, HydraException) as error:
+            found = error.faults if isinstance(error, ConfigError) else [describe_composition(error)]
             known = {fault.split("  [in ")[0] for fault in faults}
-            faults += [f"{fault}{where}" for fault in error.faults if fault not in known]
+            faults += [f"{fault}{where}" for fault in found if fault not in known]
             continue
         configs.append(config)
         if study.cells is None and config.protocol.test != "never":

@@ -12,9 +12,9 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner, WilcoxonPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
 
-from tffd.app import TRUSTED_TARGETS
 from tffd.config import SweepSection
 from tffd.sweep.space import Conditions
+from tffd.trust import TRUSTED_TARGETS
 
 Point = dict[str, Any]
 

@@ -14,7 +14,7 @@ _CONFIGS = os.path.join(os.path.dirname(_PROGRAM), "conf")
 _OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")  # each with a value
 _SEARCH_PATH = "hydra.searchpath="
 _OVERRIDE = re.compile(r"~[^=]+|[^=]+=.*", re.DOTALL)
-_PLAIN = re.compile(r"[\w./+-]+")
+_PLAIN = re.compile(r"[\w./+-]+( [\w./+-]+)*")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def read_origin(run: str) -> Origin:
 
 def assign(key: str, value: str) -> str:
     """The override that sets a key to a text, in Hydra's quotes where its grammar needs them."""
-    if _PLAIN.fullmatch(value):
+    if _PLAIN.fullmatch(value) and not _is_no_text(value):
         return f"{key}={value}"
     # Backslashes count only before a quote: those are doubled, and the quote gets one more.
     escaped = re.sub(r"(\\+)$", r"\1\1", re.sub(r"(\\*)'", r"\1\1\\'", value))
@@ -129,6 +129,15 @@ def replaced(overrides: Sequence[str], settings: Mapping[str, str]) -> tuple[str
     keys = [word.partition("=")[0].lstrip("+") for word in overrides]
     kept = [word for word, key in zip(overrides, keys, strict=True) if key not in settings]
     return (*kept, *(assign(key, value) for key, value in settings.items()))
+
+
+def _is_no_text(word: str) -> bool:
+    """Whether Hydra reads a plain word as a number, a truth value or nothing."""
+    try:
+        float(word)
+    except ValueError:
+        return word.lower() in ("null", "true", "false")
+    return True
 
 
 def _is_same(one: str, other: str) -> bool:

@@ -42,7 +42,7 @@ def test_what_an_optional_entry_would_pass_over_is_told(tmp_path: Path) -> None:
 
     def faults(choice: str) -> list[str]:
         with initialize_config_dir(str(tmp_path)):
-            cfg = compose("mine", overrides=[*search, f"+extra={choice}"], return_hydra_config=True)
+            cfg = compose("mine", overrides=[*search, f"extra={choice}"], return_hydra_config=True)
             return missing_choices(cfg, GlobalHydra.instance().config_loader().get_group_options)
 
     assert faults("one") == []

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable, Iterable
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
 
@@ -15,15 +16,19 @@ def missing_choices(cfg: DictConfig, options: Options) -> list[str]:
 
     Hydra refuses most of them itself, but passes over those of an entry that a defaults list calls optional.
     """
-    typed = {word.lstrip("+").split("=")[0].split("@")[0] for word in _words(cfg) if "=" in word}
     faults = []
-    for group, choice in cfg.hydra.runtime.choices.items():
-        if group not in typed or choice is None:
+    words = [*cfg.hydra.overrides.task, *cfg.hydra.overrides.hydra]
+    plain = [word for word in words if "." not in word.partition("=")[0]]
+    for override in OverridesParser.create().parse_overrides(plain):
+        if override.is_sweep_override() or override.is_delete() or not options(override.key_or_group):
             continue
-        for name in [choice] if isinstance(choice, str) else choice:
-            below, _, stem = f"{group}/{name}".removesuffix(".yaml").rpartition("/")
-            if stem not in (known := options(below)):
-                faults.append(describe_missing(f"{group}/{name}", known))
+        value = override.value()
+        if value is None:
+            continue
+        for name in value if isinstance(value, list) else [value]:
+            path = f"{override.key_or_group}/{name}".removesuffix(".yaml")
+            if path.rpartition("/")[2] not in (known := options(path.rpartition("/")[0])):
+                faults.append(describe_missing(path, known))
     return faults
 
 
@@ -43,7 +48,3 @@ def describe_composition(error: HydraException) -> str:
     lines = [*str(error).splitlines(), *str(error.__cause__ or "").splitlines()]
     told = (line.strip() for line in dict.fromkeys(lines) if not line.strip().startswith(("full_key:", "object_type=")))
     return " ".join(line for line in told if line)
-
-
-def _words(cfg: DictConfig) -> list[str]:
-    return [*cfg.hydra.overrides.task, *cfg.hydra.overrides.hydra]

@@ -21,7 +21,6 @@ from tffd.sweep.lease import Lease
 from tffd.sweep.plan import Compose, SweepPlan, make_plan
 from tffd.sweep.samplers import judges_epochs
 from tffd.sweep.scheduler import Scheduler
-from tffd.sweep.space import trial_overrides
 from tffd.sweep.storage import name_storage, open_storage, without_password
 from tffd.sweep.study import Claim, ResumableStudy
 from tffd.sweep.worker import Job
@@ -53,7 +52,7 @@ class Engine:
             StorageLost: If the study cannot be read or written any more; likewise.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        plan = make_plan(self._arguments, self._base, self._compose)
+        plan = make_plan(self._arguments, self._base, self._compose, self._context.config_loader.get_group_options)
         sweep = plan.config.sweep
         executor = make_executor(self._base, plan.config)
         if sweep.dry_run:
@@ -142,7 +141,7 @@ class _Jobs:
         # What only concerns the sweep is left out, for it may hold a password.
         fixed = [override for override in self.plan.fixed if not override.lstrip("+").startswith("sweep.storage")]
         seeds = [] if seed is None else [f"seed={seed}"]
-        config = self.compose([*trial_overrides(fixed, claim.values), *seeds])
+        config = self.compose([*study.plan.overrides(fixed, claim.values), *seeds])
         subdir = f"{key}/{claim.number:04d}" + ("" if seed is None else f"/seed{seed}")
         with open_dict(config):
             config.hydra.job.id = subdir.replace("/", "-")

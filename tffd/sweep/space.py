@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import FloatRange, IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import FloatRange, Glob, IntervalSweep, Override, QuotedString, RangeSweep
 from hydra.errors import HydraException
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
+
+from tffd.choices import Options
 
 Cell = dict[str, str]
 Value = str | int | float | bool | None
@@ -30,8 +32,15 @@ class Arguments:
     varied: dict[str, str]
 
 
-def sort_arguments(arguments: Sequence[str]) -> Arguments:
-    """Tell the overrides that hold for all trials from those that list or bound values."""
+def sort_arguments(arguments: Sequence[str], options: Options = lambda group: []) -> Arguments:
+    """Tell the overrides that hold for all trials from those that list or bound values.
+
+    Args:
+        arguments: As typed.
+        options: The names in a group, for `glob(...)`.
+    Raises:
+        ValueError: If a glob matches nothing.
+    """
     fixed, varied = [], {}
     for override in OverridesParser.create().parse_overrides(list(arguments)):
         line = str(override.input_line)
@@ -39,7 +48,26 @@ def sort_arguments(arguments: Sequence[str]) -> Arguments:
             varied[_key(line)] = line.split("=", 1)[1]
         else:
             fixed.append(line)
-    return Arguments(fixed, varied)
+    return Arguments(fixed, expand_globs(varied, options))
+
+
+def expand_globs(dimensions: Mapping[str, str], options: Options) -> dict[str, str]:
+    """Write out which names of a group are meant by `glob(...)`; the other dimensions stay as they are.
+
+    Raises:
+        ValueError: If a glob matches nothing.
+    """
+    expanded = dict(dimensions)
+    for key, text in dimensions.items():
+        pattern = _parse(key, text).value()
+        if isinstance(pattern, Glob):
+            known = options(key)
+            names = pattern.filter(known)
+            if not names:
+                there = f"there are {', '.join(known)}" if known else f"{key} is no group of configs; list its values"
+                raise ValueError(f"{key}={text}: matches no choice; {there}")
+            expanded[key] = f"choice({','.join(names)})"
+    return expanded
 
 
 def merge(configured: Mapping[str, str], arguments: Arguments) -> dict[str, str]:
@@ -214,8 +242,23 @@ def trial_overrides(fixed: Sequence[str], values: Mapping[str, Value]) -> list[s
 
 
 def as_overrides(values: Mapping[str, Value]) -> list[str]:
-    """Write values as Hydra overrides."""
+    """Write values, of which texts are in Hydra's grammar already, as overrides."""
     return [f"{key}={'null' if value is None else value}" for key, value in values.items()]
+
+
+def write_value(key: str, value: Value, text: str) -> Value:
+    """Write a point's value of a dimension in Hydra's grammar: a choice as it was typed, with its quotes.
+
+    Args:
+        key: The dimension.
+        value: What was chosen.
+        text: The dimension as it was written.
+    """
+    override = _parse(key, text)
+    if not isinstance(value, str) or isinstance(override.value(), IntervalSweep):
+        return value
+    written = zip(override.sweep_iterator(), override.sweep_string_iterator(), strict=True)
+    return next((typed for item, typed in written if _plain(item) == value), value)
 
 
 def contains(distribution: BaseDistribution, value: Value) -> bool:
@@ -240,4 +283,6 @@ def _parse(key: str, text: str) -> Override:
 
 
 def _plain(item: object) -> Value:
-    return item if isinstance(item, (int, float, bool)) or item is None else str(item)
+    if isinstance(item, QuotedString):
+        return item.text
+    return item if isinstance(item, (int, float, bool)) or item is None else str(Override._convert_value(item))  # type: ignore[arg-type]

@@ -35,7 +35,7 @@ class EpochReporter:
         self._started, self._last_line = time.perf_counter(), 0.0
         title = f"{config.model.name} on {config.dataset.name}, {config.kd_mode.name}, seed {config.seed}"
         where = f" (going on after epoch {resumed_at})" if resumed_at else ""
-        self._print(f"{title}: {self._epochs} epochs{where}")
+        self._print(f"{title}: {counted(self._epochs, 'epoch')}{where}")
         if not self._console.is_terminal:
             yield
             return

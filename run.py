@@ -21,7 +21,7 @@ def main(cfg: DictConfig) -> Any:
     """Run one trial and return its objective, or objectives, which Hydra's sweepers optimise."""
     try:
         result = run_from_hydra(cfg)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise  # the sweeper decides what a failed trial means
         refuse(error)

@@ -14,7 +14,7 @@ _CONFIGS = os.path.join(os.path.dirname(_PROGRAM), "conf")
 _OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")  # each with a value
 _SEARCH_PATH = "hydra.searchpath="
 _OVERRIDE = re.compile(r"~[^=]+|[^=]+=.*", re.DOTALL)
-_PLAIN = re.compile(r"[\w./+-]+( [\w./+-]+)*")
+_PLAIN = re.compile(r"[\w./+-]+( [\w./+-]+)*", re.ASCII)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
 """From a checked config to the objects of a run."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
-from hydra.utils import instantiate
+from hydra.errors import HydraException
+from hydra.utils import get_object, instantiate
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
 from torch import nn
 
 from tffd.config import Component, Config
@@ -110,4 +113,27 @@ def build_parts(config: Config) -> Parts:
 
 
 def _make(section: Component, **arguments: Any) -> Any:
+    _require_types(section)
     return instantiate(section.arguments(), **arguments, _execution_whitelist_=TRUSTED_TARGETS)
+
+
+def _require_types(section: Component) -> None:
+    """Compare a section's arguments with the types of its class, which would fail somewhere inside on others.
+
+    Raises:
+        ValueError: With the first that does not fit.
+    """
+    try:
+        target = get_object(section.target)
+        types = get_type_hints(vars(target).get("__init__", target) if isinstance(target, type) else target)
+    except (HydraException, ImportError, NameError, AttributeError):
+        return  # instantiating it tells what is wrong, or it has no types
+    for name, value in section.arguments().items():
+        if name in types:
+            try:
+                TypeAdapter(types[name], config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+            except ValidationError as error:
+                reason = error.errors(include_url=False)[0]["msg"].removeprefix("Input ")
+                raise ValueError(f"{name}={value}: {reason}") from None
+            except PydanticUserError:
+                continue  # a type that pydantic knows nothing of

@@ -21,9 +21,7 @@ def write_plan(directory: Path, command: str, **fields: Any) -> str:
 
 
 def test_a_command_is_read_into_words_and_written_from_them() -> None:
-    text = (
-        "python run.py -m --config-dir '/my conf' -cn mine hydra.searchpath=[x] ~sweep.space.a 'a=b c' seed=0,1"
-    )
+    text = "python run.py -m --config-dir '/my conf' -cn mine hydra.searchpath=[x] ~sweep.space.a 'a=b c' seed=0,1"
     options = ("--config-dir", "/my conf", "-cn", "mine", "hydra.searchpath=[x]")
     command = read_command(text)
     assert command == Command(options, ("~sweep.space.a", "a=b c", "seed=0,1"))

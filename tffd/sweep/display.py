@@ -102,7 +102,8 @@ class SweepDisplay:
             )
         if kind is KeyboardInterrupt:
             self._console.print(
-                f"Interrupted with {self._count_done()} of {counted(self._total, 'trial')} done. Go on with: {self._command}"
+                f"Interrupted with {self._count_done()} of {counted(self._total, 'trial')} done. "
+                f"Go on with: {self._command}"
             )
 
     def started(self, line: TrialLine) -> None:
@@ -135,7 +136,8 @@ class SweepDisplay:
         if running:
             write = "writes" if running == 1 else "write"
             self._print(
-                f"Interrupted: {counted(running, 'trial')} {write} a checkpoint after this epoch; Ctrl-C again ends at once"
+                f"Interrupted: {counted(running, 'trial')} {write} a checkpoint after this epoch; "
+                "Ctrl-C again ends at once"
             )
 
     def waits(self, running: int, seconds: float) -> None:
@@ -151,8 +153,8 @@ class SweepDisplay:
         """Tell that the sweep ends because too many trials failed."""
         limit = self._plan.config.sweep.max_failure_rate
         self._print(
-            f"Stopping: {failed} of {counted(total, 'trial')} failed, more than sweep.max_failure_rate={limit:g} allows. See the "
-            "reasons above; with another rate the same command goes on"
+            f"Stopping: {failed} of {counted(total, 'trial')} failed, more than sweep.max_failure_rate={limit:g} "
+            "allows. See the reasons above; with another rate the same command goes on"
         )
 
     def refresh(self) -> None:

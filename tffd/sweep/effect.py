@@ -40,9 +40,9 @@ def _require_same_for_stock_sweeper(base: DictConfig) -> None:
             continue
         value = theirs
         if isinstance(theirs, DictConfig):
-            name, value = next(
-                (f"{name}.{key}", value) for key, value in theirs.items() if own is None or own.get(key) != value
-            )
+            differing = (str(key) for key in theirs if own is None or own.get(key) != theirs[key])
+            key = next(differing, "")
+            name, value = f"{name}.{key}", theirs.get(key)
         raise ValueError(
             f"hydra.sweeper.{name}={value}: is for Hydra's own sweepers and does not hold here; set sweep.{ours}, or "
             "use hydra/sweeper=optuna"

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from tffd.build import build_parts
-from tffd.config import Config, require_config
+from tffd.config import Config, ConfigError, require_config
 from tffd.data import Data, Pictures
 from tffd.sweep.executors import Executor
 from tffd.sweep.plan import Compose, StudyPlan, SweepPlan
@@ -115,7 +115,10 @@ def _cost(cfg: DictConfig, executor: Executor, measured: dict[str, RunCost]) -> 
         config.trainer.compile, config.device,
     ])  # fmt: skip
     if kind not in measured:
-        measured[kind] = measure_run(config, executor)
+        try:
+            measured[kind] = measure_run(config, executor)
+        except ValueError as error:
+            raise ConfigError([f"kd_mode={config.kd_mode.name}: a few steps of training failed: {error}"]) from error
     return replace(measured[kind], epochs=config.trainer.epochs)
 
 

@@ -1,17 +1,20 @@
 """What varies in a sweep, written in Hydra's own sweep syntax, as Optuna distributions or as cells of a grid."""
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import FloatRange, Glob, IntervalSweep, Override, QuotedString, RangeSweep
+from hydra.core.override_parser.types import FloatRange, Glob, IntervalSweep, Override, Quote, QuotedString, RangeSweep
 from hydra.errors import HydraException
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
 from tffd.choices import Options
+
+_NEEDS_NO_QUOTES = re.compile(r"[\w./+-]+", re.ASCII)
 
 Cell = dict[str, str]
 Value = str | int | float | bool | None
@@ -181,7 +184,7 @@ def parse_grid(dimensions: Mapping[str, str]) -> list[Cell]:
                 "intervals are searched with sweep=lambdas"
             )
         if override.is_sweep_override():
-            values = list(dict.fromkeys(override.sweep_string_iterator()))
+            values = list(dict.fromkeys(map(_write, override.sweep_iterator())))
         else:
             values = [override.get_value_element_as_str()]
         columns.append([(key, value) for value in values])
@@ -247,7 +250,7 @@ def as_overrides(values: Mapping[str, Value]) -> list[str]:
 
 
 def write_value(key: str, value: Value, text: str) -> Value:
-    """Write a point's value of a dimension in Hydra's grammar: a choice as it was typed, with its quotes.
+    """Write a point's value of a dimension in Hydra's grammar: a choice that is a text with quotes where it needs them.
 
     Args:
         key: The dimension.
@@ -257,8 +260,8 @@ def write_value(key: str, value: Value, text: str) -> Value:
     override = _parse(key, text)
     if not isinstance(value, str) or isinstance(override.value(), IntervalSweep):
         return value
-    written = zip(override.sweep_iterator(), override.sweep_string_iterator(), strict=True)
-    return next((typed for item, typed in written if _plain(item) == value), value)
+    items = list(override.sweep_iterator())
+    return next((_write(item) for item in items if _plain(item) == value), value)
 
 
 def contains(distribution: BaseDistribution, value: Value) -> bool:
@@ -280,6 +283,26 @@ def _parse(key: str, text: str) -> Override:
         return OverridesParser.create().parse_override(f"{key}={text}")
     except HydraException as error:
         raise ValueError(f"{key}={text}: cannot be read ({str(error).splitlines()[0]})") from error
+
+
+def _write(item: Any) -> str:
+    """Write a value in Hydra's grammar, so that it is read as what it is; Hydra's own writer forgets quotes."""
+    if isinstance(item, list):
+        return f"[{','.join(map(_write, item))}]"
+    if isinstance(item, dict):
+        return f"{{{','.join(f'{_write(key)}:{_write(value)}' for key, value in item.items())}}}"
+    if isinstance(item, str) and (not _NEEDS_NO_QUOTES.fullmatch(item) or _is_no_text(item)):
+        return QuotedString(item, Quote.single).with_quotes()
+    return Override._get_value_element_as_str(item)
+
+
+def _is_no_text(word: str) -> bool:
+    """Whether Hydra reads a plain word as a number, a truth value or nothing."""
+    try:
+        float(word)
+    except ValueError:
+        return word.lower() in ("null", "true", "false")
+    return True
 
 
 def _plain(item: object) -> Value:

@@ -35,10 +35,26 @@ class Checkpoint:
     rng: torch.Tensor
 
 
+class NotWritten(OSError):
+    """A file of a run could not be written, for want of space or rights; what was there before still is."""
+
+
 def save_atomically(content: dict[str, Any], path: Path) -> None:
-    """Write with torch.save so that the file is the old one or the new one, whenever the machine stops."""
-    with replacing(path) as file:
-        torch.save({"format": _FORMAT, **content}, file)
+    """Write with torch.save so that the file is the old one or the new one, whenever the machine stops.
+
+    Raises:
+        NotWritten: If the disk is full, or otherwise refuses.
+    """
+    try:
+        with replacing(path) as file:
+            torch.save({"format": _FORMAT, **content}, file)
+    except (OSError, RuntimeError) as error:  # torch's own writer raises the latter for a full disk
+        cause = error if isinstance(error, OSError) else error.__context__
+        reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(error).splitlines()[0]
+        raise NotWritten(
+            f"{path} could not be written ({reason}). Once there is room the same command goes on from what was saved "
+            "before."
+        ) from error
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:

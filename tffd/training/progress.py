@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tffd.config import Config
+from tffd.wording import counted
 
 _MIN_SECONDS_BETWEEN_LINES = 2.0
 

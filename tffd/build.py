@@ -133,6 +133,8 @@ def _require_types(section: Component) -> None:
             try:
                 TypeAdapter(types[name], config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
             except ValidationError as error:
+                if error.errors()[0]["type"] == "literal_error":
+                    continue  # its class names the choices
                 reason = error.errors(include_url=False)[0]["msg"].removeprefix("Input ")
                 raise ValueError(f"{name}={value}: {reason}") from None
             except PydanticUserError:

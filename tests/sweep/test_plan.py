@@ -217,8 +217,8 @@ def test_settings_of_a_search_that_do_not_go_together(tmp_path: Path, arguments:
         (("sweep=lambdas", "lambda_intra=interval(-1,1)"), "lambda_intra=-1"),
         (("kd_mode=none,tfd", "lambda_intra=-1,0.1"), "lambda_intra=-1: should be greater than or equal to 0"),
         (
-            ("sweep=lambdas", "kd_mode.lambda_intra=1e-3"),
-            "lambda_intra: reaches no run, which is the same with lambda_",
+            ("sweep=lambdas", "sweep.baseline=null", "kd_mode.lambda_intra=1e-3"),
+            "lambda_intra: reaches no run, which is the same with lambda_intra=1e-05 and with lambda_intra=0.1",
         ),
         (("sweep=lambdas", "dataset.cache=choice(a,b)"), "dataset.cache: reaches no run"),
         (("kd_mode=none", "lambda_inter=0.1,0.2", "seed=0,1"), "lambda_inter: reaches no run, which is the same with"),
@@ -227,7 +227,6 @@ def test_settings_of_a_search_that_do_not_go_together(tmp_path: Path, arguments:
             "sweep.pruner.min_resource=3: trials of trainer.epochs=2 end before the first rung",
         ),
         (("sweep=lambdas", "sweep/pruner=halving", "trainer.epochs=3"), "so none is pruned; use at most 2, or leave"),
-        (("lambda_intra=glob(*)",), "lambda_intra=glob(*): matches no choice; lambda_intra is no group of configs"),
         (("dataset.train_size=20,200",), "trainer.batch_size=32: larger than the training set of 20 pictures"),
     ],
 )
@@ -280,6 +279,13 @@ def test_a_glob_is_written_out_in_grids_and_searches(tmp_path: Path) -> None:
     arguments = ["sweep=lambdas", "sweep.baseline=null", "model=glob(*,exclude=*x4)"]
     (search,) = make_plan(arguments, compose(arguments[:2]), compose, options).studies
     assert search.texts["model"] == "choice(resnet8,resnet14)"
+    for key, there in (
+        ("lambda_intra", "lambda_intra is no group of configs"),
+        ("model", "there are resnet8, resnet14"),
+    ):
+        with pytest.raises(ConfigError, match="x\\*\\): matches no choice; ") as caught:
+            make_plan([f"{key}=glob(x*)"], compose([]), compose, options)
+        assert there in caught.value.faults[0]
 
 
 def test_faults_of_all_cells_are_told_once_with_a_cell_that_has_them(tmp_path: Path) -> None:

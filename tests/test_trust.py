@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from tests.support import CONF, places, run_py
 from tffd import records
-from tffd.app import register_resolvers
-from tffd.config import read_config
+from tffd.app import register_resolvers, run_from_hydra
+from tffd.config import ConfigError, read_config
 from tffd.trust import find_distrust
 
 
@@ -109,3 +110,9 @@ def test_recording_the_commit_runs_no_command_of_the_environment(
     (tmp_path / "ran").unlink()
     assert records.git_commit()
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_job_that_hydra_composed_anew_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", composed("+hydra.job.env_set.PATH=/tmp"))
+    with pytest.raises(ConfigError, match="hydra.job.env_set.PATH=/tmp"):
+        run_from_hydra(composed())

@@ -83,10 +83,17 @@ def run_from_hydra(cfg: DictConfig, console: Console | None = None) -> dict[str,
 
     Returns:
         The content of result.json.
+    Raises:
+        ConfigError: If Hydra's settings of the job may not be acted on.
     """
+    from tffd.config import ConfigError
     from tffd.training.progress import EpochReporter
     from tffd.trial import run_trial
+    from tffd.trust import find_distrust
 
+    job: Any = HydraConfig.instance().cfg
+    if job is not None and (faults := find_distrust(job)):  # Hydra's own sweepers compose it anew for each job
+        raise ConfigError(faults)
     trial = os.environ.get(TRIAL_VARIABLE)
     return run_trial(
         cfg,

@@ -1,23 +1,19 @@
 """What varies in a sweep, written in Hydra's own sweep syntax, as Optuna distributions or as cells of a grid."""
 
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import FloatRange, Glob, IntervalSweep, Override, Quote, QuotedString, RangeSweep
-from hydra.errors import HydraException
+from hydra.core.override_parser.types import FloatRange, Glob, IntervalSweep, RangeSweep
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
 from tffd.choices import Options
-
-_NEEDS_NO_QUOTES = re.compile(r"[\w./+-]+", re.ASCII)
+from tffd.sweep.grammar import Value, parse, plain, write
 
 Cell = dict[str, str]
-Value = str | int | float | bool | None
 Conditions = Mapping[str, Mapping[str, Sequence[str]]]
 """Dimension to {other dimension: values of it for which the first is searched}."""
 
@@ -62,7 +58,7 @@ def expand_globs(dimensions: Mapping[str, str], options: Options) -> dict[str, s
     """
     expanded = dict(dimensions)
     for key, text in dimensions.items():
-        pattern = _parse(key, text).value()
+        pattern = parse(key, text).value()
         if isinstance(pattern, Glob):
             known = options(key)
             names = pattern.filter(known)
@@ -108,7 +104,7 @@ def settle(
 
 def _values(key: str, text: str) -> list[str]:
     """The values that an override gives a key, each in one form however it was written; none for an interval."""
-    override = _parse(key, text)
+    override = parse(key, text)
     if isinstance(override.value(), IntervalSweep):
         return []
     return (
@@ -147,7 +143,7 @@ def parse_distribution(key: str, text: str) -> BaseDistribution:
     Raises:
         ValueError: If the text is no sweep, or bounds are empty, reversed or not positive on a log scale.
     """
-    override = _parse(key, text)
+    override = parse(key, text)
     value = override.value()
     if not override.is_sweep_override():
         raise ValueError(f"{key}={text}: is one value; a search needs choices such as 1,2 or bounds, interval(1, 2)")
@@ -166,7 +162,7 @@ def parse_distribution(key: str, text: str) -> BaseDistribution:
     if isinstance(value, RangeSweep) and not value.shuffle and not isinstance(value.range(), FloatRange):
         step = values[1] - values[0] if len(values) > 1 else 1
         return IntDistribution(min(values[0], values[-1]), max(values[0], values[-1]), step=abs(step))
-    return CategoricalDistribution([_plain(item) for item in values])
+    return CategoricalDistribution([plain(item) for item in values])
 
 
 def parse_grid(dimensions: Mapping[str, str]) -> list[Cell]:
@@ -177,14 +173,14 @@ def parse_grid(dimensions: Mapping[str, str]) -> list[Cell]:
     """
     columns = []
     for key, text in dimensions.items():
-        override = _parse(key, text)
+        override = parse(key, text)
         if isinstance(override.value(), IntervalSweep):
             raise ValueError(
                 f"{key}={text}: a grid needs a list of values, such as {key}=0.001,0.01; "
                 "intervals are searched with sweep=lambdas"
             )
         if override.is_sweep_override():
-            values = list(dict.fromkeys(map(_write, override.sweep_iterator())))
+            values = list(dict.fromkeys(map(write, override.sweep_iterator())))
         else:
             values = [override.get_value_element_as_str()]
         columns.append([(key, value) for value in values])
@@ -257,11 +253,11 @@ def write_value(key: str, value: Value, text: str) -> Value:
         value: What was chosen.
         text: The dimension as it was written.
     """
-    override = _parse(key, text)
+    override = parse(key, text)
     if not isinstance(value, str) or isinstance(override.value(), IntervalSweep):
         return value
     items = list(override.sweep_iterator())
-    return next((_write(item) for item in items if _plain(item) == value), value)
+    return next((write(item) for item in items if plain(item) == value), value)
 
 
 def contains(distribution: BaseDistribution, value: Value) -> bool:
@@ -276,36 +272,3 @@ def contains(distribution: BaseDistribution, value: Value) -> bool:
 
 def _key(override: str) -> str:
     return override.split("=", 1)[0].lstrip("+")
-
-
-def _parse(key: str, text: str) -> Override:
-    try:
-        return OverridesParser.create().parse_override(f"{key}={text}")
-    except HydraException as error:
-        raise ValueError(f"{key}={text}: cannot be read ({str(error).splitlines()[0]})") from error
-
-
-def _write(item: Any) -> str:
-    """Write a value in Hydra's grammar, so that it is read as what it is; Hydra's own writer forgets quotes."""
-    if isinstance(item, list):
-        return f"[{','.join(map(_write, item))}]"
-    if isinstance(item, dict):
-        return f"{{{','.join(f'{_write(key)}:{_write(value)}' for key, value in item.items())}}}"
-    if isinstance(item, str) and (not _NEEDS_NO_QUOTES.fullmatch(item) or _is_no_text(item)):
-        return QuotedString(item, Quote.single).with_quotes()
-    return Override._get_value_element_as_str(item)
-
-
-def _is_no_text(word: str) -> bool:
-    """Whether Hydra reads a plain word as a number, a truth value or nothing."""
-    try:
-        float(word)
-    except ValueError:
-        return word.lower() in ("null", "true", "false")
-    return True
-
-
-def _plain(item: object) -> Value:
-    if isinstance(item, QuotedString):
-        return item.text
-    return item if isinstance(item, (int, float, bool)) or item is None else str(Override._convert_value(item))  # type: ignore[arg-type]

@@ -35,14 +35,15 @@ def idle_dimensions(study: "StudyPlan", fixed: list[str], compose: Callable[[lis
 
     faults = []
     for key in study.keys:
-        pair = None
+        shown = None
         for pair in _pairs(study, key):
+            shown = shown or pair
             if run_at(pair[0]) != run_at(pair[1]):
                 break
         else:
-            if pair is None:
+            if shown is None:
                 continue  # it has one value
-            ends = [f"{key}={point[key]}" for point in pair]
+            ends = [f"{key}={point[key]}" for point in shown]
             faults.append(
                 f"{key}: reaches no run, which is the same with {ends[0]} and with {ends[1]}; what it stands for is "
                 "set elsewhere, or not used. Leave it out, or what replaces it"

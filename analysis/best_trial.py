@@ -175,7 +175,8 @@ def _baselines(gathered: Gathered, search: Search, metrics: Sequence[Metric]) ->
     fixed = set() if search.plan is None else set(search.plan.fixed or ())
     groups: dict[tuple[str, ...], list[Run]] = {}
     for run in baseline_runs(plain_runs(gathered.whole().runs), search.directory):
-        words = [word for word in read_overrides(run["path"]) if word not in fixed and key_of(word) != "seed"]
+        beside = ("seed", "name", "results_dir")
+        words = [word for word in read_overrides(run["path"]) if word not in fixed and key_of(word) not in beside]
         own = tuple(word for word in words if not key_of(word).startswith("sweep"))
         groups.setdefault(own or (f"kd_mode={run['kd_mode']}",), []).append(run)
     found = []

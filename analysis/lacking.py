@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from analysis.command_line import read_origin
 from analysis.gather import Gathered
 from analysis.groups import Key, Run, as_text
 from analysis.inventory import complete_runs, counts_line
@@ -72,7 +73,7 @@ def _of_plan(missing: Missing, where: Mapping[str, str]) -> Iterator[Lacking]:
     planned = [*missing.cells, *(unfinished.cell for unfinished in missing.unfinished)]
     for cell in (cell for cell in missing.cells if _is_selected(cell, where, planned)):
         overrides = cell_overrides(missing.sweep, cell)
-        yield Lacking(_text(cell), "missing", single_command(overrides) if overrides else command)
+        yield Lacking(_text(cell), "missing", single_command(overrides, missing.sweep.origin) if overrides else command)
     for unfinished in (u for u in missing.unfinished if _is_selected(u.cell, where, planned)):
         again = command if unfinished.again else None
         if unfinished.status == "broken" and command:
@@ -156,7 +157,8 @@ class _Commands:
         self._shared = set.intersection(*(words for _, words in self._overrides))
         self._varying = [column for column in by if len({run[column] for run in runs}) > 1]
         names = {run["name"] for run in runs}
-        self._name = names.pop() if len(names) == 1 else None
+        self._place = {"name": names.pop()} if len(names) == 1 and None not in names else {}
+        self._origin = read_origin(runs[0]["path"])
 
     def for_cell(self, settings: Mapping[str, Any]) -> str | None:
         """The command of one cell; None if one of its columns cannot be set."""
@@ -174,7 +176,7 @@ class _Commands:
             if column == "seed" or (key not in as_pairs(words) and not follows):
                 cell[key] = "null" if value is None else _exact(value)
         kept = [word for word in self._order if word in words]
-        return single_command(single_overrides(kept, cell, self._name))
+        return single_command(single_overrides(kept, cell, self._place), self._origin)
 
     def _in_common(self, settings: Mapping[str, Any]) -> set[str]:
         """The overrides of all runs with some settings."""

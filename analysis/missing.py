@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.groups import DEFAULT_BY
-from analysis.overrides import as_pairs, cell_overrides, read_overrides
+from analysis.overrides import as_pairs, cell_overrides, key_of, read_overrides
 from analysis.plan import Cell, Study, Sweep
 from analysis.results import FIELDS
 from analysis.values import as_number, number_or_text, unquoted
@@ -115,17 +115,22 @@ def _chosen(sweep: Sweep, run: Row) -> Cell:
 def _open_cells(sweep: Sweep, study: Study, runs_by_parent: Mapping[str, Sequence[Row]]) -> Missing:
     runs = runs_by_parent.get(os.path.join(sweep.path, study.name), ())
     matched, unknown = _match(study.cells, runs)
-    alone = {frozenset(read_overrides(run["path"])): run for run in runs_by_parent.get(sweep.path, ())}
+    alone = {_settings(read_overrides(run["path"])): run for run in runs_by_parent.get(sweep.path, ())}
     without, unfinished = [], []
     for cell, run in matched:
         overrides = cell_overrides(sweep, cell)
         if overrides and (run is None or run["status"] != "complete"):
-            run = alone.get(frozenset(overrides), run)  # a single run that was started for this cell
+            run = alone.get(_settings(overrides), run)  # a single run that was started for this cell
         if run is None:
             without.append(cell)
         elif run["status"] not in ("pruned", "complete"):
             unfinished.append(Unfinished(cell, run["status"], run["path"], again=run["status"] != "running"))
     return Missing(sweep, study.name, len(without) - unknown, tuple(without), tuple(unfinished))
+
+
+def _settings(overrides: Sequence[str]) -> frozenset[str]:
+    """Without the place, which may have been another when the run was started."""
+    return frozenset(word for word in overrides if key_of(word) not in ("name", "results_dir"))
 
 
 def _match(cells: Sequence[Cell], runs: Sequence[Row]) -> tuple[list[tuple[Cell, Row | None]], int]:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from analysis.command_line import Origin, place_words, read_command, replaced, write_command
 from analysis.reading import read_json
-from analysis.shell import rebuilt
 
 Cell = Mapping[str, str]
 
@@ -30,10 +30,13 @@ class Sweep:
         studies: In the order in which they run.
         name: The sweep's.
         directions: "minimize" or "maximize" by objective, a field of `result.json`; None if it was not written.
-        command: What starts the sweep; it goes on where it stopped. None if it was not written, or is no such command.
+        command: What starts the sweep; it goes on where it stopped. It is written anew from the words that were
+            recorded, for where the sweep lies now; None if these are no command of run.py.
         seeds: Of every trial of a search, which then has a directory a seed; None for one run a trial.
         space: What a search varies, key to text.
         fixed: Overrides that hold for every trial; None if they were not written.
+        origin: How and from where the sweep was started.
+        place: The settings that put a run into this sweep's directory.
     """
 
     path: str
@@ -44,6 +47,8 @@ class Sweep:
     seeds: tuple[int, ...] | None = None
     space: Mapping[str, str] = field(default_factory=dict)
     fixed: tuple[str, ...] | None = None
+    origin: Origin = field(default_factory=Origin)
+    place: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_sweep(path: str) -> Sweep:
@@ -56,22 +61,29 @@ def read_sweep(path: str) -> Sweep:
     plan = read_json(path)
     if not isinstance(plan, dict) or not isinstance(plan.get("studies"), list):
         raise ValueError("is not an object with a list of studies")
-    for key in ("name", "objective", "direction", "command"):
+    for key in ("name", "objective", "direction", "command", "cwd", "results_dir"):
         if not (plan.get(key) is None or isinstance(plan[key], str)):
             raise ValueError(f"has {key} = {plan[key]!r}, which is not a string")
     seeds = _read_list(plan, "seeds", int)
     space = plan.get("space") or {}
     if not isinstance(space, dict):
         raise ValueError(f"has space = {space!r}, which is not an object")
+    directory, name, recorded = os.path.dirname(path), plan.get("name"), plan.get("results_dir")
+    command = read_command(plan.get("command") or "")
+    origin = Origin(command.options if command else (), plan.get("cwd"))
+    place = place_words(directory, origin, recorded and os.path.join(recorded, name or ""), name)
+    moved = place if "results_dir" in place else {}
     return Sweep(
-        path=os.path.dirname(path),
+        path=directory,
         studies=tuple(_read_study(study) for study in plan["studies"]),
-        name=plan.get("name"),
+        name=name,
         directions=_read_directions(plan),
-        command=rebuilt(plan["command"]) if plan.get("command") else None,
+        command=write_command(replaced(command.overrides, moved), origin, multirun=True) if command else None,
         seeds=tuple(seeds) if seeds else None,
         space={key: str(text) for key, text in space.items()},
         fixed=None if plan.get("fixed") is None else tuple(_read_list(plan, "fixed", str)),
+        origin=origin,
+        place=place,
     )
 
 

@@ -39,7 +39,7 @@ def test_other_settings_get_a_directory_of_their_own(tmp_path: Path) -> None:
         (("lambda_intra=-1", "trainer.epochs=0"), "The configuration has 2 faults; nothing was started:"),
         (("sweep=lambdas",), "sweep=lambdas needs -m. Start it with: python run.py -m"),
         (("ablation=terms",), "ablation=terms needs -m. Start it with: python run.py -m"),
-        (("kd_mode=nonsense",), "Could not find 'kd_mode/nonsense'"),
+        (("kd_mode=nonsense",), "kd_mode=nonsense: there is no such choice"),
         (("trainer.epoch=1",), "Could not override 'trainer.epoch'"),
         (("-m", "sweep=lambdas", "sweep.objective=test_top1"), "no choice may see the test set"),
         (("-m", "sweep=lambdas", "hydra/sweeper=optuna", "protocol=final"), "reads the test set, which no search may"),

@@ -17,8 +17,7 @@ from tffd.passwords import refuse_passwords, refuse_passwords_in, without_passwo
 from tffd.printable import printable
 from tffd.streams import open_streams
 
-TRUSTED_TARGETS = ["tffd.*", "hydra_plugins.*", "hydra.*", "optuna.samplers.*", "optuna.pruners.*", "logging.*"]
-"""What a config's `_target_` may name. Add your own package here to use its models, data sets or kd_modes."""
+_ROOT = Path(__file__).parents[1]
 
 STUDY_VARIABLE = "TFFD_STUDY"
 TRIAL_VARIABLE = "TFFD_TRIAL"
@@ -114,10 +113,17 @@ def run_from_hydra(cfg: DictConfig, console: Console | None = None, planned: str
         planned: Hash of its config when a sweep planned it, if one did.
     Returns:
         The content of result.json.
+    Raises:
+        ConfigError: If Hydra's settings of the job may not be acted on.
     """
+    from tffd.config import ConfigError
     from tffd.training.progress import EpochReporter
     from tffd.trial import run_trial
+    from tffd.trust import find_distrust
 
+    job: Any = HydraConfig.instance().cfg
+    if job is not None and (faults := find_distrust(job)):  # Hydra's own sweepers compose it anew for each job
+        raise ConfigError(faults)
     trial = os.environ.get(TRIAL_VARIABLE)
     runtime = HydraConfig.get().runtime
     with chdir(runtime.cwd):
@@ -163,7 +169,26 @@ def multirun_command(config: DictConfig) -> str:
     """The command line of a multirun with the overrides of a composed config, quoted for the shell."""
     chosen = [override for override in config.hydra.overrides.hydra if not override.startswith("hydra.mode=")]
     overrides = [without_password(override) for override in (*chosen, *config.hydra.overrides.task)]
-    return shlex.join(["python", "run.py", "-m", *overrides])
+    return shlex.join([*_program(), "-m", *_config_options(config), *overrides])
+
+
+def _program() -> list[str]:
+    """What was started: run.py, by its whole path where it lies elsewhere."""
+    here = Path("run.py").exists() and Path("run.py").samefile(_ROOT / "run.py")
+    return ["python", "run.py" if here or not (_ROOT / "run.py").exists() else str(_ROOT / "run.py")]
+
+
+def _config_options(config: DictConfig) -> list[str]:
+    """Where configs came from, if not from conf/config.yaml alone, with whole paths."""
+    options = []
+    for flag, provider, usual in (
+        ("--config-path", "main", str(_ROOT / "conf")),
+        ("--config-dir", "command-line", ""),
+    ):
+        sources = (source.path for source in config.hydra.runtime.config_sources if source.provider == provider)
+        options += [word for path in sources if path and path != usual for word in (flag, path)]
+    name = config.hydra.job.config_name
+    return options if name in (None, "config") else [*options, "--config-name", name]
 
 
 def _relative(path: str) -> str:

@@ -1,13 +1,15 @@
 """From a checked config to the objects of a run."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
-from hydra.utils import instantiate
+from hydra.errors import HydraException
+from hydra.utils import get_object, instantiate
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
 from torch import nn
 
-from tffd.app import TRUSTED_TARGETS
 from tffd.checkpoints import load_weights
 from tffd.config import Component, Config, ModelSection
 from tffd.data import Augmentation, Data, Source, content_of, digest_content, load_data
@@ -15,6 +17,7 @@ from tffd.devices import pick_device, require_precision, resolve_precision, use_
 from tffd.distill import DistillMode
 from tffd.provenance import Past, describe_training, look_into, provenance_of
 from tffd.training.loop import Recipe
+from tffd.trust import TRUSTED_TARGETS
 
 
 @dataclass
@@ -128,8 +131,33 @@ def build_parts(config: Config) -> Parts:
 
 
 def _make(section: Component, **arguments: Any) -> Any:
+    _require_types(section)
     return _instantiate(section.arguments(), **arguments)
 
 
 def _instantiate(section: dict[str, Any], **arguments: Any) -> Any:
     return instantiate(section, **arguments, _execution_whitelist_=TRUSTED_TARGETS)
+
+
+def _require_types(section: Component) -> None:
+    """Compare a section's arguments with the types of its class, which would fail somewhere inside on others.
+
+    Raises:
+        ValueError: With the first that does not fit.
+    """
+    try:
+        target = get_object(section.target)
+        types = get_type_hints(vars(target).get("__init__", target) if isinstance(target, type) else target)
+    except (HydraException, ImportError, NameError, AttributeError):
+        return  # instantiating it tells what is wrong, or it has no types
+    for name, value in section.arguments().items():
+        if name in types:
+            try:
+                TypeAdapter(types[name], config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+            except ValidationError as error:
+                if error.errors()[0]["type"] == "literal_error":
+                    continue  # its class names the choices
+                reason = error.errors(include_url=False)[0]["msg"].removeprefix("Input ")
+                raise ValueError(f"{name}={value}: {reason}") from None
+            except PydanticUserError:
+                continue  # a type that pydantic knows nothing of

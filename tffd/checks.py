@@ -104,11 +104,14 @@ def _content_faults(reading: Reading) -> list[str]:
         summary, faults = _collect(lambda: build.build_source(sound).check(), f"dataset={sound.dataset.name}: ")
     if summary is not None and has >= {"protocol", "trainer"}:
         faults += _data_faults(sound, summary)
+    smallest: int | None = None
+    if summary is not None and not faults and has >= {"protocol", "trainer"}:
+        smallest = _smallest_batch(sound, summary)
     if "model" in has:
         # Without a data set, any will do to look at the network, unless weights have to fit its classes.
         shown = summary or Summary(train_pictures=1, classes=10, channels=3, image_size=32)
         if summary is not None or not sound.model.weights:
-            model, found = _collect(lambda: _tried_model(sound, shown), f"model={sound.model.name}: ")
+            model, found = _collect(lambda: _tried_model(sound, shown, smallest), f"model={sound.model.name}: ")
             faults += found
     if has >= {"kd_mode", "lambda_intra", "lambda_inter"}:
         mode, found = _collect(lambda: build.build_mode(sound), f"kd_mode={sound.kd_mode.name}: ")
@@ -118,12 +121,30 @@ def _content_faults(reading: Reading) -> list[str]:
     return faults
 
 
-def _tried_model(config: Any, summary: Summary) -> nn.Module:
-    """Build the network and show it one blank picture: some are too small for some networks."""
+def _tried_model(config: Any, summary: Summary, smallest: int | None) -> nn.Module:
+    """Build the network and show it blank pictures: some are too small for some networks, or too few to train on."""
     model = build.build_model(config, summary.classes, summary.channels).eval()
+    picture = torch.zeros(1, summary.channels, summary.image_size, summary.image_size)
     with torch.no_grad():
-        model(torch.zeros(1, summary.channels, summary.image_size, summary.image_size))
-    return model
+        model(picture)
+        if smallest == 1:
+            try:
+                model.train()(picture)
+            except ValueError as error:  # of batch norm: a single value has no variance
+                raise ValueError(
+                    f"trainer.batch_size={config.trainer.batch_size}: leaves a batch of 1 picture, whose last maps are "
+                    "single values, and batch norm needs two; choose another batch size"
+                ) from error
+    return model.eval()
+
+
+def _smallest_batch(config: Any, summary: Summary) -> int:
+    """Pictures in the smallest batch of an epoch: the last one takes what is left."""
+    labels = np.arange(summary.train_pictures) % summary.classes
+    protocol = config.protocol
+    split = split_training_set(labels, protocol.val_fraction, config.dataset.train_size, protocol.split_seed)
+    batch_size: int = config.trainer.batch_size
+    return len(split.train) % batch_size or batch_size
 
 
 def _prepare_data(config: Config, elsewhere: bool) -> dict[str, int | str]:

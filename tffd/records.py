@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import math
+import os
 import platform
 import subprocess
 import threading
@@ -263,8 +264,12 @@ def versions() -> dict[str, str]:
 
 def git_commit() -> str | None:
     """The commit of this source tree, with "+" where files differ from it; None outside a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty=+"]
+    # Git runs programs that its settings name, which a variable GIT_... may hold; and its monitor, in any checkout.
+    settings = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
+    command = ["git", *settings, "-C", str(Path(__file__).parent)]
+    command += ["describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ}
     try:
-        return subprocess.run([*command, "--exclude=*"], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None

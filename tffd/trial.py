@@ -1,6 +1,7 @@
 """One trial: config to parts, parts to training, training to a record, record to objective."""
 
 import platform
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,8 @@ def _run_locked(
     except Exception as error:  # whatever it was, the record must say so; it is raised again
         result |= {"status": records.FAILED, "error": f"{type(error).__name__}: {error}"}
         result |= _measurements(config, progress) | {"finished": records.now()}
-        records.write_json(run_dir / records.RESULT, result)
+        with suppress(OSError):  # a full disk takes no record either; the error says so by itself
+            records.write_json(run_dir / records.RESULT, result)
         raise
     status = records.COMPLETE if progress.epoch == config.trainer.epochs else records.PRUNED
     result |= {"status": status, "finished": records.now()} | _measurements(config, progress)

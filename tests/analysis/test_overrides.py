@@ -53,7 +53,8 @@ def test_what_is_no_list_of_words_has_none(tmp_path: Path, content: str) -> None
 
 def test_a_single_run_of_a_cell_leaves_out_what_makes_a_sweep() -> None:
     fixed = ("ablation=terms", "ablation.grid.seed='0,1'", "sweep.n_jobs=2", "hydra/launcher=joblib", "trainer.lr=0.1")
-    sweep = Sweep("results/terms", (), name="terms", fixed=(*fixed, "name=old", "seed=9", "note=two words"))
+    everywhere = (*fixed, "name=old", "seed=9", "note=two words")
+    sweep = Sweep("results/terms", (), name="terms", fixed=everywhere, place={"name": "terms"})
     words = cell_overrides(sweep, {"kd_mode": "tfd", "seed": "3"})
     assert words == ("trainer.lr=0.1", "note=two words", "name=terms", "kd_mode=tfd", "seed=3")
     assert single_command(words) == "python run.py trainer.lr=0.1 'note=two words' name=terms kd_mode=tfd seed=3"

@@ -12,13 +12,20 @@ from typing import Any
 import pytest
 
 from analysis.__main__ import main
+from analysis.command_line import Origin, read_command, write_command
 from analysis.overrides import grid_command, single_command
 from analysis.sheets.sheet import spelt_out
-from analysis.shell import NO_COMMAND, command_line, rebuilt
+from analysis.shell import NO_COMMAND, command_line
 from tffd.printable import printable
 
 ESCAPE = "\x1b]0;owned\x07\x9b31m\u202e[bold]```\r\n| x"
 CONTROL = re.compile(r"[^\x20-\x7e\n±×]")
+
+
+def rebuilt(text: str) -> str | None:
+    """A recorded command, written anew."""
+    command = read_command(text)
+    return command and write_command(command.overrides, Origin(command.options), multirun="-m" in shlex.split(text))
 
 
 @pytest.mark.parametrize(
@@ -26,7 +33,7 @@ CONTROL = re.compile(r"[^\x20-\x7e\n±×]")
     [
         ["python", "run.py", "-m", "ablation=terms"],
         ["python", "run.py", "--config-dir", "my confs", "-cn", "mine", "name=two words", "++a.b=1", "~c", "~d=1"],
-        ["/usr/bin/python3.11", "code/run.py", "--config-path=x", "a.b=choice('a b','c,d=e')", "+x/y@z.w=[1]", "h/i=j"],
+        ["python", "run.py", "--config-path", "x", "a.b=choice('a b','c,d=e')", "+x/y@z.w=[1]", "h/i=j"],
     ],
 )
 def test_what_starts_runs_is_put_together_as_it_was(words: list[str]) -> None:

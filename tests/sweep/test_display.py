@@ -54,3 +54,24 @@ def test_text_of_others_is_shown_and_not_obeyed(tmp_path: Path) -> None:
         display.failed(line, hostile)
     last = plain.file.getvalue().splitlines()[-1]  # type: ignore[attr-defined]
     assert last == f"[0/1] search/0000  {shown}={shown}  FAILED  {shown}"
+
+
+def test_a_smaller_total_counts_the_trials_that_are_there(tmp_path: Path) -> None:
+    settings = config()
+    open_sweep(tmp_path, search(2), settings).run()
+    plan, output = search(1), io.StringIO()
+    sweep = open_sweep(tmp_path, plan, settings)
+    whole = SweepPlan(settings, [], [plan], settings.sweep.objectives)
+    with SweepDisplay(whole, sweep.studies, tmp_path, "again", Console(file=output, width=300)) as display:
+        display.summarise()
+    assert f"{settings.name}: 2 trials, 2 of them done before" in output.getvalue()
+    assert "search: 2 of 2 trials complete" in output.getvalue()
+
+
+def test_one_of_a_thing_is_not_many(tmp_path: Path) -> None:
+    sweep = open_sweep(tmp_path, search(1), config())
+    assert sweep.run() == 0
+    output = io.StringIO()
+    whole = SweepPlan(config(), [], [search(1)], ["val_top1"])
+    SweepDisplay(whole, sweep.studies, tmp_path, "again", Console(file=output, width=300)).summarise()
+    assert "search: 1 of 1 trial complete" in output.getvalue()

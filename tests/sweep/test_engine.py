@@ -152,7 +152,7 @@ def test_ctrl_c_writes_checkpoints_and_says_how_to_go_on(tmp_path: Path) -> None
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Interrupted: 1 trials write a checkpoint after this epoch" in output
+    assert "Interrupted: 1 trial writes a checkpoint after this epoch" in output
     assert "Interrupted with 1 of 4 trials done. Go on with: python run.py -m seed=0,1,2,3" in output
     assert "Traceback" not in output
     assert (second / "checkpoint.pt").exists()

@@ -24,6 +24,7 @@ from tffd.sweep.plan import SweepPlan
 from tffd.sweep.space import Value
 from tffd.sweep.storage import StorageLost
 from tffd.sweep.study import ResumableStudy
+from tffd.wording import counted
 
 _REFRESH_SECONDS = 0.5
 _ROWS = 12  # of the live table: running trials and the last ones that ended
@@ -77,7 +78,8 @@ class SweepDisplay:
         stream: Any = LastingStream(sys.stdout)
         self._console = console or Console(file=stream, markup=False, emoji=False, highlight=False, soft_wrap=True)
         self._lines: list[TrialLine] = []
-        self._total = sum(study.n_trials for study in plan.studies)
+        # A smaller sweep.n_trials than before takes none back.
+        self._total = sum(max(study.plan.n_trials, sum(study.counts().values())) for study in studies)
         self._done = self._done_before = self._count_done()
         self._started = time.monotonic()
         self._live: Live | None = None
@@ -86,7 +88,7 @@ class SweepDisplay:
 
     def __enter__(self) -> "SweepDisplay":
         earlier = f", {self._done} of them done before" if self._done else ""
-        self._print(f"{self._plan.config.name}: {self._total} trials{earlier}, in {self._directory}")
+        self._print(f"{self._plan.config.name}: {counted(self._total, 'trial')}{earlier}, in {self._directory}")
         for notice in self._plan.data.notices():
             self._print(notice)
         if self._console.is_terminal:
@@ -111,7 +113,8 @@ class SweepDisplay:
             )
         if kind is KeyboardInterrupt:
             self._print(
-                f"Interrupted with {self._count_done()} of {self._total} trials done. Go on with: {self._command}"
+                f"Interrupted with {self._count_done()} of {counted(self._total, 'trial')} done. "
+                f"Go on with: {self._command}"
             )
 
     def started(self, line: TrialLine) -> None:
@@ -142,7 +145,11 @@ class SweepDisplay:
     def interrupted(self, running: int) -> None:
         """Tell that the sweep ends as soon as what runs has reached the end of an epoch."""
         if running:
-            self._print(f"Interrupted: {running} trials write a checkpoint after this epoch; Ctrl-C again ends at once")
+            write = "writes" if running == 1 else "write"
+            self._print(
+                f"Interrupted: {counted(running, 'trial')} {write} a checkpoint after this epoch; "
+                "Ctrl-C again ends at once"
+            )
 
     def cannot_go_on(self, reason: str, running: int) -> None:
         """Tell why the sweep has to end, and what it still waits for."""
@@ -165,8 +172,8 @@ class SweepDisplay:
         """Tell that the sweep ends because too many trials failed."""
         limit = self._plan.config.sweep.max_failure_rate
         self._print(
-            f"Stopping: {failed} of {total} trials failed, more than sweep.max_failure_rate={limit:g} allows. See the "
-            "reasons above; with another rate the same command goes on"
+            f"Stopping: {failed} of {counted(total, 'trial')} failed, more than sweep.max_failure_rate={limit:g} "
+            "allows. See the reasons above; with another rate the same command goes on"
         )
 
     def refresh(self) -> None:
@@ -256,7 +263,8 @@ def _count(study: ResumableStudy) -> str:
     counts = study.counts()
     named = ((TrialState.PRUNED, "pruned"), (TrialState.FAIL, "failed"))
     others = "".join(f", {counts[state]} {word}" for state, word in named if counts[state])
-    return f"{study.plan.key}: {counts[TrialState.COMPLETE]} of {study.plan.n_trials} trials complete{others}"
+    total = max(study.plan.n_trials, sum(counts.values()))
+    return f"{study.plan.key}: {counts[TrialState.COMPLETE]} of {counted(total, 'trial')} complete{others}"
 
 
 def _analysis(command: str, directory: Path) -> str:

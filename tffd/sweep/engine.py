@@ -1,5 +1,6 @@
 """A sweep command: what it will do, where that is kept, and how the config of each run comes about."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,6 @@ from tffd.sweep.place import settled
 from tffd.sweep.plan import Compose, SweepPlan, make_plan
 from tffd.sweep.samplers import judges_epochs
 from tffd.sweep.scheduler import Scheduler
-from tffd.sweep.space import trial_overrides
 from tffd.sweep.storage import is_lacking, name_storage, open_storage
 from tffd.sweep.study import Claim, ResumableStudy, name_study
 from tffd.sweep.worker import Job
@@ -56,7 +56,7 @@ class Engine:
             StorageLost: If the study cannot be read or written any more; likewise.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        plan = make_plan(self._arguments, self._base, self._compose)
+        plan = make_plan(self._arguments, self._base, self._compose, self._context.config_loader.get_group_options)
         sweep = plan.config.sweep
         executor = make_executor(self._base, plan.config)
         if sweep.dry_run:
@@ -110,6 +110,8 @@ class Engine:
             "space": next((study.texts for study in plan.studies if study.cells is None), {}),
             "fixed": [override for override in plan.fixed if not override.lstrip("+").startswith("sweep")],
             "command": self.command(),
+            "cwd": os.getcwd(),
+            "results_dir": os.path.abspath(plan.config.results_dir),
             "studies": [
                 {
                     "study": study.key,
@@ -138,7 +140,7 @@ class _Jobs:
         # What only concerns the sweep is left out, for it may hold a password.
         fixed = [override for override in self.plan.fixed if not override.lstrip("+").startswith("sweep.storage")]
         seeds = [] if seed is None else [f"seed={seed}"]
-        config = self.compose([*trial_overrides(fixed, claim.values), *seeds])
+        config = self.compose([*study.plan.overrides(fixed, claim.values), *seeds])
         config_hash = self.plan.data.require_same(require_config(config)).run
         subdir = f"{key}/{claim.number:04d}" + ("" if seed is None else f"/seed{seed}")
         with open_dict(config):

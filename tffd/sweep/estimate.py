@@ -10,14 +10,15 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from tffd.build import build_parts
-from tffd.config import Config, require_config
+from tffd.config import Config, ConfigError, require_config
 from tffd.data import Data, Pictures
 from tffd.printable import printable
 from tffd.sweep.executors import Executor
 from tffd.sweep.plan import Compose, StudyPlan, SweepPlan
-from tffd.sweep.space import Value, corners, trial_overrides
+from tffd.sweep.space import Value, corners
 from tffd.training.loop import Progress, evaluate, make_optimizer, train
 from tffd.trial import device_name
+from tffd.wording import counted
 
 _STEPS = 6  # timed, after as many to warm up
 _EVALUATED = 2000  # pictures at most
@@ -89,14 +90,14 @@ def estimate(plan: SweepPlan, compose: Compose, executor: Executor, console: Con
         total += runs * sum(cost.seconds for cost in costs) / len(costs)
         runs_in_all += runs
         epochs = "/".join(map(str, sorted({cost.epochs for cost in costs})))
-        console.print(f"{study.key}: {study.n_trials} trials x {_counted(seeds, 'seed')} x {epochs} epochs")
+        console.print(f"{study.key}: {counted(study.n_trials, 'trial')} x {counted(seeds, 'seed')} x {epochs} epochs")
     if not executor.on_this_machine:
         devices = ", ".join(dict.fromkeys(cost.device for cost in measured.values()))
         console.print(f"measured here, on {devices}; the jobs may have other devices and take more or less:")
     for cost in measured.values():
         console.print(f"  {printable(cost.name)}: {1000 * cost.step:.1f} ms a step, {_duration(cost.epoch)} an epoch")
     console.print(
-        f"in all {runs_in_all:.0f} runs, at most {total / 3600:.2g} device-hours: "
+        f"in all {counted(round(runs_in_all), 'run')}, at most {total / 3600:.2g} device-hours: "
         f"about {_duration(total / executor.slots)} with {executor.slots} at a time"
     )
     return total / 3600
@@ -104,7 +105,7 @@ def estimate(plan: SweepPlan, compose: Compose, executor: Executor, console: Con
 
 def _configs(study: StudyPlan, plan: SweepPlan, compose: Compose) -> list[DictConfig]:
     points: Sequence[dict[str, Value]] = study.cells or corners(study.space, study.when)  # type: ignore[assignment]
-    return [compose(trial_overrides(plan.fixed, point)) for point in points]
+    return [compose(study.overrides(plan.fixed, point)) for point in points]
 
 
 def _cost(cfg: DictConfig, executor: Executor, measured: dict[str, RunCost]) -> RunCost:
@@ -116,7 +117,10 @@ def _cost(cfg: DictConfig, executor: Executor, measured: dict[str, RunCost]) -> 
         config.trainer.compile, config.device,
     ])  # fmt: skip
     if kind not in measured:
-        measured[kind] = measure_run(config, executor)
+        try:
+            measured[kind] = measure_run(config, executor)
+        except ValueError as error:
+            raise ConfigError([f"kd_mode={config.kd_mode.name}: a few steps of training failed: {error}"]) from error
     return replace(measured[kind], epochs=config.trainer.epochs)
 
 
@@ -131,10 +135,6 @@ def _evaluation_seconds(model: torch.nn.Module, data: Data, bf16: bool) -> float
 
 def _first(pictures: Pictures, count: int) -> Pictures:
     return Pictures(pictures.images[:count], pictures.labels[:count], pictures.mean, pictures.std)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _duration(seconds: float) -> str:

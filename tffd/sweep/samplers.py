@@ -10,14 +10,14 @@ from hydra.utils import instantiate
 from optuna._transform import _SearchSpaceTransform  # as CmaEsSampler uses it; it has no public name
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, NopPruner, WilcoxonPruner
+from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner, WilcoxonPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
-from tffd.app import TRUSTED_TARGETS
 from tffd.config import SweepSection
 from tffd.sweep.space import Conditions
+from tffd.trust import TRUSTED_TARGETS
 
 Point = dict[str, Any]
 
@@ -112,6 +112,20 @@ def require_fit(
         raise ValueError("sweep/pruner=wilcoxon: compares trials seed by seed; set sweep.seeds, such as [1,2,3,4,5]")
     if sweep.seeds and not isinstance(pruner, WilcoxonPruner):
         raise ValueError("sweep.seeds: trials of several seeds are pruned between seeds; use sweep/pruner=wilcoxon")
+
+
+def require_epochs(pruner: BasePruner, epochs: int) -> None:
+    """Check that a pruner with rungs has one before the last epoch.
+
+    Raises:
+        ValueError: If not: it would never stop a trial.
+    """
+    first = getattr(pruner, "_min_resource", None)
+    if isinstance(pruner, HyperbandPruner | SuccessiveHalvingPruner) and isinstance(first, int) and first >= epochs:
+        raise ValueError(
+            f"sweep.pruner.min_resource={first}: trials of trainer.epochs={epochs} end before the first rung, so none "
+            f"is pruned; {f'use at most {epochs - 1}, or ' if epochs > 1 else ''}leave the pruner out"
+        )
 
 
 class ReplayedCmaEs(CmaEsSampler):

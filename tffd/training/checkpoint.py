@@ -39,14 +39,29 @@ class Checkpoint:
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
+class NotWritten(OSError):
+    """A file of a run could not be written, for want of space or rights; what was there before still is."""
+
+
 def save_atomically(content: dict[str, Any], path: Path) -> None:
     """Write with torch.save so that the file is the old one or the new one, whenever the machine stops.
 
     Tensors are written as those of a CPU: a file that asks for CUDA, or for a card by its number, does not load where
     there is none.
+
+    Raises:
+        NotWritten: If the disk is full, or otherwise refuses.
     """
-    with replacing(path) as file:
-        torch.save({"format": _FORMAT, **_on_cpu(content)}, file)
+    try:
+        with replacing(path) as file:
+            torch.save({"format": _FORMAT, **_on_cpu(content)}, file)
+    except (OSError, RuntimeError) as error:  # torch's own writer raises the latter for a full disk
+        cause = error if isinstance(error, OSError) else error.__context__
+        reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(error).splitlines()[0]
+        raise NotWritten(
+            f"{path} could not be written ({reason}). Once there is room the same command goes on from what was saved "
+            "before."
+        ) from error
 
 
 def _on_cpu(value: Any) -> Any:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tffd.config import Config
 from tffd.printable import printable
+from tffd.wording import counted
 
 _MIN_SECONDS_BETWEEN_LINES = 2.0
 
@@ -36,7 +37,7 @@ class EpochReporter:
         self._started, self._last_line = time.perf_counter(), 0.0
         title = f"{config.model.name} on {config.dataset.name}, {config.kd_mode.name}, seed {config.seed}"
         where = f" (going on after epoch {resumed_at})" if resumed_at else ""
-        self._print(f"{title}: {self._epochs} epochs{where}")
+        self._print(f"{title}: {counted(self._epochs, 'epoch')}{where}")
         if not self._console.is_terminal:
             yield
             return

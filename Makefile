@@ -9,7 +9,7 @@ AT_ONCE := -n $(TESTS_AT_ONCE) --dist worksteal
 PIP_FLAGS := --quiet $(if $(LATEST),,--constraint constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-services lint format docs bench clean
+.PHONY: help demo test test-slow test-services lint format docs bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,10 @@ bench: $(VENV)/.installed-dev  ## measure what the README claims about speed
 	for what in schedule overhead costs reports pruning; do $(BIN)/python -m benchmarks.sweeps $$what || exit 1; done
 	$(BIN)/python -m benchmarks.gather
 	$(BIN)/python -m benchmarks.report
+
+lock: $(VENV)/.installed  ## write requirements.lock, the versions for this machine with their hashes
+	$(BIN)/python -m pip install $(PIP_FLAGS) --dry-run --ignore-installed --report - --editable '.[dev]' \
+		| $(BIN)/python .ci/lock requirements.lock
 
 clean:  ## remove what `make` installed; results and data stay
 	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -8,9 +8,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from tffd.app import TRUSTED_TARGETS, refuse, register_resolvers, run_from_hydra
+from tffd.app import prepare_command, refuse, register_resolvers, run_from_hydra
+from tffd.guard import guard_hydra
+from tffd.trust import TRUSTED_TARGETS
 
 register_resolvers()
+guard_hydra()
 
 
 @hydra.main(config_path="conf", config_name="config", execution_whitelist=TRUSTED_TARGETS)
@@ -18,7 +21,7 @@ def main(cfg: DictConfig) -> Any:
     """Run one trial and return its objective, or objectives, which Hydra's sweepers optimise."""
     try:
         result = run_from_hydra(cfg)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise  # the sweeper decides what a failed trial means
         refuse(error)
@@ -28,6 +31,7 @@ def main(cfg: DictConfig) -> Any:
 
 
 if __name__ == "__main__":
+    prepare_command()
     try:
         main()
     except KeyboardInterrupt:

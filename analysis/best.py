@@ -7,13 +7,18 @@ from dataclasses import replace
 from analysis.groups import Key
 from analysis.metrics import Metric
 from analysis.paired import ALPHA, holm
-from analysis.statistics import compare_each
+from analysis.statistics import Difference
 from analysis.table import Cell
 
 Place = int  # in the list of cells
 
 
-def mark_best(cells: Sequence[Cell], context: Callable[[Key], Key], metrics: Iterable[Metric]) -> list[Cell]:
+def mark_best(
+    cells: Sequence[Cell],
+    blocks: Mapping[Key, Key],
+    metrics: Iterable[Metric],
+    compare: Callable[[Sequence[tuple[Cell, Cell]]], Sequence[Difference]],
+) -> list[Cell]:
     """Mark, among the cells that compete, the best mean and all that cannot be told from it.
 
     Cells compete that differ in the method alone; one without a competitor is not marked. A cell can be told from the
@@ -22,22 +27,23 @@ def mark_best(cells: Sequence[Cell], context: Callable[[Key], Key], metrics: Ite
 
     Args:
         cells: Of all metrics.
-        context: From a key to the part of it that competing cells share.
+        blocks: Of each key, the part of it that competing cells share.
         metrics: Which end of each is best.
+        compare: Gives the difference of the first cell of each pair to the second.
     """
     signs = {metric.name: 1 if metric.smaller_is_better else -1 for metric in metrics}
-    blocks: dict[tuple[str, Key], list[Place]] = defaultdict(list)
+    competing: dict[tuple[str, Key], list[Place]] = defaultdict(list)
     for place, cell in enumerate(cells):
         if cell.mean is not None:
-            blocks[cell.metric, context(cell.key)].append(place)
+            competing[cell.metric, blocks[cell.key]].append(place)
     rivals: dict[Place, list[Place]] = {}
-    for (metric, _), places in blocks.items():
+    for (metric, _), places in competing.items():
         if len(places) > 1:
             scores = {place: signs[metric] * (cells[place].mean or 0.0) for place in places}
             best = min(scores, key=scores.__getitem__)
             rivals[best] = [place for place in places if place != best]
     pairs = [(place, best) for best, others in rivals.items() for place in others]
-    differences = compare_each([(cells[place].sample, cells[best].sample) for place, best in pairs])
+    differences = compare([(cells[place], cells[best]) for place, best in pairs])
     to_best = {place: difference for (place, _), difference in zip(pairs, differences, strict=True)}
     best_ones = set(rivals)
     for others in rivals.values():

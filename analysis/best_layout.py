@@ -7,12 +7,15 @@ from typing import Any
 
 from analysis.best_trial import Best, Entry, Measured
 from analysis.conditions import condition_notes, conditions_of, conditions_text, ranges
-from analysis.dimensions import as_value
+from analysis.doubts import doubtful_numbers
 from analysis.groups import as_text
 from analysis.layout import capital, difference_text, fixed
 from analysis.metrics import Metric
+from analysis.notes import confounding_notes
 from analysis.sheets.markdown import render_markdown
 from analysis.sheets.sheet import Column, Sheet, Text
+from analysis.values import as_number
+from analysis.words import are, count
 
 
 def render_best(best: Best) -> str:
@@ -53,7 +56,7 @@ def lay_out_best(best: Best) -> Sheet:
 def _headline(best: Best) -> str:
     if len(best.metrics) == 1:
         return f"Best trial of {best.sweep} so far" if _is_open(best) else f"Best trial of {best.sweep}"
-    return f"Pareto front of {best.sweep} ({len(best.front)} trials)"
+    return f"Pareto front of {best.sweep} ({count(len(best.front), 'trial')})"
 
 
 def _is_open(best: Best) -> bool:
@@ -64,8 +67,7 @@ def _is_open(best: Best) -> bool:
 def _row(entry: Entry, best: Best) -> tuple[Text, ...]:
     metrics = best.metrics
     name = "baseline" if entry.trial is None else f"{entry.trial}, in {os.path.relpath(entry.directory, best.sweep)}"
-    # As in every table; the command below has all digits.
-    settings = " ".join(f"{key}={as_text(as_value(value))}" for key, value in entry.settings.items())
+    settings = " ".join(f"{key}={_short(value)}" for key, value in entry.settings.items())
     texts = [Text(name), Text(settings)]
     texts += [_mean(entry.measured.get(metric.name), metric) for metric in metrics]
     texts.append(Text(str(max(one.n for one in entry.measured.values())), number=True))
@@ -75,6 +77,12 @@ def _row(entry: Entry, best: Best) -> tuple[Text, ...]:
     texts.append(Text(_interval(measured, metrics[0]) or "unknown", number=measured.low is not None))
     difference = entry.difference
     return (*texts, Text(difference_text(difference, metrics[0]), number=True) if difference else Text())
+
+
+def _short(text: str) -> str:
+    """A fraction of many digits as in every table, as the command below has them all; other settings as they are."""
+    number = as_number(text) if len(text) > 8 and ("." in text or "e-" in text) else None
+    return text if number is None else as_text(number)
 
 
 def _mean(measured: Measured | None, metric: Metric) -> Text:
@@ -98,6 +106,10 @@ def remarks(best: Best) -> Iterator[str]:
         )
     else:
         yield "the only complete trial so far: nothing was picked yet"
+    yield from (f"caution: {text}" for text in best.cautions)
+    compared = ((f"trial {entry.trial}", entry.difference) for entry in best.front)
+    named_differences = ((name, difference) for name, difference in compared if difference)
+    yield from confounding_notes(named_differences, flag="analysis table --mix")
     for metric in best.metrics:
         yield _certainty(best, metric)
     if not best.baselines:
@@ -106,6 +118,7 @@ def remarks(best: Best) -> Iterator[str]:
     if not again.has_baseline:
         yield "the search has no baseline, so none is trained beside it"
     yield f"seeds used so far: {ranges(again.used) or 'none'}; fresh: {ranges(again.seeds)}"
+    yield from doubtful_numbers(best.runs, best.metrics)
     yield from condition_notes(conditions_of(best.runs), ())
 
 
@@ -114,9 +127,11 @@ def _progress(best: Best) -> str:
     others = "".join(
         f", {number} {words.get(status, status)}" for status, number in best.statuses.items() if status != "complete"
     )
-    planned = "" if best.planned is None else f" of {best.planned}"
+    complete = best.statuses.get("complete", 0)
+    of_all = "" if best.planned is None else f"{complete} of "
+    number = complete if best.planned is None else best.planned
     going = "; the search goes on, and the best may change" if _is_open(best) else ""
-    return f"{best.statuses.get('complete', 0)}{planned} trials are complete{others}{going}"
+    return f"{of_all}{count(number, 'trial')} {are(number)} complete{others}{going}"
 
 
 def _certainty(best: Best, metric: Metric) -> str:

@@ -1,20 +1,26 @@
 """The winner of a search: how sure its value is, what stands beside it, and how to find out whether it holds."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from analysis.comparing import Pair, compare_runs
+from analysis.data_versions import data_cautions
 from analysis.gather import Gathered
 from analysis.groups import Run, plain_runs
 from analysis.inventory import counts_line
+from analysis.method import METHOD
 from analysis.metrics import Metric, choose_metrics
 from analysis.overrides import as_pairs, key_of, read_overrides
 from analysis.paired import t_interval
+from analysis.ranking import Trial, front, losses
 from analysis.results import is_measured
 from analysis.retrain import Retraining, plan_retraining
 from analysis.searches import STUDY, baseline_runs
-from analysis.statistics import Difference, Sample, compare, mean_and_sd
-from analysis.trials import Search, Trial, find_search
+from analysis.settings import Settings
+from analysis.statistics import Difference, Sample, mean_and_sd
+from analysis.trials import Search, find_search
+from analysis.unequal import unequal_search
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,7 @@ class Best:
         complete: Number of complete trials that measured the objectives, out of which the best was picked.
         statuses: Number of trials by status.
         planned: Number of trials that the search will have; None if it did not write that.
+        cautions: Why the scores may not compare.
         retraining: How that one is trained again.
     """
 
@@ -85,6 +92,7 @@ class Best:
     complete: int
     statuses: Mapping[str, int]
     planned: int | None
+    cautions: tuple[str, ...]
     retraining: Retraining
 
     @property
@@ -103,11 +111,12 @@ def find_best(gathered: Gathered, seeds: int = 5) -> Best:
         ValueError: If there is no search, or several, if no trial is complete, or if `seeds` is below 1.
     """
     search = find_search(gathered)
-    metrics = _objectives(gathered, search)
-    judged = [trial for trial in search.complete() if all(_measured(trial.runs, metric) for metric in metrics)]
+    judged = search.ranked()
     if not judged:
         raise ValueError(f"no trial of the search is complete on all its seeds: {counts_line(gathered)}")
-    front = _front(judged, metrics)
+    metrics = _objectives(gathered, search)
+    chosen = [judged[place] for place in front([losses(trial.means, metrics) for trial in judged])]
+    settings = Settings()
     baselines = _baselines(gathered, search, metrics)
     keys = [dimension.name for dimension in search.dimensions]
     statuses: dict[str, int] = {}
@@ -115,47 +124,43 @@ def find_best(gathered: Gathered, seeds: int = 5) -> Best:
         statuses[trial.status] = statuses.get(trial.status, 0) + 1
     planned = [study.n_trials for study in search.plan.studies if study.name == STUDY] if search.plan else []
     return Best(
-        sweep=os.path.dirname(os.path.dirname(_directory(front[0]))),
+        sweep=os.path.dirname(os.path.dirname(_directory(chosen[0]))),
         metrics=metrics,
-        front=tuple(_entry(trial, keys, metrics, baselines) for trial in front),
+        front=tuple(_entry(trial, keys, metrics, baselines, settings) for trial in chosen),
         baselines=tuple(baselines),
         complete=len(judged),
         statuses=statuses,
         planned=planned[0] if planned else None,
-        retraining=plan_retraining(gathered, search.plan, front[0].runs[0], keys, seeds),
+        cautions=(*_unequal(keys, judged, baselines, settings), *data_cautions(judged)),
+        retraining=plan_retraining(gathered, search.plan, chosen[0].runs[0], keys, seeds),
     )
 
 
 def _objectives(gathered: Gathered, search: Search) -> tuple[Metric, ...]:
-    if search.plan is None or len(search.plan.directions) < 2:
-        return (search.metric,)
-    runs = [run for trial in search.complete() for run in trial.runs]
-    return choose_metrics(gathered.runs, (search.plan,), runs, list(search.plan.directions)) if runs else ()
+    """What the trials are judged by; an objective that none has measured is refused, and not passed over."""
+    if search.plan is not None and len(search.plan.directions) > len(search.metrics):
+        runs = [run for trial in search.complete() for run in trial.runs]
+        choose_metrics(gathered.runs, (search.plan,), runs, list(search.plan.directions))
+    return search.metrics
 
 
-def _front(trials: Sequence[Trial], metrics: Sequence[Metric]) -> list[Trial]:
-    """The trials that no other one equals or beats in all metrics, the best in the first one first."""
-    losses: dict[int, tuple[float, ...]] = {}
-    for trial in trials:
-        values = (_measured(trial.runs, metric) for metric in metrics)
-        signed = zip(values, metrics, strict=True)
-        losses[trial.number] = tuple(one.mean * (1 if m.smaller_is_better else -1) for one, m in signed if one)
-    ordered = sorted(trials, key=lambda trial: (losses[trial.number], trial.number))
-    front: list[Trial] = []
-    for trial in ordered:  # whoever beats a trial stands before it
-        own = losses[trial.number]
-        beaten = (all(a <= b for a, b in zip(losses[other.number], own, strict=True)) for other in front)
-        if not any(beaten):
-            front.append(trial)
-    return front
+def _unequal(
+    keys: Sequence[str], trials: Sequence[Trial], baselines: Sequence[Entry], settings: Settings
+) -> Iterator[str]:
+    runs = [run for trial in trials for run in trial.runs]
+    return unequal_search(keys, runs, [run for entry in baselines for run in entry.runs], settings)
 
 
-def _entry(trial: Trial, keys: Sequence[str], metrics: Sequence[Metric], baselines: Sequence[Entry]) -> Entry:
+def _entry(
+    trial: Trial, keys: Sequence[str], metrics: Sequence[Metric], baselines: Sequence[Entry], of_runs: Settings
+) -> Entry:
     set_here = as_pairs(read_overrides(trial.runs[0]["path"]))
     settings = {key: set_here.get(key, str(trial.params[key])) for key in keys if key in trial.params}
     measured = _all_measured(trial.runs, metrics)
-    beside = baselines[0].measured.get(metrics[0].name) if baselines else None
-    difference = compare(measured[metrics[0].name].sample, beside.sample) if beside else None
+    difference = None
+    if baselines and metrics[0].name in baselines[0].measured:
+        pair = Pair(trial.runs, baselines[0].runs, metrics[0].name, (*METHOD, *keys))
+        (difference,) = compare_runs([pair], of_runs)
     return Entry(trial.number, _directory(trial), settings, measured, trial.runs, difference)
 
 
@@ -170,7 +175,8 @@ def _baselines(gathered: Gathered, search: Search, metrics: Sequence[Metric]) ->
     fixed = set() if search.plan is None else set(search.plan.fixed or ())
     groups: dict[tuple[str, ...], list[Run]] = {}
     for run in baseline_runs(plain_runs(gathered.whole().runs), search.directory):
-        words = [word for word in read_overrides(run["path"]) if word not in fixed and key_of(word) != "seed"]
+        beside = ("seed", "name", "results_dir")
+        words = [word for word in read_overrides(run["path"]) if word not in fixed and key_of(word) not in beside]
         own = tuple(word for word in words if not key_of(word).startswith("sweep"))
         groups.setdefault(own or (f"kd_mode={run['kd_mode']}",), []).append(run)
     found = []

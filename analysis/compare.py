@@ -4,15 +4,18 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from analysis.comparing import Pair, compare_runs, sample_of
 from analysis.conditions import Conditions, conditions_of
 from analysis.differences import Setting, Sides, compare_configs, compare_records
+from analysis.doubts import doubtful_numbers
 from analysis.gather import Gathered
 from analysis.groups import DEFAULT_BY, Key, Run, choose_by, group_runs, refuse_mixed_protocols
 from analysis.inventory import counts_line, left_out, listed
+from analysis.method import is_method
 from analysis.metrics import Metric, choose_metrics
 from analysis.paired import ALPHA
-from analysis.results import is_measured
-from analysis.statistics import Difference, Sample, by_seed, compare_each, corrected, paired_differences
+from analysis.settings import Settings
+from analysis.statistics import Difference, Sample, by_seed, corrected, paired_differences
 from analysis.summary import selected_runs
 from analysis.table import Request
 
@@ -55,6 +58,7 @@ class Compared:
         only: Keys that one side alone has.
         settings: Keys of the config in which runs of the same row and seed differ.
         records: Devices, versions, commits and the like in which the sides differ.
+        doubts: What makes the numbers themselves doubtful, a line each.
         conditions: Of all runs in the table.
         counts: Number of runs by status, in words.
         left_out: Every run and file that was not used, by path.
@@ -67,6 +71,7 @@ class Compared:
     only: Sides[tuple[Key, ...]]
     settings: tuple[Setting, ...]
     records: tuple[Setting, ...]
+    doubts: tuple[str, ...]
     conditions: Conditions
     counts: Sides[str]
     left_out: tuple[str, ...]
@@ -89,7 +94,9 @@ def compare_trees(a: Gathered, b: Gathered, request: Request | None = None) -> C
     b, runs_b = _selected(b, request)
     metrics = _metrics(a, runs_a, b, runs_b, request)
     rows = _rows(a, runs_a, b, runs_b, request)
-    if not request.mix_protocols:
+    of_runs = a.settings or Settings()
+    runs_a, runs_b = (_with_columns(runs, rows, of_runs) for runs in (runs_a, runs_b))
+    if not request.mix:
         refuse_mixed_protocols([*runs_a, *runs_b], rows)
     groups_a, groups_b = group_runs(runs_a, rows), group_runs(runs_b, rows)
     shared = [key for key in groups_a if key in groups_b]
@@ -97,7 +104,7 @@ def compare_trees(a: Gathered, b: Gathered, request: Request | None = None) -> C
         raise ValueError(
             f"{a.directory} and {b.directory} have no row in common by {','.join(rows)}; choose other columns: --rows."
         )
-    changes = _changes(shared, groups_a, groups_b, metrics)
+    changes = _changes(shared, groups_a, groups_b, metrics, of_runs, request.mix)
     in_a = [run for key in shared for run in groups_a[key]]
     in_b = [run for key in shared for run in groups_b[key]]
     settings, unread = compare_configs([pair for key in shared for pair in _pairs(groups_a[key], groups_b[key])])
@@ -112,6 +119,7 @@ def compare_trees(a: Gathered, b: Gathered, request: Request | None = None) -> C
         ),
         settings=settings,
         records=compare_records(in_a, in_b),
+        doubts=tuple(doubtful_numbers([*in_a, *in_b], metrics)),
         conditions=conditions_of([*in_a, *in_b], metrics),
         counts=(counts_line(a), counts_line(b)),
         left_out=(*left_out(a), *left_out(b), *listed("config not compared: ", unread)),
@@ -151,7 +159,15 @@ def _rows(a: Gathered, runs_a: Sequence[Run], b: Gathered, runs_b: Sequence[Run]
     if request.rows is not None:
         return choose_by(runs_a, request.rows, [column for column in a.runs.columns if column in b.runs.columns])
     varying = {*choose_by(runs_a, None, a.runs.columns), *choose_by(runs_b, None, b.runs.columns)}
-    return tuple(column for column in DEFAULT_BY if column in varying)
+    columns = dict.fromkeys((*DEFAULT_BY, *a.runs.columns, *b.runs.columns))
+    return tuple(column for column in sorted(columns, key=is_method) if column in varying)
+
+
+def _with_columns(runs: Sequence[Run], columns: Sequence[str], settings: Settings) -> list[Run]:
+    """The runs with the settings that vary on the other side alone."""
+    return [
+        {**{column: settings.of(run).get(column) for column in columns if column not in run}, **run} for run in runs
+    ]
 
 
 def _changes(
@@ -159,21 +175,22 @@ def _changes(
     groups_a: Mapping[Key, Sequence[Run]],
     groups_b: Mapping[Key, Sequence[Run]],
     metrics: Sequence[Metric],
+    settings: Settings,
+    mix: bool,
 ) -> list[Change]:
+    """The changes, with a verdict on those whose sides have the same settings."""
     changes = [
-        Change(key, metric.name, _sample(groups_a[key], metric), _sample(groups_b[key], metric), None, "")
+        Change(key, metric.name, sample_of(groups_a[key], metric.name), sample_of(groups_b[key], metric.name), None, "")
         for key in shared
         for metric in metrics
     ]
     measured = [place for place, change in enumerate(changes) if change.a and change.b]
-    differences = corrected(compare_each([(changes[place].b, changes[place].a) for place in measured]))
+    keys = [(changes[place].key, changes[place].metric) for place in measured]
+    pairs = [Pair(groups_b[key], groups_a[key], metric, compared=()) for key, metric in keys]
+    differences = corrected(compare_runs(pairs, settings, mix))
     for place, difference in zip(measured, differences, strict=True):
         changes[place] = replace(changes[place], difference=difference, verdict=_verdict(changes[place], difference))
     return changes
-
-
-def _sample(runs: Sequence[Run], metric: Metric) -> Sample:
-    return [(run["seed"], float(run[metric.name])) for run in runs if is_measured(run[metric.name])]
 
 
 def _verdict(change: Change, difference: Difference) -> str:

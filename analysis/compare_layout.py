@@ -5,15 +5,16 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from analysis.compare import IN_PART, Change, Compared, shared_seeds
-from analysis.conditions import conditions_text
+from analysis.conditions import conditions_text, past_notes
 from analysis.differences import Setting
 from analysis.groups import Key, as_text
 from analysis.inventory import listed
 from analysis.layout import capital, difference_text, fixed, p_text
 from analysis.metrics import Metric
-from analysis.notes import comparison_notes
+from analysis.notes import comparison_notes, confounding_notes
 from analysis.sheets.sheet import Column, Sheet, Text
-from analysis.statistics import Sample, mean_and_sd
+from analysis.statistics import Difference, Sample, mean_and_sd
+from analysis.words import count
 
 
 def lay_out_compared(compared: Compared) -> list[Sheet]:
@@ -81,13 +82,17 @@ def remarks(compared: Compared) -> Iterator[str]:
         yield f"{letter}: {counts}"
     yield from _verdicts(compared)
     yield from comparison_notes([change.difference for change in compared.changes if change.difference])
+    named_differences = ((_named_change(one, compared), one.difference) for one in compared.changes)
+    yield from confounding_notes((name, difference) for name, difference in named_differences if difference)
+    yield from compared.doubts
     yield from _blanks(compared)
     partial = [
-        f"{named(change.key, compared)} ({shared_seeds(change)} of {len(change.a)} and {len(change.b)} runs)"
+        f"{named(change.key, compared)} ({shared_seeds(change)} of {len(change.a)} and {count(len(change.b), 'run')})"
         for change in compared.changes
         if change.metric == compared.metrics[0].name and shared_seeds(change) < max(len(change.a), len(change.b))
     ]
     yield from listed("not all seeds are on both sides: ", partial)
+    yield from past_notes(compared.conditions)
     for letter, name, keys in zip("AB", compared.names, compared.only, strict=True):
         yield from listed(f"in {letter} alone ({name}): ", (named(key, compared) for key in keys))
 
@@ -109,12 +114,18 @@ def _blanks(compared: Compared) -> Iterator[str]:
     for change in compared.changes:
         name, difference = _named_change(change, compared), change.difference
         if not change.verdict:
-            why = "not measured on a side" if difference is None else "fewer than 2 shared seeds, so no p"
+            why = "not measured on a side" if difference is None else _why_untested(difference)
             silent.append(f"{name} ({why})")
-        if difference and difference.pairs and difference.low is None:
+        if difference and difference.is_endless:
             endless.append(name)
     yield from listed("no verdict: ", silent)
     yield from listed("no 95 % interval, as nearly all paired differences are equal: ", endless)
+
+
+def _why_untested(difference: Difference) -> str:
+    if difference.is_confounded:
+        return "settings differ, so no p"
+    return "fewer than 2 shared seeds, so no p"
 
 
 def _named_change(change: Change, compared: Compared) -> str:

@@ -14,12 +14,14 @@ _STATED = (  # column, singular, plural
     ("dataset", "dataset", "datasets"),
     ("train_size", "train size", "train sizes"),
     ("model", "model", "models"),
+    ("teacher", "teacher", "teachers"),
     ("protocol", "protocol", "protocols"),
     ("split", "split", "splits"),
     ("epoch", "epoch rule", "epoch rules"),
     ("epochs", "epochs", "epochs"),
     ("seed", "seed", "seeds"),
     ("device", "device", "devices"),
+    ("precision", "precision", "precisions"),
     ("threads", "threads", "threads"),
     ("versions.python", "Python", "Python versions"),
     ("versions.torch", "torch", "torch versions"),
@@ -32,12 +34,15 @@ _SHOULD_AGREE = {
     "epochs": "epochs",
     "train_size": "train sizes",
     "split.val_sha256": "held-out pictures",
+    "teacher_digest": "weights of the teacher",
     "device": "devices",
+    "precision": "precisions",
     "threads": "threads",
     "versions.torch": "torch versions",
     "git_commit": "commits",
 }
-_RECORDED = ("device", "threads", "versions.", "git_commit")
+_RECORDED = ("device", "precision", "threads", "versions.", "git_commit")
+_PAST = "weights.past"  # of a network that a run started from
 _MOST = 10  # values that a caption lists; seeds apart
 
 
@@ -46,7 +51,7 @@ def conditions_of(runs: Sequence[Run], metrics: Iterable[Metric] = ()) -> dict[s
 
     Where some runs recorded their machine, versions or commit, "not recorded for 3 runs" is another value.
     """
-    columns = dict.fromkeys((*(column for column, _, _ in _STATED), *_SHOULD_AGREE))
+    columns = dict.fromkeys((*(column for column, _, _ in _STATED), *_SHOULD_AGREE, _PAST))
     columns.update(dict.fromkeys(column for run in runs[:1] for column in run if column.startswith("versions.")))
     found: dict[str, set[Any]] = {}
     for column in columns:
@@ -87,6 +92,16 @@ def condition_notes(conditions: Conditions, by: Sequence[str]) -> Iterator[str]:
         yield f"caution: the runs differ in {', '.join(varying)}"
     if any(str(commit).endswith(("+", "dirty")) for commit in conditions.get("git_commit", ())):
         yield "caution: a commit with + is not what ran; files differed from it"
+    yield from past_notes(conditions)
+
+
+def past_notes(conditions: Conditions) -> Iterator[str]:
+    """A caution where a run started from a network of which nobody can tell what it was trained on."""
+    if "unknown" in conditions.get(_PAST, ()):
+        yield (
+            "caution: runs start from weights of an unknown past (model.weights): if these have seen the pictures that "
+            "judge the runs, the numbers flatter"
+        )
 
 
 def list_values(values: Sequence[Any]) -> str:

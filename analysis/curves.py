@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analysis.bounds import out_of_bounds
 from analysis.gather import Gathered, Skipped
 from analysis.groups import Run, plain_runs
 from analysis.number_files import Columns, read_each
 from analysis.results import FIELDS
+from analysis.words import count
 
 # What says which run a row belongs to; gathered columns, which a run that has not ended lacks.
 IDENTITY = (
@@ -72,7 +74,8 @@ def read_curves(gathered: Gathered) -> Curves:
         else:
             rows.append(row)
             tables.append(columns)
-    return Curves(_frame(gathered.runs, rows, tables), tuple(skipped), tuple(waiting))
+    frame, damaged = _without_damaged(_frame(gathered.runs, rows, tables))
+    return Curves(frame, (*skipped, *damaged), tuple(waiting))
 
 
 def _check_epochs(columns: Columns, run: Run) -> None:
@@ -83,7 +86,21 @@ def _check_epochs(columns: Columns, run: Run) -> None:
     if not np.array_equal(columns["epoch"], np.arange(1, number + 1)):
         raise ValueError("has epochs that do not count up from 1")
     if run["status"] in ("complete", "pruned") and number != (run["epochs_run"] or number):
-        raise ValueError(f"has {number} epochs, though the run did {run['epochs_run']}")
+        raise ValueError(f"has {count(number, 'epoch')}, though the run did {run['epochs_run']}")
+
+
+def _without_damaged(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Skipped]]:
+    """Leave out the runs with a value that none can have measured; looked for in all of them at once, as it is rare."""
+    reasons: dict[str, str] = {}
+    for name in frame.columns.difference([*IDENTITY, "epoch"], sort=False):
+        values = frame[name].to_numpy(float)
+        for row in np.flatnonzero(out_of_bounds(name, values)):
+            reason = f"has {name} = {values[row]:g} in epoch {frame['epoch'].iloc[row]}, which no run can have measured"
+            reasons.setdefault(frame["path"].iloc[row], reason)
+    if not reasons:
+        return frame, []
+    skipped = [Skipped(os.path.join(path, "metrics.csv"), reason) for path, reason in reasons.items()]
+    return frame[~frame["path"].isin(list(reasons))].reset_index(drop=True), skipped
 
 
 def _frame(runs: pd.DataFrame, rows: Sequence[int], tables: Sequence[Columns]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ Sides = tuple[_T, _T]
 ABSENT = "(absent)"
 # Where results lie, and the sweep around a run: without effect on its numbers.
 _IDLE = ("name", "results_dir", "seed", "sweep.", "ablation.")
-_RECORDED = ("device", "threads", "git_commit", "split.")
+_RECORDED = ("device", "precision", "threads", "git_commit", "split.")
 
 
 @dataclass(frozen=True)
@@ -51,21 +51,21 @@ def compare_configs(pairs: Sequence[Sides[Run]]) -> tuple[tuple[Setting, ...], l
             if values[0] != values[1]:
                 found.setdefault(key, []).append(values)
     settings = tuple(
-        Setting(key, (_listed(a for a, _ in values), _listed(b for _, b in values)), len(values))
+        Setting(key, (listed_values(a for a, _ in values), listed_values(b for _, b in values)), len(values))
         for key, values in sorted(found.items())
     )
     return settings, unread
 
 
 def compare_records(runs_a: Sequence[Run], runs_b: Sequence[Run]) -> tuple[Setting, ...]:
-    """Compare devices, threads, versions, commits and held-out pictures of two sets of runs as a whole."""
+    """Compare devices, precisions, threads, versions, commits and held-out pictures of two sets of runs as a whole."""
     columns = dict.fromkeys(column for run in (*runs_a, *runs_b) for column in run)
     found = []
     for column in columns:
         if column.startswith((*_RECORDED, "versions.")):
             values = _values(runs_a, column), _values(runs_b, column)
             if values[0] != values[1]:
-                found.append(Setting(column, (_listed(values[0]), _listed(values[1]))))
+                found.append(Setting(column, (listed_values(values[0]), listed_values(values[1]))))
     return tuple(found)
 
 
@@ -87,7 +87,8 @@ def _counts(key: str) -> bool:
     return not any(key.startswith(idle) if idle.endswith(".") else key == idle for idle in _IDLE)
 
 
-def _listed(values: Iterable[Any]) -> str:
+def listed_values(values: Iterable[Any]) -> str:
+    """Distinct values in words, numbers with all their digits."""
     # Two numbers may differ in the last digit alone.
     distinct = sorted({value if isinstance(value, int | float) else as_text(value) for value in values}, key=sortable)
     return list_values([repr(value) if isinstance(value, float) else value for value in distinct]) or ABSENT

@@ -8,10 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.bounds import check_number
 from analysis.columns import check_name
 from analysis.gather import Gathered, Skipped
 from analysis.groups import sortable
-from analysis.yaml_text import parse_yaml
+from analysis.reading import SMALL, read_file
+from analysis.sections import parse_config
 
 _RECIPE = ("trainer.batch_size", "trainer.lr", "trainer.pad_mode", "trainer.nesterov")
 _TAIL = 4096  # bytes that hold the last row of any metrics.csv
@@ -74,20 +76,36 @@ def _with_values(
     values: dict[str, dict[str, Any]] = {}
     skipped = []
     for path in paths:
-        values[path], problem = _try(read, path)
-        skipped += problem
+        of_run, problem = _try(read, path)
+        values[path], others = _usable(of_run, names, path)
+        skipped += problem + others
     runs = gathered.runs.copy()
     for name in names:
-        column = [values.get(path, {}).get(name) for path in runs["path"]]
-        numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in _given(column))
-        # Whole numbers stay whole, as the epochs of a config; pandas would make floats of them next to a null.
-        whole = numeric and all(isinstance(value, int) for value in _given(column))
-        runs[name] = pd.Series(column, dtype="Int64" if whole else "float64" if numeric else "object")
+        runs[name] = as_column([values.get(path, {}).get(name) for path in runs["path"]])
     return replace(gathered, runs=runs, skipped=(*gathered.skipped, *skipped))
 
 
-def _given(column: Iterable[Any]) -> Iterable[Any]:
-    return (value for value in column if value is not None)
+def _usable(values: Mapping[str, Any], names: Iterable[str], path: str) -> tuple[dict[str, Any], list[Skipped]]:
+    """The named values but for numbers that no mean can be taken of, which are told."""
+    usable, skipped = {}, []
+    for name in names:
+        value = values.get(name)
+        try:
+            if isinstance(value, int | float):
+                check_number(name, value, may_diverge=True)
+            usable[name] = value
+        except ValueError as error:
+            skipped.append(Skipped(path, str(error)))
+    return usable, skipped
+
+
+def as_column(values: Sequence[Any]) -> pd.Series:
+    """Values of a config as a column, numeric if all are numbers, None being null."""
+    given = [value for value in values if value is not None]
+    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in given)
+    # Whole numbers stay whole, as the epochs of a config; pandas would make floats of them next to a null.
+    whole = numeric and all(isinstance(value, int) for value in given)
+    return pd.Series(values, dtype="Int64" if whole else "float64" if numeric else "object")
 
 
 def _try(read: Callable[[str], dict[str, Any]], path: str) -> tuple[dict[str, Any], list[Skipped]]:
@@ -104,20 +122,19 @@ def read_config(run: str) -> dict[str, Any]:
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it is not YAML, not a mapping, or one without an end, as an alias may stand for what holds it.
+        ValueError: If it is no regular file, too large, not YAML, or not a mapping.
     """
-    with open(os.path.join(run, ".hydra", "config.yaml"), encoding="utf-8") as file:
-        text = file.read()
     try:
-        config = parse_yaml(text)
+        text = read_file(os.path.join(run, ".hydra", "config.yaml"), SMALL).decode()
+    except ValueError as error:
+        raise ValueError(f"has a config that {error}") from error
+    try:
+        config = parse_config(text)
     except ValueError as error:
         raise ValueError(f"has a config that is {error}") from error
     if not isinstance(config, dict):
         raise ValueError("has a config that is not a mapping")
-    try:
-        return dict(_flat(config, ""))
-    except RecursionError as error:
-        raise ValueError("has a config that is nested too deeply, or holds itself") from error
+    return dict(_flat(config, ""))
 
 
 def _flat(config: Mapping[Any, Any], prefix: str) -> Iterable[tuple[str, Any]]:
@@ -133,12 +150,15 @@ def read_last_row(run: str) -> dict[str, float]:
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it has no row, or a row that does not fit its header.
+        ValueError: If it is no regular file, too large, or has no row, a row that does not fit its header, or a number
+            that no run can have measured.
     """
-    with open(os.path.join(run, "metrics.csv"), "rb") as file:
-        first = file.readline().decode()
-        file.seek(max(file.tell(), file.seek(0, os.SEEK_END) - _TAIL))
-        tail = file.read().decode(errors="replace")
+    try:
+        content = read_file(os.path.join(run, "metrics.csv"))
+    except ValueError as error:
+        raise ValueError(f"has a metrics.csv that {error}") from error
+    heading, _, rows = content.partition(b"\n")
+    first, tail = heading.decode("utf-8-sig"), rows[-_TAIL:].decode(errors="replace")
     try:
         header, row = (next(csv.reader(lines), []) for lines in ([first], tail.splitlines()[-1:]))
     except csv.Error as error:
@@ -146,6 +166,9 @@ def read_last_row(run: str) -> dict[str, float]:
     if not tail.endswith("\n") or len(row) != len(header):
         raise ValueError("has a metrics.csv that is empty or cut off")
     try:
-        return {name: float(value) for name, value in zip(header, row, strict=True) if value}
+        last = {name: float(value) for name, value in zip(header, row, strict=True) if value}
     except ValueError as error:
         raise ValueError(f"has a metrics.csv with a value that is no number ({error})") from error
+    for name, value in last.items():
+        check_number(name, value, may_diverge=True)
+    return last

@@ -1,58 +1,58 @@
-"""The ablation of the two terms as what it is, 2 x 2: what each is worth, and whether they depend on each other."""
+"""An ablation as what it is, 2 x 2 or, beside another mode, 2 x 2 x 2: what each term is worth, and with the others."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
-from analysis.columns import check_name
+from analysis.comparing import contrast_runs
 from analysis.conditions import Conditions, conditions_of
-from analysis.extras import with_columns
-from analysis.gather import Gathered
-from analysis.groups import DEFAULT_BY, METHOD, Run, as_text, group_runs, keep_where, refuse_mixed_protocols
-from analysis.metrics import Metric, choose_metrics
+from analysis.contrasts import TERMS, Terms, contrasts_of, order_of, size_of, title_of
+from analysis.doubts import doubtful_numbers
+from analysis.groups import Run, as_text
+from analysis.metrics import Metric
 from analysis.results import is_measured
-from analysis.statistics import Difference, by_seed, corrected, difference_of, mean_and_sd
-from analysis.summary import complete_runs
+from analysis.settings import Settings
+from analysis.statistics import Difference, by_seed, corrected, mean_and_sd
 
-# Whether intra, and whether inter, is in the loss.
-NEITHER, INTRA, INTER, BOTH = (False, False), (True, False), (False, True), (True, True)
-TITLES = {NEITHER: "neither", INTRA: "intra alone", INTER: "inter alone", BOTH: "both"}
-CONTEXT = tuple(column for column in DEFAULT_BY if column not in METHOD)
-
-Terms = tuple[bool, bool]
-
-_ROUNDING = 1e-12  # of a measured value
+_WEIGHT = "term_weights."  # columns of the runs
 _MOST = 5  # settings that a message lists
+_COUNTS = {4: "four", 8: "eight"}
 
 
 @dataclass(frozen=True)
 class Effect:
-    """A contrast of the four cells, taken seed by seed.
+    """A contrast of the cells, taken seed by seed.
 
     Attributes:
-        name: "intra", "inter" or "interaction".
-        difference: Its mean, interval and p-values (Holm: of the three).
+        factors: One for a main effect, several for an interaction.
+        name: "intra", or "interaction" where there is but one, or "st x intra".
+        difference: Its mean, interval and p-values (Holm: of all effects).
     """
 
+    factors: tuple[str, ...]
     name: str
     difference: Difference
 
 
 @dataclass(frozen=True)
 class Factorial:
-    """A 2 x 2 ablation.
+    """A 2 x 2 ablation of the two terms, or a 2 x 2 x 2 of them and what stands beside them.
 
     Attributes:
-        context: What all four cells have in common and the other ablations of the directory have not.
+        factors: What is in or out: "intra", "inter", and before them what else is, such as "st".
+        context: What all cells have in common and the other ablations of the directory have not.
         metric: What is measured.
         kd_modes: Of each cell.
-        seeds: Those that all four cells have; everything here is computed from these alone.
+        seeds: Those that all cells have; everything here is computed from these alone.
         means: Mean and sample standard deviation over these seeds, by cell.
-        effects: intra, inter, interaction; () with a single seed.
+        effects: Main effects, then interactions; () with a single seed.
         other_seeds: Those that at least one cell lacks.
         conditions: Of the runs.
-        lambdas: Values of each term where they are not one.
+        weights: Values of each term's weight where they are not one.
+        doubts: What makes the numbers themselves doubtful, a line each.
     """
 
+    factors: tuple[str, ...]
     context: Mapping[str, str]
     metric: Metric
     kd_modes: Mapping[Terms, str]
@@ -61,138 +61,129 @@ class Factorial:
     effects: tuple[Effect, ...]
     other_seeds: tuple[int, ...] = ()
     conditions: Conditions = field(default_factory=dict)
-    lambdas: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    weights: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
+
+    def title(self, terms: Terms) -> str:
+        """What is in the loss of a cell."""
+        return title_of(self.factors, terms)
 
 
-@dataclass(frozen=True)
-class Analysed:
-    """The 2 x 2 ablations of a directory, and of what else could have been one why it is none."""
-
-    found: tuple[Factorial, ...]
-    reasons: tuple[str, ...] = ()
+def others_of(run: Run) -> tuple[str, ...]:
+    """The terms of a run besides intra and inter."""
+    weights = ((name.removeprefix(_WEIGHT), value) for name, value in run.items() if name.startswith(_WEIGHT))
+    return tuple(sorted(term for term, weight in weights if term not in TERMS and weight is not None and weight > 0))
 
 
-def analyse(
-    gathered: Gathered,
-    metrics: Sequence[str] | None = None,
-    modes: Sequence[str] | None = None,
-    where: Mapping[str, str] | None = None,
-) -> Analysed:
-    """Find the 2 x 2 ablations below a directory, one for each model, data set, protocol, length and metric.
-
-    Which terms a run has is read from its lambdas. One that is not complete yet leaves the others alone.
+def make_factorial(
+    runs: Sequence[Run],
+    others: tuple[str, ...],
+    context: Mapping[str, str],
+    metric: Metric,
+    settings: Settings,
+    mix: bool,
+) -> Factorial:
+    """Make an ablation of runs.
 
     Args:
-        gathered: The runs.
-        metrics: Columns to judge by; None for the sweep's objectives, or what a protocol judges by.
-        modes: kd_modes to take, where several have the same terms.
-        where: Only runs whose columns have these values.
+        runs: Of all its cells.
+        others: The terms that are a factor besides intra and inter; () for none.
+        context: What the runs have in common.
+        metric: What is measured.
+        settings: Of the runs.
+        mix: Whether the cells may differ in more than the method.
     Raises:
-        ValueError: If of every one a cell has no run, or runs of several settings, or no seed has all four cells.
+        ValueError: If a cell has no run, or runs of several settings, or no seed has all cells.
     """
-    where = where or {}
-    gathered = with_columns(with_columns(gathered, where), metrics or (), kind="metric")
-    complete = keep_where(complete_runs(gathered), where, gathered.runs.columns)
-    if modes:
-        for mode in modes:
-            check_name("kd_mode", mode, dict.fromkeys(str(run["kd_mode"]) for run in complete))
-        complete = [run for run in complete if run["kd_mode"] in modes]
-    chosen = choose_metrics(gathered.runs, gathered.plan, complete, metrics)
-    by = tuple(column for column in CONTEXT if len({run[column] for run in complete}) > 1)
-    refuse_mixed_protocols(complete, by)
-    found, reasons = [], []
-    for key, runs in group_runs(complete, by).items():
-        context = dict(zip(by, map(as_text, key), strict=True))
-        for metric in chosen if metrics else _usual_metrics(gathered, runs) or chosen:
-            try:
-                found.append(_factorial(runs, context, metric))
-            except ValueError as error:
-                lead = " ".join(f"{key}={value}" for key, value in context.items())
-                reasons.append(f"{lead}: {error}" if lead else str(error))
-    if not found:
-        raise ValueError("\n".join(reasons))
-    return Analysed(tuple(found), tuple(reasons))
-
-
-def _usual_metrics(gathered: Gathered, runs: Sequence[Run]) -> tuple[Metric, ...]:
-    """What runs of one protocol are judged by; () if they measured none of it."""
-    try:
-        return choose_metrics(gathered.runs, gathered.plan, runs, None)
-    except ValueError:
-        return ()
-
-
-def _factorial(runs: Sequence[Run], context: Mapping[str, str], metric: Metric) -> Factorial:
-    cells: dict[Terms, list[Run]] = {terms: [] for terms in TITLES}
+    factors = (*(("+".join(others),) if others else ()), *TERMS)
+    cells: dict[Terms, list[Run]] = {
+        terms: [] for terms in sorted(product((False, True), repeat=len(factors)), key=order_of)
+    }
     for run in runs:
         if run["lambda_intra"] is not None and run["lambda_inter"] is not None and is_measured(run[metric.name]):
-            cells[run["lambda_intra"] > 0, run["lambda_inter"] > 0].append(run)
+            beside = (bool(others_of(run)),) if others else ()
+            cells[*beside, run["lambda_intra"] > 0, run["lambda_inter"] > 0].append(run)
     for terms, of_cell in cells.items():
-        _require_one_setting(TITLES[terms], of_cell, metric)
+        _require_one_setting(factors, terms, of_cell, metric, settings, mix)
     values = {terms: by_seed([(run["seed"], run[metric.name]) for run in of_cell]) for terms, of_cell in cells.items()}
     shared = sorted(set.intersection(*(set(seeds) for seeds in values.values())))
     if not shared:
-        seeds = "; ".join(f"{TITLES[terms]}: {_list(of_cell)}" for terms, of_cell in values.items())
-        raise ValueError(f"no seed has all four cells of the 2 x 2; seeds of {seeds}.")
+        seeds = "; ".join(f"{title_of(factors, terms)}: {_list(of_cell)}" for terms, of_cell in values.items())
+        raise ValueError(f"no seed has all {_COUNTS[len(cells)]} cells of the {size_of(factors)}; seeds of {seeds}.")
     used = [run for of_cell in cells.values() for run in of_cell if run["seed"] in shared]
     return Factorial(
+        factors=factors,
         context=context,
         metric=metric,
         kd_modes={terms: str(of_cell[0]["kd_mode"]) for terms, of_cell in cells.items()},
         seeds=tuple(shared),
         means={terms: mean_and_sd([of_cell[seed] for seed in shared]) for terms, of_cell in values.items()},
-        effects=_effects(values, shared),
+        effects=_effects(factors, values, shared, list(cells.values()), settings, mix),
         other_seeds=tuple(sorted({seed for of_cell in values.values() for seed in of_cell} - set(shared))),
         conditions=conditions_of(used, [metric]),
-        lambdas=_lambdas(cells),
+        weights=_weights(cells),
+        doubts=tuple(doubtful_numbers(used, [metric])),
     )
 
 
-def _require_one_setting(cell: str, runs: Sequence[Run], metric: Metric) -> None:
+def _require_one_setting(
+    factors: Sequence[str], terms: Terms, runs: Sequence[Run], metric: Metric, settings: Settings, mix: bool
+) -> None:
+    cell = title_of(factors, terms)
     if not runs:
+        what = "neither term, each alone, and both"
+        beside = f", with {factors[0]} and without it" if len(factors) > len(TERMS) else ""
+        command = "composition" if beside else "terms"
         raise ValueError(
-            f"a 2 x 2 ablation needs runs with neither term, each alone, and both; no complete run has {cell} and a "
-            f"value for {metric.name}. python run.py -m ablation=terms makes them all."
+            f"a {size_of(factors)} ablation needs runs with {what}{beside}; no complete run has {cell} and a "
+            f"value for {metric.name}. python run.py -m ablation={command} makes them all."
         )
     kd_modes = dict.fromkeys(str(run["kd_mode"]) for run in runs)
     if len(kd_modes) > 1:
         raise ValueError(f"{cell}: several kd_modes ({', '.join(kd_modes)}); choose: --modes none,intra,inter,tfd.")
-    if len({run["settings_hash"] for run in runs}) > 1:
+    if mix or len({run["settings_hash"] for run in runs}) == 1:
+        return
+    if len({(run["lambda_intra"], run["lambda_inter"]) for run in runs}) > 1:
         pairs = dict.fromkeys(f"{as_text(run['lambda_intra'])} and {as_text(run['lambda_inter'])}" for run in runs)
         more = f"; and {len(pairs) - _MOST} more" if len(pairs) > _MOST else ""
         raise ValueError(
             f"{cell}: runs of several settings (lambdas {'; '.join([*pairs][:_MOST])}{more}); choose one, as with "
             f"--where lambda_intra=0,8e-4."
         )
+    if varying := settings.varying(runs):
+        first = next(iter(varying))
+        raise ValueError(
+            f"{cell}: runs of several settings ({', '.join([*varying][:_MOST])}); choose one, as with "
+            f"--where {first}={as_text(varying[first][0])}, or mix them all the same: --mix."
+        )
+    raise ValueError(
+        f"{cell}: runs of several settings, in what is not in their configs, such as the pictures of a data set; give "
+        "the directory of one, or mix them all the same: --mix."
+    )
 
 
-def _effects(values: Mapping[Terms, Mapping[int, float]], seeds: Sequence[int]) -> tuple[Effect, ...]:
-    """Contrasts of the cells n (neither), a (intra), e (inter) and b (both), seed by seed.
-
-    intra = ((a - n) + (b - e)) / 2, inter = ((e - n) + (b - a)) / 2, interaction = (b - e) - (a - n).
-    """
+def _effects(
+    factors: Sequence[str],
+    values: Mapping[Terms, Mapping[int, float]],
+    seeds: Sequence[int],
+    cells: Sequence[Sequence[Run]],
+    settings: Settings,
+    mix: bool,
+) -> tuple[Effect, ...]:
     if len(seeds) < 2:
         return ()
-    n, a, e, b = ([values[terms][seed] for seed in seeds] for terms in (NEITHER, INTRA, INTER, BOTH))
-    contrasts = {
-        "intra": [_total(a, -n, b, -e) / 2 for n, a, e, b in zip(n, a, e, b, strict=True)],
-        "inter": [_total(e, -n, b, -a) / 2 for n, a, e, b in zip(n, a, e, b, strict=True)],
-        "interaction": [_total(b, -e, -a, n) for n, a, e, b in zip(n, a, e, b, strict=True)],
-    }
-    differences = corrected([difference_of(contrast) for contrast in contrasts.values()])
-    return tuple(Effect(name, difference) for name, difference in zip(contrasts, differences, strict=True))
+    taken = contrasts_of(factors, values, seeds)
+    differences = corrected(contrast_runs({c.name: c.values for c in taken}, cells, settings, mix))
+    return tuple(Effect(c.factors, c.name, difference) for c, difference in zip(taken, differences, strict=True))
 
 
-def _total(*parts: float) -> float:
-    """A sum; 0 where it is what rounding leaves of parts that cancel, which no test should weigh."""
-    total = sum(parts)
-    return 0.0 if abs(total) <= _ROUNDING * max(map(abs, parts)) else total
-
-
-def _lambdas(cells: Mapping[Terms, Sequence[Run]]) -> dict[str, tuple[float, ...]]:
+def _weights(cells: Mapping[Terms, Sequence[Run]]) -> dict[str, tuple[float, ...]]:
+    runs = [run for of_cell in cells.values() for run in of_cell]
     found = {}
-    for name in ("lambda_intra", "lambda_inter"):
-        values = {run[name] for runs in cells.values() for run in runs if run[name] > 0}
+    lambdas = [f"lambda_{term}" for term in TERMS]
+    others = [name for name in runs[0] if name.startswith(_WEIGHT) and name.removeprefix(_WEIGHT) not in TERMS]
+    for name in (*lambdas, *others):
+        values = {run[name] for run in runs if run[name] is not None and run[name] > 0}
         if len(values) > 1:
             found[name] = tuple(sorted(values))
     return found

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -14,6 +14,9 @@ from analysis.missing import Missing, find_missing
 from analysis.plan import Sweep, read_sweep
 from analysis.results import ENDED, FIELDS, read_result
 from analysis.scan import has_config, scan
+
+if TYPE_CHECKING:
+    from analysis.settings import Settings
 
 STATUSES = (*ENDED, "running", "stale")
 
@@ -50,6 +53,7 @@ class Gathered:
         duplicates: Runs that were left out of `runs`.
         repeated: Their rows.
         given_up: Directories of trials that were pruned between their seeds, and lack none of the others.
+        settings: Of the runs, with a column in `runs` for each that varies; None before `with_settings`.
     """
 
     directory: str
@@ -60,6 +64,7 @@ class Gathered:
     duplicates: tuple[Duplicate, ...]
     repeated: pd.DataFrame
     given_up: frozenset[str]
+    settings: "Settings | None" = None
 
     def whole(self) -> "Gathered":
         """The same with every run counted: a trial stays one of its search, whatever else has its configuration."""
@@ -121,6 +126,8 @@ def _read_runs(directories: Iterable[str]) -> tuple[list[dict[str, Any]], list[S
             skipped.append(Skipped(path, f"cannot be read ({error.strerror})"))
         except ValueError as error:
             skipped.append(Skipped(path, str(error)))
+        except RecursionError:
+            skipped.append(Skipped(path, "is nested too deeply"))
     return rows, skipped
 
 
@@ -136,6 +143,8 @@ def _read_plans(directories: Iterable[str]) -> tuple[tuple[Sweep, ...], list[Ski
             skipped.append(Skipped(path, f"cannot be read ({error.strerror})"))
         except ValueError as error:
             skipped.append(Skipped(path, str(error)))
+        except RecursionError:
+            skipped.append(Skipped(path, "is nested too deeply"))
     return tuple(plan), skipped
 
 

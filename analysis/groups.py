@@ -1,7 +1,6 @@
 """Which runs belong to one cell of a table, and which cells are compared."""
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +8,13 @@ from typing import Any
 import pandas as pd
 
 from analysis.columns import check_name
+from analysis.method import METHOD, is_compared, is_method, is_setting
+from analysis.values import is_one_of, is_value
 
 Run = dict[str, Any]
 Key = tuple[Any, ...]
 
-METHOD = ("kd_mode", "lambda_intra", "lambda_inter")  # what is compared: a baseline differs in these alone
 DEFAULT_BY = ("model", "dataset", "train_size", "protocol", "epochs", *METHOD)
-_COMMA = re.compile(r",(?![^\[\]]*\])")  # outside brackets
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Baseline:
     @property
     def compared(self) -> tuple[str, ...]:
         """The columns in which a cell and its baseline may differ."""
-        return METHOD if self.column in METHOD else (self.column,)
+        return METHOD if is_method(self.column) else (self.column,)
 
     def __str__(self) -> str:
         """As in a title: the kd_mode alone, or column=value."""
@@ -55,11 +54,12 @@ def plain_runs(frame: pd.DataFrame) -> list[Run]:
         values = frame[name].to_numpy(dtype=object, copy=True)
         values[frame[name].isna().to_numpy()] = None
         columns.append(values.tolist())
-    return [dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)]
+    names = frame.columns.tolist()  # an index takes as long for each row as all of its values
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def keep_where(runs: Sequence[Run], conditions: Mapping[str, str], known: Iterable[str]) -> list[Run]:
-    """The runs whose columns have the given values, as text or as a number; a list, `a,b`, means any of these.
+    """The runs whose columns have the given values, each in its own type; a list, `a,b`, means any of these.
 
     Raises:
         ValueError: If there is no such column, or no run is left; the message names the values that there are.
@@ -67,33 +67,27 @@ def keep_where(runs: Sequence[Run], conditions: Mapping[str, str], known: Iterab
     kept = list(runs)
     for column, wanted in conditions.items():
         check_name("column", column, known)
-        values = named_values(wanted)
-        there = {same_value(run[column]) for run in kept}
-        kept = [run for run in kept if same_value(run[column]) in values]
+        there = {run[column] for run in kept}
+        kept = [run for run in kept if is_one_of(run[column], wanted)]
         if not kept:
-            shown = ", ".join(as_text(value) for value in sorted(there, key=sortable))
+            shown = ", ".join(exact_text(value) for value in sorted(there, key=sortable))
             raise ValueError(f"--where {column}={wanted} leaves no complete run; {column} is one of: {shown}.")
     return kept
 
 
-def named_values(wanted: str) -> set[Any]:
-    """The values of `a,b`, in the form of `same_value`.
-
-    A value may hold commas itself, as `[1, 2]` does: brackets are not taken apart, and the whole text is a value too.
-    """
-    return {same_value(text) for text in (wanted, *_COMMA.split(wanted))}
-
-
 def choose_by(complete: Sequence[Run], asked: Sequence[str] | None, known: Iterable[str]) -> tuple[str, ...]:
-    """The columns that were asked for, else kd_mode and the settings that vary.
+    """The columns that were asked for, else kd_mode and every setting that varies, those of the method last.
 
-    A lambda that kd_mode determines (as in an ablation of the terms) says nothing new, and is dropped.
+    A lambda, or another argument of the method, that kd_mode determines (as in an ablation of the terms) says nothing
+    new, and is dropped.
 
     Raises:
         ValueError: If a column does not exist.
     """
     if asked is None:
-        return tuple(column for column in DEFAULT_BY if column == "kd_mode" or _shows(complete, column))
+        settings = (column for column in known if is_setting(column))
+        columns = sorted(dict.fromkeys((*DEFAULT_BY, *settings)), key=is_method)
+        return tuple(column for column in columns if column == "kd_mode" or _shows(complete, column))
     by = tuple(dict.fromkeys(asked))
     if not by:
         raise ValueError("--rows names no column; leave it out, or give columns such as model,kd_mode.")
@@ -113,14 +107,14 @@ def refuse_mixed_protocols(complete: Sequence[Run], by: Sequence[str], flag: str
         raise ValueError(
             f"the runs follow several protocols ({', '.join(protocols)}), whose numbers do not compare; "
             f"add protocol to the columns: {flag} {','.join((*by, 'protocol'))}, choose one: "
-            f"--where protocol={protocols[0]}, or mix them all the same: --mix-protocols."
+            f"--where protocol={protocols[0]}, or mix them all the same: --mix."
         )
 
 
 def _shows(complete: Sequence[Run], column: str) -> bool:
     if len({run[column] for run in complete}) < 2:
         return False
-    if not column.startswith("lambda_"):
+    if not is_method(column):
         return True
     kd_modes = {run["kd_mode"] for run in complete}
     return len({(run["kd_mode"], run[column]) for run in complete}) > len(kd_modes)
@@ -136,7 +130,7 @@ def group_runs(complete: Iterable[Run], by: Sequence[str]) -> dict[Key, list[Run
 
 def context_of(by: Sequence[str], compared: Sequence[str]) -> Callable[[Key], Key]:
     """A function from a key to the part of it in which a cell and its baseline agree: all but what is compared."""
-    places = [place for place, column in enumerate(by) if column not in compared]
+    places = [place for place, column in enumerate(by) if not is_compared(column, compared)]
     return lambda key: tuple(key[place] for place in places)
 
 
@@ -157,9 +151,9 @@ def find_baselines(groups: Iterable[Key], by: Sequence[str], baseline: Baseline)
         if baseline.asked:
             raise ValueError(f"a baseline needs the column {column}: --rows {','.join((*by, column))}.")
         return {}
-    place, wanted, context = by.index(column), same_value(baseline.value), context_of(by, baseline.compared)
-    values = dict.fromkeys(as_text(key[place]) for key in groups)
-    matching = [key for key in groups if same_value(key[place]) == wanted]
+    place, context = by.index(column), context_of(by, baseline.compared)
+    values = dict.fromkeys(exact_text(key[place]) for key in groups)
+    matching = [key for key in groups if is_value(key[place], baseline.value)]
     if baseline.asked and not matching:
         raise ValueError(
             f"no complete run has {column}={baseline.value} as a baseline; there are: {', '.join(values)}."
@@ -176,16 +170,6 @@ def find_baselines(groups: Iterable[Key], by: Sequence[str], baseline: Baseline)
     return found
 
 
-def same_value(value: Any) -> Any:
-    """One form for a value of a run and for what a user typed: "1e-3" is 0.001, and "none" is "none"."""
-    if isinstance(value, bool):
-        return as_text(value)
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None if value in (None, "null", "-") else str(value).strip()
-
-
 def sortable(value: Any) -> tuple[bool, float, str]:
     """Sort key for the values of any column: numbers by size, then text, None last."""
     if isinstance(value, int | float):
@@ -200,3 +184,9 @@ def as_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def exact_text(value: Any) -> str:
+    """A value as it can be typed: with all digits where the few that people read stand for another one."""
+    text = as_text(value)
+    return repr(value) if isinstance(value, float) and float(text) != value else text

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from analysis.gather import Gathered
 from analysis.groups import Run, plain_runs
+from analysis.sheets.sheet import one_line
 
 if TYPE_CHECKING:
     from analysis.missing import Missing
@@ -56,7 +57,7 @@ def left_out(gathered: Gathered) -> Iterator[str]:
 def _missing_line(missing: "Missing") -> str:
     line = f"missing: {missing.count} of study {missing.study}{listed_cells(missing)}"
     line += f" (to run them: {missing.sweep.command})" if missing.sweep.command else ""
-    return " ".join(line.split())
+    return one_line(line)
 
 
 def listed_cells(missing: "Missing") -> str:
@@ -73,7 +74,7 @@ def listed(lead: str, items: Iterable[str]) -> Iterator[str]:
     """One line an item, the first `MOST` of them."""
     items = list(items)
     for item in items[:MOST]:
-        yield lead + " ".join(item.split())
+        yield lead + one_line(item)
     if len(items) > MOST:
         yield f"{lead}and {len(items) - MOST} more"
 

@@ -1,22 +1,26 @@
 """The cells that lack complete runs, of a sweep's plan and of a table, with the commands that fill them."""
 
 import os
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from analysis.command_line import read_origin
 from analysis.gather import Gathered
-from analysis.groups import METHOD, Key, Run, as_text, named_values, same_value
+from analysis.groups import Key, Run, as_text
 from analysis.inventory import complete_runs, counts_line
-from analysis.missing import Missing
+from analysis.method import METHOD, is_method
+from analysis.missing import Missing, form_of
 from analysis.overrides import as_pairs, cell_overrides, read_overrides, single_command, single_overrides
 from analysis.plan import Cell
 from analysis.searches import compared_runs
 from analysis.sheets.sheet import Column, Sheet, Text
+from analysis.shell import command_line
 from analysis.summary import selected_runs, summarise
 from analysis.table import Request, Table
+from analysis.values import is_value, listed_texts, unquoted
+from analysis.words import count
 
 # What a column is called on the command line, where it has another name there.
 _KEYS = {"train_size": "dataset.train_size", "epochs": "trainer.epochs"}
@@ -65,21 +69,26 @@ def _of_plan(missing: Missing, where: Mapping[str, str]) -> Iterator[Lacking]:
     """What a study lacks, as far as it is asked for; cells that do not say are."""
     command = missing.sweep.command
     if not missing.cells and missing.count > 0:
-        yield Lacking(f"{missing.count} runs of study {missing.study}", "missing", command)
-    for cell in filter(lambda cell: _is_selected(cell, where), missing.cells):
+        yield Lacking(f"{count(missing.count, 'run')} of study {missing.study}", "missing", command)
+    planned = [*missing.cells, *(unfinished.cell for unfinished in missing.unfinished)]
+    for cell in (cell for cell in missing.cells if _is_selected(cell, where, planned)):
         overrides = cell_overrides(missing.sweep, cell)
-        yield Lacking(_text(cell), "missing", single_command(overrides) if overrides else command)
-    for unfinished in (u for u in missing.unfinished if _is_selected(u.cell, where)):
+        yield Lacking(_text(cell), "missing", single_command(overrides, missing.sweep.origin) if overrides else command)
+    for unfinished in (u for u in missing.unfinished if _is_selected(u.cell, where, planned)):
         again = command if unfinished.again else None
         if unfinished.status == "broken" and command:
-            again = f"rm {shlex.quote(os.path.join(unfinished.path, 'result.json'))} && {command}"
+            again = f"{command_line(['rm', os.path.join(unfinished.path, 'result.json')])} && {command}"
         what = _text(unfinished.cell) or f"a trial of study {missing.study}"
         yield Lacking(f"{what} ({unfinished.path})", unfinished.status, again)
 
 
-def _is_selected(cell: Cell, where: Mapping[str, str]) -> bool:
-    typed = ((cell.get(_KEYS.get(column, column)), wanted) for column, wanted in where.items())
-    return all(value is None or same_value(value) in named_values(wanted) for value, wanted in typed)
+def _is_selected(cell: Cell, where: Mapping[str, str], planned: Sequence[Cell]) -> bool:
+    for column, wanted in where.items():
+        key = _KEYS.get(column, column)
+        form = form_of(key, planned)
+        if key in cell and form(cell[key]) not in map(form, listed_texts(wanted)):
+            return False
+    return True
 
 
 def _text(cell: Mapping[str, str]) -> str:
@@ -92,7 +101,7 @@ def _of_table(table: Table, runs: Sequence[Run], planned: Sequence[Cell]) -> Ite
     seeds: dict[Key, set[int]] = {}
     for run in runs:
         seeds.setdefault(tuple(run[column] for column in table.by), set()).add(run["seed"])
-    contexts = [place for place, column in enumerate(table.by) if column not in METHOD]
+    contexts = [place for place, column in enumerate(table.by) if not is_method(column)]
     of_context: dict[Key, set[int]] = {}
     for key, there in seeds.items():
         of_context.setdefault(tuple(key[place] for place in contexts), set()).update(there)
@@ -110,12 +119,12 @@ def _of_table(table: Table, runs: Sequence[Run], planned: Sequence[Cell]) -> Ite
 def _grid(table: Table, keys: Sequence[Key]) -> list[Key]:
     """Every method in every context, and with `cols` every row in every column."""
     found = dict.fromkeys(keys)
-    is_method = [column in METHOD for column in table.by]
-    methods = dict.fromkeys(tuple(v for v, m in zip(key, is_method, strict=True) if m) for key in keys)
-    contexts = dict.fromkeys(tuple(v for v, m in zip(key, is_method, strict=True) if not m) for key in keys)
+    of_the_method = [is_method(column) for column in table.by]
+    methods = dict.fromkeys(tuple(v for v, m in zip(key, of_the_method, strict=True) if m) for key in keys)
+    contexts = dict.fromkeys(tuple(v for v, m in zip(key, of_the_method, strict=True) if not m) for key in keys)
     for method, context in product(methods, contexts):
         of_method, of_context = iter(method), iter(context)
-        found[tuple(next(of_method if m else of_context) for m in is_method)] = None
+        found[tuple(next(of_method if m else of_context) for m in of_the_method)] = None
     width = len(table.rows)
     rows, cols = dict.fromkeys(key[:width] for key in keys), dict.fromkeys(key[width:] for key in keys)
     found.update(dict.fromkeys((*row, *col) for row, col in product(rows, cols)))
@@ -131,7 +140,7 @@ def _is_planned(settings: Mapping[str, Any], cell: Cell) -> bool:
     """Whether a cell of a plan is this one, as far as the two speak of the same keys."""
     typed = {_KEYS.get(column, column): value for column, value in settings.items()}
     shared = typed.keys() & cell.keys()
-    return "seed" in shared and all(same_value(typed[key]) == same_value(cell[key]) for key in shared)
+    return "seed" in shared and all(is_value(typed[key], unquoted(cell[key])) for key in shared)
 
 
 class _Commands:
@@ -148,7 +157,8 @@ class _Commands:
         self._shared = set.intersection(*(words for _, words in self._overrides))
         self._varying = [column for column in by if len({run[column] for run in runs}) > 1]
         names = {run["name"] for run in runs}
-        self._name = names.pop() if len(names) == 1 else None
+        self._place = {"name": names.pop()} if len(names) == 1 and None not in names else {}
+        self._origin = read_origin(runs[0]["path"])
 
     def for_cell(self, settings: Mapping[str, Any]) -> str | None:
         """The command of one cell; None if one of its columns cannot be set."""
@@ -161,11 +171,12 @@ class _Commands:
             key, value = _KEYS.get(column, column), settings[column]
             if column != "seed" and not of_cell:
                 words |= {word for word in self._in_common({column: value}) if _concerns(word, key)}
-            # The mode itself turns a term off: its lambda need not be 0.
-            if column == "seed" or (key not in as_pairs(words) and not (column.startswith("lambda_") and not value)):
+            # The mode itself turns a term off: its lambda need not be 0, nor does it take another mode's argument.
+            follows = is_method(column) and column != "kd_mode" and not value
+            if column == "seed" or (key not in as_pairs(words) and not follows):
                 cell[key] = "null" if value is None else _exact(value)
         kept = [word for word in self._order if word in words]
-        return single_command(single_overrides(kept, cell, self._name))
+        return single_command(single_overrides(kept, cell, self._place), self._origin)
 
     def _in_common(self, settings: Mapping[str, Any]) -> set[str]:
         """The overrides of all runs with some settings."""

@@ -13,6 +13,7 @@ from analysis.published_layout import published_rows
 from analysis.sheets.sheet import Column, Sheet, Text
 from analysis.statistics import Difference
 from analysis.table import Cell, Table
+from analysis.words import count
 
 PARTS = ("mean", "n", "difference", "p", "pairs")  # what can be shown of a cell, one column each
 _EMPTY = "-"
@@ -195,4 +196,4 @@ def _n_note(table: Table, parts: Sequence[str]) -> tuple[str, ...]:
     if "n" in parts:
         return ()
     numbers = sorted({cell.n for cell in table.cells})
-    return (f"n = {numbers[0]} runs" if len(numbers) == 1 else f"n = {numbers[0]} to {numbers[-1]} runs",)
+    return (f"n = {count(numbers[0], 'run')}" if len(numbers) == 1 else f"n = {numbers[0]} to {numbers[-1]} runs",)

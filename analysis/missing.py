@@ -2,15 +2,18 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from analysis.groups import DEFAULT_BY
-from analysis.overrides import as_pairs, cell_overrides, read_overrides
+from analysis.overrides import as_pairs, cell_overrides, key_of, read_overrides
 from analysis.plan import Cell, Study, Sweep
+from analysis.results import FIELDS
+from analysis.values import as_number, number_or_text, unquoted
 
 Row = Mapping[str, Any]
+Form = Callable[[Any], Any]
 
 # The columns of a run that an override can set under the same name.
 _SETTINGS = (*DEFAULT_BY, "seed")
@@ -112,17 +115,22 @@ def _chosen(sweep: Sweep, run: Row) -> Cell:
 def _open_cells(sweep: Sweep, study: Study, runs_by_parent: Mapping[str, Sequence[Row]]) -> Missing:
     runs = runs_by_parent.get(os.path.join(sweep.path, study.name), ())
     matched, unknown = _match(study.cells, runs)
-    alone = {frozenset(read_overrides(run["path"])): run for run in runs_by_parent.get(sweep.path, ())}
+    alone = {_settings(read_overrides(run["path"])): run for run in runs_by_parent.get(sweep.path, ())}
     without, unfinished = [], []
     for cell, run in matched:
         overrides = cell_overrides(sweep, cell)
         if overrides and (run is None or run["status"] != "complete"):
-            run = alone.get(frozenset(overrides), run)  # a single run that was started for this cell
+            run = alone.get(_settings(overrides), run)  # a single run that was started for this cell
         if run is None:
             without.append(cell)
         elif run["status"] not in ("pruned", "complete"):
             unfinished.append(Unfinished(cell, run["status"], run["path"], again=run["status"] != "running"))
     return Missing(sweep, study.name, len(without) - unknown, tuple(without), tuple(unfinished))
+
+
+def _settings(overrides: Sequence[str]) -> frozenset[str]:
+    """Without the place, which may have been another when the run was started."""
+    return frozenset(word for word in overrides if key_of(word) not in ("name", "results_dir"))
 
 
 def _match(cells: Sequence[Cell], runs: Sequence[Row]) -> tuple[list[tuple[Cell, Row | None]], int]:
@@ -132,6 +140,7 @@ def _match(cells: Sequence[Cell], runs: Sequence[Row]) -> tuple[list[tuple[Cell,
     keys = {key for cell in cells for key in cell}
     # A key that no run says anything about cannot tell cells apart.
     keys = {key for key in keys if any(_value(run, key) is not None for run in described)}
+    forms = {key: form_of(key, cells) for key in keys}
     runs_by_values: dict[tuple[str, ...], dict[tuple[Any, ...], list[int]]] = {}
     taken: set[int] = set()
     matched: list[tuple[Cell, Row | None]] = []
@@ -139,8 +148,8 @@ def _match(cells: Sequence[Cell], runs: Sequence[Row]) -> tuple[list[tuple[Cell,
     for cell in sorted(cells, key=len, reverse=True):
         shape = tuple(sorted(keys & cell.keys()))
         if shape not in runs_by_values:
-            runs_by_values[shape] = _index(described, shape)
-        fitting = runs_by_values[shape].get(tuple(_canonical(cell[key]) for key in shape), [])
+            runs_by_values[shape] = _index(described, {key: forms[key] for key in shape})
+        fitting = runs_by_values[shape].get(tuple(forms[key](cell[key]) for key in shape), [])
         while fitting and fitting[-1] in taken:
             fitting.pop()
         if fitting and shape:
@@ -152,10 +161,11 @@ def _match(cells: Sequence[Cell], runs: Sequence[Row]) -> tuple[list[tuple[Cell,
     return matched, unknown
 
 
-def _index(runs: Sequence[Row], keys: Sequence[str]) -> dict[tuple[Any, ...], list[int]]:
+def _index(runs: Sequence[Row], forms: Mapping[str, Form]) -> dict[tuple[Any, ...], list[int]]:
     index = defaultdict(list)
     for number, run in enumerate(runs):
-        index[tuple(_canonical(_value(run, key)) for key in keys)].append(number)
+        values = {key: _value(run, key) for key in forms}
+        index[tuple(None if values[key] is None else form(values[key]) for key, form in forms.items())].append(number)
     return index
 
 
@@ -169,9 +179,9 @@ def _value(run: Row, key: str) -> Any:
     return run.get(key, run.get(key.rpartition(".")[2]))
 
 
-def _canonical(value: Any) -> Any:
-    """One form for an override and for what the run recorded: "1e-3" is 0.001."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None if value is None else str(value).strip("'\"")
+def form_of(key: str, cells: Iterable[Cell]) -> Form:
+    """How the values of a key are compared: as numbers, unless it holds text or cells have two texts for one number."""
+    texts = {unquoted(cell[key]) for cell in cells if key in cell}
+    numbers = [number for text in texts if (number := as_number(text)) is not None]
+    is_text = FIELDS.get(key) is str or len(set(numbers)) < len(numbers)
+    return (lambda value: unquoted(str(value))) if is_text else number_or_text

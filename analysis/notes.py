@@ -5,12 +5,16 @@ from typing import TYPE_CHECKING
 
 from analysis.conditions import condition_notes
 from analysis.cost import other_costs
+from analysis.doubts import doubtful_numbers
 from analysis.gather import Gathered
-from analysis.groups import Run, as_text, plain_runs
+from analysis.groups import Run, as_text, group_runs, plain_runs
 from analysis.inventory import counts_line
 from analysis.paired import ALPHA, EXACT_UP_TO, holm, smallest_p
 from analysis.published import cautions
-from analysis.words import count
+from analysis.results import is_measured
+from analysis.searches import searched_settings, split_searches
+from analysis.unequal import unequal_search
+from analysis.words import are, count, spread
 
 if TYPE_CHECKING:
     from analysis.statistics import Difference
@@ -25,19 +29,26 @@ def remarks(table: "Table", gathered: Gathered, complete: Sequence[Run]) -> Iter
     yield counts_line(gathered)
     there = int((gathered.runs["status"] == "complete").sum())
     if len(complete) < there:
-        yield f"a selection: {there - len(complete)} other complete runs are not in this table"
+        rest = there - len(complete)
+        yield f"a selection: {count(rest, 'other complete run')} {are(rest)} not in this table"
     yield from _baseline_notes(table)
     differences = [cell.difference for cell in table.cells if cell.difference]
     yield from comparison_notes(differences)
+    compared = [(named(cell, table), cell.difference) for cell in table.cells if cell.difference]
     if not differences:  # what is bold compares all the same
-        yield from _untested([cell.to_best for cell in table.cells if cell.to_best])
+        compared = [(named(cell, table), cell.to_best) for cell in table.cells if cell.to_best]
+        yield from _untested([difference for _, difference in compared])
+    yield from confounding_notes(compared)
     yield from _interval_notes(table)
     yield from _best_note(table)
-    yield from _group_notes(table)
+    yield from _group_notes(table, gathered, complete)
     yield from _search_note(table, gathered, complete)
+    yield from _unequal_notes(table, gathered, complete)
     yield from _epoch_notes(table)
     if table.costs and (others := other_costs(plain_runs(gathered.runs))):
         yield f"{COST}not counted in it, of all runs below the directory: {'; '.join(others)}"
+    published = [cell.published.top1 for cell in table.published]
+    yield from doubtful_numbers(complete, table.metrics, published)
     yield from condition_notes(table.conditions, table.by)
     yield from cautions(table.published, table.metrics, table.conditions)
 
@@ -76,6 +87,19 @@ def comparison_notes(differences: Sequence["Difference"]) -> Iterator[str]:
         yield "means: difference of the means; a single run on one side allows no interval and no p-value"
 
 
+def confounding_notes(named_differences: Iterable[tuple[str, "Difference"]], flag: str = "--mix") -> Iterator[str]:
+    """Name what differs besides what is compared, and whether it was compared all the same."""
+    untested: list[str] = []
+    tested: list[str] = []
+    for name, difference in named_differences:
+        if difference.differs:
+            lines = untested if difference.is_confounded else tested
+            lines.append(f"{name} ({', '.join(difference.differs)})")
+    lead = f"caution: neither interval nor p, as more differs than what is compared ({flag} tests it all the same): "
+    yield from _named_cells(lead, untested)
+    yield from _named_cells("caution: tested as was asked for, though more differs than what is compared: ", tested)
+
+
 def _how(methods: set[str]) -> str:
     how = {
         "t": "by paired t, which takes the differences to be normal (exact intervals need 6 pairs)",
@@ -105,7 +129,7 @@ def _too_few(tested: Sequence["Difference"]) -> Iterator[str]:
 
 def _untested(differences: Sequence["Difference"]) -> Iterator[str]:
     """Warn of what no test can tell apart."""
-    if without := sum(difference.p is None for difference in differences):
+    if without := sum(difference.p is None and not difference.is_confounded for difference in differences):
         have = "has" if len(differences) == 1 else "have"
         of_all = f"{without} of {count(len(differences), 'comparison')} {have} fewer than 2 shared seeds"
         yield f"warning: too few seeds. {of_all}, so no p tells them apart"
@@ -119,11 +143,7 @@ def _interval_notes(table: "Table") -> Iterator[str]:
         if cell.difference and _seems_clear(cell.difference)
     )
     yield from _named_cells("the interval leaves out zero, but p does not support a difference: ", doubtful)
-    endless = (
-        named(cell, table)
-        for cell in table.cells
-        if cell.difference and cell.difference.pairs and cell.difference.low is None
-    )
+    endless = (named(cell, table) for cell in table.cells if cell.difference and cell.difference.is_endless)
     yield from _named_cells("no 95 % interval, as nearly all paired differences are equal: ", endless)
     partial = (
         f"{named(cell, table)} ({cell.difference.pairs} of {cell.n} runs)"
@@ -150,9 +170,14 @@ def _best_note(table: "Table") -> Iterator[str]:
     )
 
 
-def _group_notes(table: "Table") -> Iterator[str]:
+def _group_notes(table: "Table", gathered: Gathered, complete: Sequence[Run]) -> Iterator[str]:
     first = [cell for cell in table.cells if cell.metric == table.metrics[0].name]
-    mixed = (f"{named(cell, table)} ({cell.settings} settings)" for cell in first if cell.settings > 1)
+    groups = group_runs(complete, table.by) if any(cell.settings > 1 for cell in first) else {}
+    mixed = []
+    for cell in (cell for cell in first if cell.settings > 1):
+        keys = list(gathered.settings.varying(groups[cell.key])) if gathered.settings else []
+        what = [*keys[:_MOST], *([f"{len(keys) - _MOST} more"] if len(keys) > _MOST else [])]
+        mixed.append(f"{named(cell, table)} ({cell.settings} settings{': ' if what else ''}{', '.join(what)})")
     yield from _named_cells("mixes runs that differ in more than the seed, so its sd is not that of seeds: ", mixed)
     if "protocol" not in table.by and len(table.conditions.get("protocol", ())) > 1:
         yield "caution: runs of several protocols are mixed in a cell, as was asked for"
@@ -162,23 +187,39 @@ def _group_notes(table: "Table") -> Iterator[str]:
         yield from _named_cells(f"not all complete runs have a value for {metric.name}: ", partly)
     empty = len(table.row_keys) * len(table.col_keys) - len({cell.key for cell in table.cells})
     if empty:
-        yield f"{empty} cells without a complete run; --missing lists them"
+        yield f"{count(empty, 'cell')} without a complete run; --missing lists them"
 
 
 def _search_note(table: "Table", gathered: Gathered, complete: Sequence[Run]) -> Iterator[str]:
     """A search's best trial was picked by the very numbers that the table shows."""
-    searches = {study.name for sweep in gathered.plan for study in sweep.studies if study.kind == "search"}
-    if not searches:
-        return
-    searched = {tuple(run[column] for column in table.by) for run in complete if run["study"] in searches}
+    searches = [(sweep, study) for sweep in gathered.plan for study in sweep.studies if study.kind == "search"]
     for metric in table.metrics:
-        trials = [cell for cell in table.cells if cell.metric == metric.name and cell.key in searched and cell.n]
-        if len(trials) > 1:
+        numbers = []
+        for sweep, study in searches:
+            of_study = (run for run in complete if run["study"] == study.name and is_measured(run[metric.name]))
+            own = [run for run in of_study if run["path"].startswith(f"{sweep.path}/")]
+            rows = {tuple(run[column] for column in table.by) for run in own}
+            if len(rows) > 1:
+                numbers.append(max(len(rows), len({run["trial"] for run in own})))  # trials may have tried the same
+        if numbers:
+            each = f"each of {len(numbers)} searches" if len(numbers) > 1 else "a search"
             yield (
-                f"the best of {len(trials)} trials of a search is chosen by its score, so it looks better here than it "
-                "is on fresh seeds"
+                f"the best of {spread(numbers)} trials of {each} is chosen by its score, so it looks better here than "
+                "it is on fresh seeds"
             )
             return
+
+
+def _unequal_notes(table: "Table", gathered: Gathered, complete: Sequence[Run]) -> Iterator[str]:
+    """A caution for each search that varied more than the method, where its trials are compared to a baseline."""
+    spaces = searched_settings(gathered)
+    if not spaces or table.baseline is None or gathered.settings is None:
+        return
+    baselines = {cell.key for cell in table.cells if cell.is_baseline}
+    beside = [run for run in complete if tuple(run[column] for column in table.by) in baselines]
+    for directory, runs in split_searches(complete).items():
+        for text in unequal_search(spaces.get(directory, ()), runs, beside, gathered.settings):
+            yield f"caution: {text}"
 
 
 def _epoch_notes(table: "Table") -> Iterator[str]:

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.reading import read_file
+from analysis.words import count
+
 Columns = Mapping[str, np.ndarray]
 
 _TOGETHER = 500  # files of one parse: 25 MB of runs with 240 epochs
@@ -20,12 +23,13 @@ _EXACT: dict[str, Any] = (
 def read_columns(path: str) -> Columns:
     """Read a CSV file of numbers: a header, then rows of the same length; an empty field is NaN.
 
+    A byte-order mark, which spreadsheets put before what they save as UTF-8, is no part of the first name.
+
     Raises:
         OSError: If it cannot be read.
         ValueError: If it is anything else, or ends in the middle of a line; the message says what is wrong.
     """
-    with open(path, "rb") as file:
-        return _parse(file.read())
+    return _parse(read_file(path))
 
 
 def read_each(paths: Sequence[str]) -> Iterator[Columns | OSError | ValueError]:
@@ -42,9 +46,8 @@ def _read_together(paths: Sequence[str]) -> list[Columns | OSError | ValueError]
     alike: dict[bytes, list[tuple[int, bytes]]] = {}
     for place, path in enumerate(paths):
         try:
-            with open(path, "rb") as file:
-                content = file.read()
-        except OSError as error:
+            content = read_file(path)
+        except (OSError, ValueError) as error:
             found[place] = error
             continue
         header, _, body = content.partition(b"\n")
@@ -105,14 +108,14 @@ def _parse(content: bytes) -> Columns:
     if not content.endswith(b"\n"):
         raise ValueError("ends in the middle of a line")
     try:
-        header, *rows = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
+        header, *rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"is not CSV ({error})") from error
     if len(set(header)) < len(header) or "" in header:
         raise ValueError(f"has a header with empty or repeated names: {','.join(header)}")
     for line, row in enumerate(rows, start=2):
         if len(row) != len(header):
-            raise ValueError(f"has {len(row)} fields in line {line}, and {len(header)} in its header")
+            raise ValueError(f"has {count(len(row), 'field')} in line {line}, and {len(header)} in its header")
     columns = zip(*rows, strict=True) if rows else [()] * len(header)
     return {name: _numbers(texts, name) for name, texts in zip(header, columns, strict=True)}
 

@@ -11,7 +11,9 @@ from typing import Any
 from analysis.sheets.html import render_html
 from analysis.sheets.latex import render_latex
 from analysis.sheets.markdown import render_markdown
-from analysis.sheets.sheet import Sheet
+from analysis.sheets.sheet import Sheet, one_line, spelt_out
+
+_OF_FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # the wide ones count in East Asian settings
 
 
 def render(
@@ -21,6 +23,7 @@ def render(
     content: Any,
     title: str = "Results",
     fields: Sequence[str] = (),
+    safe: bool = False,
 ) -> str:
     """Render a result.
 
@@ -31,11 +34,12 @@ def render(
         content: For machines that read JSON.
         title: Of an HTML page.
         fields: Names of the records' keys, where there may be no record to tell them.
+        safe: Whether CSV is for a spreadsheet, as in `as_csv`.
     """
     if format_ == "html":
         return render_html(sheets, title)
     if format_ == "csv":
-        return as_csv(records, fields)
+        return as_csv(records, fields, safe)
     if format_ == "json":
         return as_json(content)
     return "\n".join({"md": render_markdown, "latex": render_latex}[format_](sheet) for sheet in sheets)
@@ -48,26 +52,48 @@ def write(
     records: Sequence[Mapping[str, Any]],
     content: Any,
     fields: Sequence[str] = (),
+    safe: bool = False,
 ) -> None:
     """Write a result to stdout; notes that have no place in the format go to stderr. See `render`."""
-    sys.stdout.write(render(format_, sheets, records, content, title, fields))
+    emit(render(format_, sheets, records, content, title, fields, safe))
     if format_ == "csv":
-        for sheet in sheets:
-            print(*sheet.notes, *sheet.left_out, sep="\n", file=sys.stderr)
+        tell(line for sheet in sheets for line in (*sheet.notes, *sheet.left_out))
 
 
-def as_csv(records: Iterable[Mapping[str, Any]], fields: Sequence[str] = ()) -> str:
-    """Records as CSV: null is an empty field, and truth values are true and false. Without records: the `fields`."""
+def emit(text: str) -> None:
+    """Write to stdout: a file or another program gets every character, and a terminal none that it would obey."""
+    if sys.stdout.isatty():
+        text = "\n".join(spelt_out(line) for line in text.split("\n"))
+    sys.stdout.write(text)
+
+
+def tell(lines: Iterable[str]) -> None:
+    """Write to stderr, each on a line of its own, whatever it holds."""
+    for line in lines:
+        print(one_line(line), file=sys.stderr)
+
+
+def as_csv(records: Iterable[Mapping[str, Any]], fields: Sequence[str] = (), safe: bool = False) -> str:
+    """Records as CSV: null is an empty field, and truth values are true and false.
+
+    Args:
+        records: With the same keys.
+        fields: The keys, for the case that there is no record.
+        safe: Whether an apostrophe goes before texts that a spreadsheet would take for a formula, and run.
+    """
     records = list(records)
     out = io.StringIO()
-    writer = csv.DictWriter(out, list(records[0]) if records else fields, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _plain(value) for name, value in record.items()} for record in records)
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(_plain(name, safe) for name in (records[0] if records else fields))
+    writer.writerows([_plain(value, safe) for value in record.values()] for record in records)
     return out.getvalue()
 
 
-def _plain(value: Any) -> Any:
-    return str(value).lower() if isinstance(value, bool) else value
+def _plain(value: Any, safe: bool) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    is_formula = safe and isinstance(value, str) and value.lstrip().startswith(_OF_FORMULAS)
+    return f"'{value}" if is_formula else value
 
 
 def as_json(content: Any) -> str:

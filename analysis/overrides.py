@@ -1,10 +1,11 @@
 """Hydra's overrides: what a run was started with, and the command that starts one cell of a plan."""
 
 import os
-import shlex
 from collections.abc import Container, Iterable, Mapping
 
+from analysis.command_line import Origin, assign, write_command
 from analysis.plan import Cell, Sweep
+from analysis.reading import SMALL, read_file
 from analysis.yaml_text import parse_yaml
 
 # What makes a sweep; a single run refuses it.
@@ -14,8 +15,7 @@ _SWEEP_ONLY = ("sweep", "ablation", "hydra")
 def read_overrides(run: str) -> tuple[str, ...]:
     """Read the words `key=value` that Hydra recorded for a run, () if none."""
     try:
-        with open(os.path.join(run, ".hydra", "overrides.yaml"), encoding="utf-8") as file:
-            words = _words(file.read())
+        words = _words(read_file(os.path.join(run, ".hydra", "overrides.yaml"), SMALL).decode())
     except (OSError, ValueError):
         return ()  # the columns of result.json, if any, have to do
     return tuple(word for word in words if "=" in word)
@@ -41,10 +41,11 @@ def as_pairs(overrides: Iterable[str]) -> dict[str, str]:
     return {key.lstrip("+"): value for key, _, value in pairs}
 
 
-def single_overrides(fixed: Iterable[str], cell: Mapping[str, str], name: str | None) -> tuple[str, ...]:
+def single_overrides(fixed: Iterable[str], cell: Mapping[str, str], place: Mapping[str, str]) -> tuple[str, ...]:
     """What starts one cell of a sweep as a run of its own, in the sweep's directory."""
-    cell = {"name": name, **cell} if name else dict(cell)
-    return (*kept_overrides(fixed, cell), *(f"{key}={value}" for key, value in cell.items()))
+    kept = kept_overrides(fixed, {*place, *cell})
+    written = (f"{key}={value}" for key, value in cell.items())
+    return (*kept, *(assign(key, value) for key, value in place.items() if key not in cell), *written)
 
 
 def kept_overrides(fixed: Iterable[str], replaced: Container[str]) -> list[str]:
@@ -52,24 +53,25 @@ def kept_overrides(fixed: Iterable[str], replaced: Container[str]) -> list[str]:
     return [word for word in fixed if not _sweep_only(key_of(word)) and key_of(word) not in replaced]
 
 
-def single_command(overrides: Iterable[str]) -> str:
+def single_command(overrides: Iterable[str], origin: Origin | None = None) -> str:
     """The command of a single run, quoted for the shell."""
-    return shlex.join(["python", "run.py", *overrides])
+    return write_command(overrides, origin or Origin())
 
 
-def grid_command(overrides: Iterable[str], launcher: Iterable[str] = ()) -> str:
+def grid_command(overrides: Iterable[str], launcher: Iterable[str] = (), origin: Origin | None = None) -> str:
     """The command of a grid, quoted for the shell.
 
     Args:
         overrides: Some with several values.
         launcher: Hydra's own, that say where the runs are sent.
+        origin: How the runs were started that it repeats.
     """
-    return shlex.join(["python", "run.py", "-m", *launcher, *overrides])
+    return write_command((*launcher, *overrides), origin or Origin(), multirun=True)
 
 
 def cell_overrides(sweep: Sweep, cell: Cell) -> tuple[str, ...] | None:
     """The overrides of a single run that fills a planned cell; None if the plan does not say what else holds."""
-    return None if sweep.fixed is None else single_overrides(sweep.fixed, cell, sweep.name)
+    return None if sweep.fixed is None else single_overrides(sweep.fixed, cell, sweep.place)
 
 
 def key_of(word: str) -> str:

@@ -1,10 +1,12 @@
 """`sweep.json`: what a sweep planned."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from analysis.command_line import Origin, place_words, read_command, replaced, write_command
+from analysis.reading import read_json
 
 Cell = Mapping[str, str]
 
@@ -28,10 +30,13 @@ class Sweep:
         studies: In the order in which they run.
         name: The sweep's.
         directions: "minimize" or "maximize" by objective, a field of `result.json`; None if it was not written.
-        command: What starts the sweep; it goes on where it stopped.
+        command: What starts the sweep; it goes on where it stopped. It is written anew from the words that were
+            recorded, for where the sweep lies now; None if these are no command of run.py.
         seeds: Of every trial of a search, which then has a directory a seed; None for one run a trial.
         space: What a search varies, key to text.
         fixed: Overrides that hold for every trial; None if they were not written.
+        origin: How and from where the sweep was started.
+        place: The settings that put a run into this sweep's directory.
     """
 
     path: str
@@ -42,6 +47,8 @@ class Sweep:
     seeds: tuple[int, ...] | None = None
     space: Mapping[str, str] = field(default_factory=dict)
     fixed: tuple[str, ...] | None = None
+    origin: Origin = field(default_factory=Origin)
+    place: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_sweep(path: str) -> Sweep:
@@ -51,30 +58,32 @@ def read_sweep(path: str) -> Sweep:
         OSError: If it cannot be read.
         ValueError: If it is not a sweep's plan; the message says what is wrong with it.
     """
-    with open(path, "rb") as file:
-        content = file.read()
-    try:
-        plan = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"is not JSON ({error})") from error
+    plan = read_json(path)
     if not isinstance(plan, dict) or not isinstance(plan.get("studies"), list):
         raise ValueError("is not an object with a list of studies")
-    for key in ("name", "objective", "direction", "command"):
+    for key in ("name", "objective", "direction", "command", "cwd", "results_dir"):
         if not (plan.get(key) is None or isinstance(plan[key], str)):
             raise ValueError(f"has {key} = {plan[key]!r}, which is not a string")
     seeds = _read_list(plan, "seeds", int)
     space = plan.get("space") or {}
     if not isinstance(space, dict):
         raise ValueError(f"has space = {space!r}, which is not an object")
+    directory, name, recorded = os.path.dirname(path), plan.get("name"), plan.get("results_dir")
+    command = read_command(plan.get("command") or "")
+    origin = Origin(command.options if command else (), plan.get("cwd"))
+    place = place_words(directory, origin, recorded and os.path.join(recorded, name or ""), name)
+    moved = place if "results_dir" in place else {}
     return Sweep(
-        path=os.path.dirname(path),
+        path=directory,
         studies=tuple(_read_study(study) for study in plan["studies"]),
-        name=plan.get("name"),
+        name=name,
         directions=_read_directions(plan),
-        command=plan.get("command"),
+        command=write_command(replaced(command.overrides, moved), origin, multirun=True) if command else None,
         seeds=tuple(seeds) if seeds else None,
         space={key: str(text) for key, text in space.items()},
         fixed=None if plan.get("fixed") is None else tuple(_read_list(plan, "fixed", str)),
+        origin=origin,
+        place=place,
     )
 
 
@@ -105,7 +114,7 @@ def _read_study(study: Any) -> Study:
     if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
         raise ValueError(f"has a study, {study['study']}, whose cells are not a list of objects")
     n_trials = study.get("n_trials", len(cells))
-    if kind not in ("grid", "search") or not isinstance(n_trials, int):
-        raise ValueError(f"has a study, {study['study']}, without a kind (grid or search) or n_trials")
+    if kind not in ("grid", "search") or not isinstance(n_trials, int) or n_trials < 0:
+        raise ValueError(f"has a study, {study['study']}, without a kind (grid or search) or n_trials of 0 or more")
     texts = ({key: str(value) for key, value in cell.items()} for cell in cells)
     return Study(study["study"], kind, n_trials, tuple(texts))

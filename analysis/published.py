@@ -11,7 +11,13 @@ from analysis.conditions import Conditions, list_values
 from analysis.groups import Key, as_text
 from analysis.metrics import Metric
 
-_KNOWN = ("dataset", "model", "kd_mode", "epochs")  # columns of the runs that are known of a published number too
+_KNOWN = (
+    "dataset",
+    "model",
+    "kd_mode",
+    "teacher",
+    "epochs",
+)  # columns of the runs that are known of a published number too
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ def published_cells(
     metrics: Sequence[Metric],
     conditions: Conditions,
 ) -> tuple[PublishedCell, ...]:
-    """The published numbers for the data sets and models of a table.
+    """The published numbers for the data sets and models of a table, and with a teacher for those that it has.
 
     Where a table has a column for the split and the epoch rule of a number, it stands there; else under the first
     top-1 accuracy, and it and `cautions` say so. There are none where it is not clear to which rows or columns they
@@ -95,7 +101,8 @@ def published_cells(
         return ()
     found = []
     for number in read_published():
-        if any(getattr(number, column) not in conditions.get(column, ()) for column in ("dataset", "model")):
+        measured = ("dataset", "model", *(["teacher"] if number.teacher else []))
+        if any(getattr(number, column) not in conditions.get(column, ()) for column in measured):
             continue
         same = (metric for metric in accuracies if (metric.split, metric.epoch) == (number.split, number.epoch))
         metric = next(same, accuracies[0])
@@ -107,7 +114,7 @@ def published_cells(
 
 
 def _value(number: Published, column: str) -> Any:
-    return getattr(number, column) if column in _KNOWN else None
+    return (getattr(number, column) or None) if column in _KNOWN else None
 
 
 def cautions(cells: Iterable[PublishedCell], metrics: Iterable[Metric], conditions: Conditions) -> Iterator[str]:

@@ -4,6 +4,9 @@ import json
 import math
 from typing import Any
 
+from analysis.bounds import check_number
+from analysis.reading import read_json
+
 ENDED = ("complete", "pruned", "failed")
 
 # Every field that a run writes, in the order of the gathered columns. `versions`, an object, is flattened.
@@ -18,6 +21,7 @@ FIELDS: dict[str, type] = {
     "kd_mode": str,
     "lambda_intra": float,
     "lambda_inter": float,
+    "teacher": str,
     "seed": int,
     "protocol": str,
     "train_size": int,
@@ -36,7 +40,9 @@ FIELDS: dict[str, type] = {
     "images_per_second": float,
     "peak_memory_mb": float,
     "parameters": int,
+    "classes": int,
     "device": str,
+    "precision": str,
     "threads": int,
     "git_commit": str,
     "started": str,
@@ -54,16 +60,10 @@ def read_result(path: str) -> dict[str, Any]:
     Raises:
         FileNotFoundError: If the file is not there (any more).
         OSError: If it cannot be read.
-        ValueError: If it is not the result of a run; the message says what is wrong with it.
+        ValueError: If it is not the result of a run, or holds a number that none can have measured; the message says
+            what is wrong with it.
     """
-    with open(path, "rb") as file:
-        content = file.read()
-    if not content.strip():
-        raise ValueError("is empty")
-    try:
-        result = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"is not JSON ({error})") from error
+    result = read_json(path)
     if not isinstance(result, dict):
         raise ValueError("is not a JSON object")
     if "status" not in result:
@@ -90,15 +90,23 @@ def _flatten(result: dict[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in result.items():
         if isinstance(value, dict):
-            flat.update({f"{name}.{inner}": _scalar(inner_value) for inner, inner_value in value.items()})
+            flat.update({f"{name}.{inner}": _scalar(f"{name}.{inner}", one) for inner, one in value.items()})
         else:
-            flat[name] = _scalar(value)
+            flat[name] = _scalar(name, value)
     return flat
 
 
-def _scalar(value: Any) -> Any:
-    """What a column can hold and group by; deeper structure stays readable as JSON text."""
-    return json.dumps(value) if isinstance(value, (dict, list)) else value
+def _scalar(name: str, value: Any) -> Any:
+    """What a column can hold and group by; deeper structure stays readable as JSON text.
+
+    Raises:
+        ValueError: If it is a number that no run can have measured.
+    """
+    if isinstance(value, (dict, list)):
+        return json.dumps(value)
+    if isinstance(value, (float, int)) and not 0 <= value <= 100:  # as most are; truths are 0 and 1
+        check_number(name, value)
+    return value
 
 
 def is_measured(value: Any) -> bool:

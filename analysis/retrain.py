@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
+from analysis.command_line import Origin, assign, read_origin, shown_path
 from analysis.extras import read_config
 from analysis.gather import Gathered, gather
 from analysis.groups import Run, plain_runs
 from analysis.overrides import as_pairs, grid_command, kept_overrides, key_of, read_overrides, single_command
 from analysis.plan import Sweep
-from analysis.searches import BASELINE
+from analysis.searches import BASELINE, STUDY
+from analysis.shell import command_line
 
 PROTOCOL = "final"
 
@@ -61,14 +63,18 @@ def plan_retraining(
     replaced = {"name", "protocol", "kd_mode", "seed", *map(key_of, chosen)}
     kept = [word for word in kept_overrides(fixed, replaced) if not key_of(word).startswith("protocol.")]
     mode = str(as_pairs(words).get("kd_mode", run["kd_mode"]))
-    results, name = _place(run, plan)
+    origin = plan.origin if plan and plan.origin.cwd else read_origin(run["path"])
+    results, name = _place(run, plan, origin)
+    if origin.cwd is not None:  # else nothing says that the directory has moved
+        kept = [word for word in kept if key_of(word) != "results_dir"]
+        kept += [assign("results_dir", results)] if results != "results" else []
     for number in count(1):
         final = f"{name}-final" if number == 1 else f"{name}-final{number}"
         directory = os.path.join(results, final)
-        train = _commands(directory, kept, chosen, mode, baselines_of(plan), fresh, _launcher(plan))
+        train = _commands(directory, kept, chosen, mode, baselines_of(plan), fresh, _launcher(plan), origin)
         if not os.path.exists(directory) or _is_begun(directory, train):
             break
-    tabulate = shlex.join(["python", "-m", "analysis", "table", directory])
+    tabulate = command_line(["python", "-m", "analysis", "table", directory])
     return Retraining(tuple(used), fresh, directory, train, tabulate, bool(baselines_of(plan)))
 
 
@@ -90,8 +96,12 @@ def baselines_of(plan: Sweep | None) -> list[dict[str, str]]:
     return [dict(pairs) for pairs in dict.fromkeys(tuple(setting.items()) for setting in settings)]
 
 
-def _place(run: Run, plan: Sweep | None) -> tuple[str, str]:
-    """Where the run's command writes, and the name of its sweep."""
+def _place(run: Run, plan: Sweep | None, origin: Origin) -> tuple[str, str]:
+    """The directory that holds the run's sweep now, and the name that it has there."""
+    if origin.cwd is not None:
+        sweep = plan.path if plan else os.path.abspath(run["path"]).rpartition(f"{os.sep}{STUDY}{os.sep}")[0]
+        parent, name = os.path.split(os.path.abspath(sweep))
+        return shown_path(parent, origin), name
     try:
         results = read_config(run["path"]).get("results_dir")
     except (OSError, ValueError):
@@ -114,6 +124,7 @@ def _commands(
     baselines: Sequence[Mapping[str, str]],
     seeds: Sequence[int],
     launcher: Sequence[str],
+    origin: Origin,
 ) -> tuple[str, ...]:
     """One grid with the baseline's kd_mode as a value; a grid each where one would refuse the other's settings."""
     name = os.path.basename(directory)
@@ -123,19 +134,21 @@ def _commands(
         varied = (f"kd_mode={','.join(modes)}", *own, f"seed={','.join(map(str, seeds))}")
         overrides = (*place, f"protocol={PROTOCOL}", *kept, *varied)
         several = len(modes) > 1 or len(seeds) > 1
-        return grid_command(overrides, launcher) if several else single_command(overrides)
+        return grid_command(overrides, launcher, origin) if several else single_command(overrides, origin)
 
     of_mode = [word for word in (*kept, *chosen) if key_of(word).startswith("kd_mode.")]
     if not baselines or (not of_mode and all(baseline.keys() <= {"kd_mode"} for baseline in baselines)):
         modes = [*(baseline.get("kd_mode", mode) for baseline in baselines), mode]
         return (command([f"name={name}"], modes, kept, chosen),)
     kept = [word for word in kept if key_of(word) != "results_dir"]
-    commands = [command(["name=best", f"results_dir={directory}"], [mode], kept, chosen)]
+    commands = [command(["name=best", assign("results_dir", directory)], [mode], kept, chosen)]
     for number, baseline in enumerate(baselines, start=1):
         own = [f"{key}={value}" for key, value in baseline.items() if key != "kd_mode"]
         others = [word for word in kept if word not in of_mode and key_of(word) not in baseline]
         place = f"name=baseline{number if len(baselines) > 1 else ''}"
-        commands.append(command([place, f"results_dir={directory}"], [baseline.get("kd_mode", mode)], others, own))
+        commands.append(
+            command([place, assign("results_dir", directory)], [baseline.get("kd_mode", mode)], others, own)
+        )
     return tuple(commands)
 
 

@@ -29,29 +29,38 @@ class Scan:
 def scan(directory: str) -> Scan:
     """List the runs and sweeps at any depth; links are not followed, as they would count a run twice."""
     found = Scan()
-    _visit(directory, found, os.path.realpath(directory) + os.sep)
+    root = os.path.realpath(directory) + os.sep
+    listed: dict[str, set[str]] = {}  # the names in each directory, which stands before those below it
+    pending = [directory]
+    while pending:
+        here = pending.pop()
+        if (entries := _entries(here, found)) is None:
+            continue
+        listed[here] = {entry.name for entry in entries}
+        seen = [entry for entry in entries if not entry.name.startswith(".")]
+        pending += [entry.path for entry in reversed(seen) if entry.is_dir(follow_symlinks=False)]
+        links = ((entry.path, _lost_by(entry, root)) for entry in seen if entry.is_symlink())
+        found.skipped += [(path, problem) for path, problem in links if problem]
+    with_runs: set[str] = set()
+    for here in reversed(listed):
+        if _classify(here, listed[here], here in with_runs, found):
+            with_runs.add(os.path.dirname(here))
+    for paths in (found.ended, found.unfinished, found.sweeps, found.given_up):
+        paths.reverse()
+    found.skipped.sort()
     return found
 
 
-def _visit(directory: str, found: Scan, root: str) -> bool:
-    """Add what lies at and below `directory` to `found`; return whether a run does."""
+def _entries(directory: str, found: Scan) -> "list[os.DirEntry[str]] | None":
+    """What lies in a directory, by name; None if it is gone or cannot be listed."""
     try:
         with os.scandir(directory) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
+            return sorted(listing, key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):
-        return False  # a sweep that is still running may move or remove what was listed a moment ago
+        return None  # a sweep that is still running may move or remove what was listed a moment ago
     except OSError as error:
         found.skipped.append((directory, f"cannot be listed ({error.strerror})"))
-        return False
-    nested = False
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            nested = _visit(entry.path, found, root) or nested
-        elif entry.is_symlink() and (problem := _lost_by(entry, root)):
-            found.skipped.append((entry.path, problem))
-    return _classify(directory, {entry.name for entry in entries}, nested, found)
+        return None
 
 
 def _lost_by(link: "os.DirEntry[str]", root: str) -> str:
@@ -66,7 +75,7 @@ def _lost_by(link: "os.DirEntry[str]", root: str) -> str:
 def _classify(directory: str, names: set[str], nested: bool, found: Scan) -> bool:
     if "sweep.json" in names:
         found.sweeps.append(directory)
-    if "trial.json" in names:
+    if "trial.json" in names and os.path.isfile(os.path.join(directory, "trial.json")):
         found.given_up.append(directory)
     if "result.json" in names:
         found.ended.append(directory)

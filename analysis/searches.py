@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from analysis.gather import Gathered
 from analysis.groups import Run
+from analysis.method import is_method
 
 STUDY = "search"  # the directory of a search's trials
 BASELINE = "baseline"  # and of the runs beside it
@@ -69,3 +70,12 @@ def group_trials(directory: str, runs: Iterable[Run]) -> dict[int, list[Run]]:
         if number is not None:
             found.setdefault(number, []).append(run)
     return dict(sorted(found.items()))
+
+
+def searched_settings(gathered: Gathered) -> dict[str, tuple[str, ...]]:
+    """What each search varied besides the method, by the directory of its trials; {} where that is nothing."""
+    spaces = {
+        os.path.join(os.path.abspath(sweep.path), STUDY): tuple(key for key in sweep.space if not is_method(key))
+        for sweep in gathered.plan
+    }
+    return {directory: keys for directory, keys in spaces.items() if keys}

@@ -20,10 +20,11 @@ class Difference:
         low: Lower end of the 95 % confidence interval; None where n does not allow one.
         high: Upper end.
         p: Two-sided p-value, uncorrected; None without paired seeds.
-        method: "t", "exact" or "bootstrap" (paired by seed, see `paired`), "welch" (means, unequal variances) or
-            "means" (too few runs for an interval).
-        pairs: Number of seeds that were paired; 0 for the last two methods.
+        method: "t", "exact" or "bootstrap" (paired by seed, see `paired`), "welch" (means, unequal variances),
+            "means" (too few runs for an interval) or "confounded" (neither interval nor p-value, see `differs`).
+        pairs: Number of seeds that were paired; 0 where means were compared.
         p_holm: The p-value corrected for the number of comparisons in the table.
+        differs: In what the runs differ besides what is compared; only where that was asked for there is a p-value.
     """
 
     value: float
@@ -33,10 +34,23 @@ class Difference:
     method: str
     pairs: int = 0
     p_holm: float | None = None
+    differs: tuple[str, ...] = ()
+
+    @property
+    def is_confounded(self) -> bool:
+        """Whether it was left untested, as more differs than what is compared."""
+        return self.method == "confounded"
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether it has no interval because nearly all paired differences are equal."""
+        return self.pairs > 0 and self.low is None and not self.is_confounded
 
     def __str__(self) -> str:
         """How the comparison was made, in words."""
         unpaired = {"welch": "means (Welch)", "means": "means"}
+        if self.is_confounded and not self.pairs:
+            return "means, confounded"
         return unpaired.get(self.method, f"{self.pairs} paired seeds, {self.method}")
 
 

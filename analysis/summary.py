@@ -1,10 +1,12 @@
 """From gathered runs to what a table says: cells, differences, what is best, and the notes below."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from analysis.baselines import Matching, match_baselines
 from analysis.best import mark_best
+from analysis.comparing import Pair, compare_runs, sample_of
 from analysis.conditions import conditions_of
 from analysis.cost import Cost, cost_of
 from analysis.extras import recipe_of, with_columns
@@ -13,8 +15,6 @@ from analysis.groups import (
     Key,
     Run,
     choose_by,
-    context_of,
-    find_baselines,
     group_runs,
     keep_where,
     read_baseline,
@@ -25,8 +25,8 @@ from analysis.inventory import complete_runs, left_out
 from analysis.metrics import Metric, choose_metrics
 from analysis.notes import remarks
 from analysis.published import published_cells
-from analysis.results import is_measured
-from analysis.statistics import compare_each, corrected, mean_and_sd
+from analysis.settings import Settings, with_settings
+from analysis.statistics import Difference, corrected, mean_and_sd
 from analysis.table import Cell, Request, Table
 
 
@@ -46,19 +46,19 @@ def summarise(gathered: Gathered, request: Request | None = None, **options: Any
     metrics = choose_metrics(gathered.runs, gathered.plan, complete, request.metrics)
     rows, cols = _rows_and_cols(complete, request, gathered)
     by = (*rows, *cols)
-    if not request.mix_protocols:
+    if not request.mix:
         refuse_mixed_protocols(complete, by)
     groups = group_runs(complete, by)
-    baselines = find_baselines(groups, by, baseline)
-    context = context_of(by, baseline.compared)
+    matching = match_baselines(gathered, groups, by, baseline)
+    compare = _comparison(groups, matching, gathered.settings or Settings(), request.mix)
     cells = [_cell(key, len(rows), runs, metric) for key, runs in groups.items() for metric in metrics]
-    cells = _compare(cells, {key: baselines.get(context(key)) for key in groups})
-    cells = mark_best(cells, context, metrics)
-    cells = _in_order(cells, metrics[0], cols, context if baselines else lambda key: ())
+    cells = _compare(cells, matching.baselines, compare)
+    cells = mark_best(cells, matching.blocks, metrics, compare)
+    cells = _in_order(cells, metrics[0], cols, matching.blocks if matching.baselines else {})
     compared = baseline if any(cell.difference for cell in cells) else None
     table = Table(rows, cols, metrics, compared, tuple(cells), conditions=conditions_of(complete, metrics))
     if request.cost:
-        table = replace(table, costs=_costs(groups, {key: baselines.get(context(key)) for key in groups}))
+        table = replace(table, costs=_costs(groups, matching.baselines))
     if request.published:
         table = replace(table, published=published_cells(rows, cols, table.col_keys, metrics, table.conditions))
     if table.published:
@@ -68,13 +68,13 @@ def summarise(gathered: Gathered, request: Request | None = None, **options: Any
 
 
 def selected_runs(gathered: Gathered, request: Request) -> tuple[Gathered, list[Run]]:
-    """The runs with every column that a request names, and the complete ones among them that it is about.
+    """The runs with a column for all that varies or is named, and the complete ones among them that are asked for.
 
     Raises:
         ValueError: If a column does not exist, or no run is complete and selected.
     """
     columns = (*(request.rows or ()), *request.cols, *request.where, read_baseline(request.baseline).column)
-    gathered = with_columns(with_columns(gathered, columns), request.metrics or (), kind="metric")
+    gathered = with_columns(with_columns(with_settings(gathered), columns), request.metrics or (), kind="metric")
     return gathered, keep_where(complete_runs(gathered), request.where, gathered.runs.columns)
 
 
@@ -94,37 +94,52 @@ def _rows_and_cols(
 
 
 def _cell(key: Key, width: int, runs: Sequence[Run], metric: Metric) -> Cell:
-    sample = [(run["seed"], float(run[metric.name])) for run in runs if is_measured(run[metric.name])]
+    sample = sample_of(runs, metric.name)
     mean, sd = mean_and_sd([value for _, value in sample])
     settings = len({run["settings_hash"] for run in runs if run["settings_hash"] is not None})
     return Cell(key[:width], key[width:], metric.name, sample, mean, sd, len(runs), settings)
 
 
-def _compare(cells: Sequence[Cell], baselines: Mapping[Key, Key | None]) -> list[Cell]:
+def _comparison(
+    groups: Mapping[Key, Sequence[Run]], matching: Matching, settings: Settings, mix: bool
+) -> Callable[[Sequence[tuple[Cell, Cell]]], list[Difference]]:
+    """A function that compares the first cell of each pair to the second, by their runs."""
+
+    def compare(pairs: Sequence[tuple[Cell, Cell]]) -> list[Difference]:
+        return compare_runs(
+            [Pair(groups[a.key], groups[b.key], a.metric, matching.compared_in(a.key, b.key)) for a, b in pairs],
+            settings,
+            mix,
+        )
+
+    return compare
+
+
+def _compare(
+    cells: Sequence[Cell],
+    baselines: Mapping[Key, Key],
+    compare: Callable[[Sequence[tuple[Cell, Cell]]], list[Difference]],
+) -> list[Cell]:
     """Add the differences to the baseline, their p-values corrected for the number of all of them in the table."""
-    samples = {(cell.key, cell.metric): cell.sample for cell in cells}
+    by_key = {(cell.key, cell.metric): cell for cell in cells}
     compared, pairs = [], []
     for place, cell in enumerate(cells):
-        key = baselines[cell.key]
-        if key is not None and key != cell.key and cell.sample and samples[key, cell.metric]:
+        baseline = by_key.get((baselines.get(cell.key, ()), cell.metric))
+        if baseline and baseline is not cell and cell.sample and baseline.sample:
             compared.append(place)
-            pairs.append((cell.sample, samples[key, cell.metric]))
-    differences = dict(zip(compared, corrected(compare_each(pairs)), strict=True))
+            pairs.append((cell, baseline))
+    differences = dict(zip(compared, corrected(compare(pairs)), strict=True))
     return [
-        replace(cell, is_baseline=baselines[cell.key] == cell.key, difference=differences.get(place))
+        replace(cell, is_baseline=baselines.get(cell.key) == cell.key, difference=differences.get(place))
         for place, cell in enumerate(cells)
     ]
 
 
-def _costs(groups: Mapping[Key, Sequence[Run]], baselines: Mapping[Key, Key | None]) -> dict[Key, Cost]:
-    found = {}
-    for key, runs in groups.items():
-        baseline = baselines[key]
-        found[key] = cost_of(runs, groups[baseline] if baseline is not None else None)
-    return found
+def _costs(groups: Mapping[Key, Sequence[Run]], baselines: Mapping[Key, Key]) -> dict[Key, Cost]:
+    return {key: cost_of(runs, groups[baselines[key]] if key in baselines else None) for key, runs in groups.items()}
 
 
-def _in_order(cells: Sequence[Cell], metric: Metric, cols: Sequence[str], context: Any) -> list[Cell]:
+def _in_order(cells: Sequence[Cell], metric: Metric, cols: Sequence[str], blocks: Mapping[Key, Key]) -> list[Cell]:
     """Order the rows.
 
     Without `cols`: the baseline first, then by the first metric, best first; rows stay together with the baseline
@@ -132,7 +147,7 @@ def _in_order(cells: Sequence[Cell], metric: Metric, cols: Sequence[str], contex
     """
 
     def place(cell: Cell) -> tuple[Any, ...]:
-        block = tuple(sortable(value) for value in context(cell.key))
+        block = tuple(sortable(value) for value in blocks.get(cell.key, ()))
         score = 0.0 if cell.mean is None else cell.mean if metric.smaller_is_better else -cell.mean
         return block, not cell.is_baseline, cell.mean is None, score, [sortable(value) for value in cell.row]
 

@@ -112,12 +112,12 @@ class Request:
     """What a table should show; the defaults are what the command line's are.
 
     Attributes:
-        rows: Columns that make a row; None for kd_mode and the settings that vary.
+        rows: Columns that make a row; None for kd_mode and every setting that varies.
         cols: Columns that make a column.
         metrics: Columns to average; None for the sweep's objectives.
         baseline: kd_mode to compare to, or column=value; None for "none", if there is such a run.
         where: Only runs whose columns have these values.
-        mix_protocols: Whether runs of several protocols may share a cell.
+        mix: Whether runs of several protocols may share a cell, and runs be compared that differ in other settings.
         published: Whether to add published numbers.
         cost: Whether to add what the runs cost.
     """
@@ -127,6 +127,6 @@ class Request:
     metrics: Sequence[str] | None = None
     baseline: str | None = None
     where: Mapping[str, str] = field(default_factory=dict)
-    mix_protocols: bool = False
+    mix: bool = False
     published: bool = True
     cost: bool = False

@@ -30,6 +30,16 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def are(number: int) -> str:
+    """The verb of a count: "is" of one, "are" of others."""
+    return "is" if number == 1 else "are"
+
+
+def there_are(number: int) -> str:
+    """As in "there is 1", "there are 2"."""
+    return f"there {are(number)} {number}"
+
+
 def spread(numbers: Sequence[int]) -> str:
     """The range of some numbers: "3", or "1 to 3"."""
     low, high = min(numbers), max(numbers)
@@ -45,4 +55,6 @@ def conditions(runs: Sequence[Run]) -> str:
 
     seeds = {run["seed"] for run in runs if run["seed"] is not None}
     seed = f"seed {seeds.copy().pop()}" if len(seeds) == 1 else f"{len(seeds)} seeds"
-    return f"{values('model')} on {values('dataset')}, protocol {values('protocol')}, {values('epochs')} epochs, {seed}"
+    epochs = values("epochs")
+    duration = f"{epochs} {'epoch' if epochs == '1' else 'epochs'}"
+    return f"{values('model')} on {values('dataset')}, protocol {values('protocol')}, {duration}, {seed}"

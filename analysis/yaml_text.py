@@ -2,16 +2,46 @@
 
 from typing import Any
 
+_DEEPEST = 50  # levels; a config has 5
+
 
 def parse_yaml(text: str) -> Any:
-    """What a YAML document says.
+    """What a YAML document says. An alias lets a few lines stand for gigabytes, and no run writes one.
 
     Raises:
-        ValueError: If it is not YAML, or nested too deeply.
+        ValueError: If it is not YAML, has an alias, or is nested too deeply.
     """
     import yaml
 
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
-        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        _require_tree(root)
+        return loader.construct_document(root)
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"not YAML ({' '.join(str(error).split())})") from error
+    finally:
+        loader.dispose()
+
+
+def _require_tree(root: Any) -> None:
+    """Refuse a document in which a node stands in two places, or deeper than in any config."""
+    seen: set[int] = set()
+    level = [root]
+    for _ in range(_DEEPEST):
+        if not level:
+            return
+        below: list[Any] = []
+        for node in level:
+            if type(node.value) is not str:  # a list has nodes, and a mapping pairs of them
+                for child in node.value:
+                    below += child if type(child) is tuple else (child,)
+        number = len(seen) + len(below)
+        seen.update(map(id, below))
+        if len(seen) < number:
+            raise ValueError("YAML with an alias, such as *x, which no run writes")
+        level = below
+    if level:
+        raise ValueError(f"nested more than {_DEEPEST} levels deep")

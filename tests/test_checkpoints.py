@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -74,8 +76,26 @@ def kdzoo(state: State) -> State:
         lambda state: {"model": state, "epoch": 240, "accuracy": torch.tensor(70.0)},
         lambda state: {"model": state, "opt": argparse.Namespace(model="resnet8", lr_decay_epochs=[150])},
         lambda state: {f"_orig_mod.{name}": tensor for name, tensor in state.items()},
+        lambda state: {"state_dict": state, "epoch": 3, "arch": "resnet8"},
+        lambda state: {"state_dict": {f"model.{name}": tensor for name, tensor in state.items()}, "loops": {}},
+        lambda state: {"state_dict": {f"net._orig_mod.{name}": tensor for name, tensor in state.items()}},
+        lambda state: {"model_state_dict": state, "optimizer_state_dict": {"lr": 0.1}},
+        lambda state: {"net": state, "prec@1": np.float64(50), "history": np.arange(3.0), "day": np.str_("Monday")},
     ],
-    ids=["plain", "tffd", "kdzoo", "kdzoo-student", "repdistiller", "repdistiller-last", "compiled"],
+    ids=[
+        "plain",
+        "tffd",
+        "kdzoo",
+        "kdzoo-student",
+        "repdistiller",
+        "repdistiller-last",
+        "compiled",
+        "timm",
+        "lightning",
+        "lightning-compiled",
+        "tutorial",
+        "numpy",
+    ],
 )
 @pytest.mark.parametrize("as_zip", [True, False], ids=["zip", "legacy"])
 def test_formats(wrap: Callable[[State], Any], as_zip: bool, model: nn.Module, state: State, tmp_path: Path) -> None:
@@ -122,6 +142,56 @@ def test_files_from_before_step_counters(model: nn.Module, state: State, tmp_pat
     load_weights(model, tmp_path / "w.pth")
     assert_same({name: model.state_dict()[name] for name in old}, old)
     assert model.state_dict()["bn1.num_batches_tracked"] == 0
+
+
+def test_safetensors(model: nn.Module, state: State, tmp_path: Path) -> None:
+    """Whole, and cut or with a header of nonsense."""
+    path = tmp_path / "w.safetensors"
+    safetensors.torch.save_file(state, path, metadata={"format": "pt"})
+    data = path.read_bytes()
+    load_weights(model, path)
+    assert_same(model.state_dict(), state)
+    for bad in (data[:-1], data[:8] + b"{" + bytes(len(data) - 9)):
+        path.write_bytes(bad)
+        assert "is damaged or not written by" in refusal(model, path)
+
+
+def test_a_name_that_not_all_share_is_no_wrapper(model: nn.Module, state: State, tmp_path: Path) -> None:
+    """Two networks in one file: neither is chosen in silence."""
+    both = {f"{head}.{name}": tensor for head in ("model", "teacher") for name, tensor in state.items()}
+    torch.save({"state_dict": both}, tmp_path / "w.pth")
+    assert f"{len(both)} unexpected (model.conv1.weight, " in refusal(model, tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("fc.bias", torch.full((10,), float("nan")), "1 with NaN or infinity (fc.bias)"),
+        (
+            "conv1.weight",
+            torch.full((16, 3, 3, 3), 1e300, dtype=torch.float64),
+            "1 with NaN or infinity (conv1.weight)",
+        ),
+        ("bn1.running_var", torch.full((16,), -0.5), "1 negative variances (bn1.running_var)"),
+        ("fc.bias", torch.ones(10, dtype=torch.int8), "1 of another type (fc.bias int8 instead of float32)"),
+        ("fc.bias", torch.ones(10, dtype=torch.bool), "1 of another type (fc.bias bool instead of float32)"),
+        ("bn1.num_batches_tracked", torch.tensor(1.5), "(bn1.num_batches_tracked float32 instead of int64)"),
+    ],
+)
+def test_values_that_no_trained_network_has(
+    name: str, value: Tensor, words: str, model: nn.Module, state: State, tmp_path: Path
+) -> None:
+    """They are named; float64 beyond the range of float32 would become infinite in the model."""
+    torch.save({**state, name: value}, tmp_path / "w.pth")
+    assert words in refusal(model, tmp_path / "w.pth")
+
+
+def test_half_precision_is_read(model: nn.Module, state: State, tmp_path: Path) -> None:
+    """Fewer bits are still the network's weights."""
+    halves = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+    torch.save(halves, tmp_path / "w.pth")
+    load_weights(model, tmp_path / "w.pth")
+    assert torch.equal(model.state_dict()["fc.weight"], halves["fc.weight"].float())
 
 
 def test_missing_unexpected_and_misshapen_are_all_named(model: nn.Module, state: State, tmp_path: Path) -> None:
@@ -268,6 +338,12 @@ def test_code_in_a_file_is_not_run(
     assert not marker.exists()
     read(path)
     assert marker.exists()
+
+
+def test_arrays_of_objects_are_refused(model: nn.Module, state: State, tmp_path: Path) -> None:
+    """NumPy's arrays of numbers are data; those of objects could hold anything."""
+    torch.save({"model": state, "names": np.array(["a", None], dtype=object)}, tmp_path / "w.pth")
+    assert "was refused, and nothing in it was run" in refusal(model, tmp_path / "w.pth")
 
 
 def test_whole_module_is_refused(model: nn.Module, tmp_path: Path) -> None:

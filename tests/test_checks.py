@@ -63,6 +63,17 @@ def test_a_good_config_is_returned_with_its_data_prepared(tmp_path: Path) -> Non
         ("+trainer.epoch=1", "trainer.epoch: no such key; did you mean epochs?"),
         ("+kd_mode.tfd.lambda_kd=1", "lambda_kd"),
         ("kd_mode.tfd._target_=tffd.distill.Nothing", "tffd.distill.Nothing"),
+        (f"name={'x' * 300}", "names a directory, so it takes at most 200 characters; it has 300"),
+        (f"dataset.name={'x' * 65}", "it takes at most 64 characters; it has 65"),
+        ("dataset.name=a/b", "dataset.name=a/b: names a directory, so it takes letters"),
+        ("model.name=../x", "model.name=../x: names a directory"),
+        ("dataset.mean=[125.3]", "dataset.mean=[125.3]: needs numbers from 0 (black) to 1 (white)"),
+        ("dataset.mean=[nan]", "dataset.mean=[nan]: needs numbers from 0"),
+        ("dataset.std=[63.0]", "dataset.std=[63.0]: needs numbers from 0"),
+        ("protocol.split_seed=4294967296", "protocol.split_seed=4294967296: should be less than 4294967296"),
+        ("~dataset.mean", "dataset.mean: is missing; for none of it, set dataset.mean=null"),
+        ("~trainer.lr", "trainer.lr: is missing"),
+        ("+dataset.source.test_pictures=[32,64]", "test_pictures=[32, 64]: should be a valid integer"),
     ],
 )  # fmt: skip
 def test_one_fault(tmp_path: Path, override: str, message: str) -> None:
@@ -93,6 +104,18 @@ def test_cuda_is_not_replaced_in_silence(tmp_path: Path) -> None:
 def test_cuda_may_be_asked_for_where_other_machines_train(tmp_path: Path) -> None:
     cfg = compose_config(*places(tmp_path), "device=cuda")
     assert check_config(cfg, elsewhere=True).device == "cuda"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA, whose cards may have TF32")
+def test_a_precision_that_the_device_lacks_is_refused(tmp_path: Path) -> None:
+    for device in ("cpu", "auto"):
+        assert faults_of(tmp_path, f"device={device}", "trainer.precision=tf32") == [
+            "trainer.precision=tf32: is a mode of CUDA cards; on a CPU use trainer.precision=fp32"
+        ]
+    on_cluster = compose_config(*places(tmp_path), "device=cuda", "trainer.precision=tf32")
+    assert check_config(on_cluster, elsewhere=True).trainer.precision == "tf32"
+    with pytest.raises(ConfigError, match="tf32: is a mode of CUDA cards"):
+        check_config(compose_config(*places(tmp_path), "device=cpu", "trainer.precision=tf32"), elsewhere=True)
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local", "submitit_slurm"])
@@ -146,6 +169,15 @@ def test_unwritable_results_directory(tmp_path: Path) -> None:
     assert writable_fault(str(tmp_path / "file" / "below")) == f"{tmp_path}/file is a file"
     assert writable_fault(str(tmp_path / "not" / "yet")) is None
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("batch_size", [1, 199])  # alone, and as what an epoch leaves over
+def test_a_batch_of_one_picture_on_maps_of_one_value(tmp_path: Path, batch_size: int) -> None:
+    vgg = ("model=vgg8", f"trainer.batch_size={batch_size}")
+    (fault,) = faults_of(tmp_path, *vgg)
+    assert fault.startswith(f"model=vgg8: trainer.batch_size={batch_size}: leaves a batch of 1 picture")
+    check_config(compose_config(*places(tmp_path), "model=vgg8", "trainer.batch_size=198"))  # leaves two
+    check_config(compose_config(*places(tmp_path), "model=resnet8", "trainer.batch_size=1"))  # maps of 2x2
 
 
 def test_pictures_too_small_for_the_network(tmp_path: Path) -> None:

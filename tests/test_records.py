@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import compose_config
-from tffd import records
+from tffd import identity, records
 from tffd.config import Config, require_config
 
 
@@ -16,8 +16,8 @@ def config(*overrides: str) -> Config:
 
 def test_the_hash_ignores_what_cannot_change_the_numbers() -> None:
     same = ("name=x", "results_dir=y", "device=cpu", "threads=3", "dataset.root=z", "dataset.cache=c", "sweep=lambdas")
-    assert records.hash_config(config(*same)).run == records.hash_config(config()).run
-    assert records.hash_config(config("trainer.checkpoint_every=1")).run == records.hash_config(config()).run
+    assert identity.hash_config(config(*same)).run == identity.hash_config(config()).run
+    assert identity.hash_config(config("trainer.checkpoint_every=1")).run == identity.hash_config(config()).run
 
 
 @pytest.mark.parametrize(
@@ -26,19 +26,19 @@ def test_the_hash_ignores_what_cannot_change_the_numbers() -> None:
      "kd_mode=intra", "+dataset.source.test_pictures=400", "dataset.val_fraction=0.2", "protocol.split_seed=1"],
 )  # fmt: skip
 def test_the_hash_sees_what_can(override: str) -> None:
-    assert records.hash_config(config(override)).run != records.hash_config(config()).run
+    assert identity.hash_config(config(override)).run != identity.hash_config(config()).run
 
 
 def test_a_baseline_is_the_same_run_whatever_the_lambdas() -> None:
-    assert records.hash_config(config("kd_mode=none", "lambda_intra=0.5")) == records.hash_config(
+    assert identity.hash_config(config("kd_mode=none", "lambda_intra=0.5")) == identity.hash_config(
         config("kd_mode=none")
     )
-    only_intra = [records.hash_config(config("kd_mode=intra", f"lambda_inter={value}")) for value in (0.1, 0.2)]
+    only_intra = [identity.hash_config(config("kd_mode=intra", f"lambda_inter={value}")) for value in (0.1, 0.2)]
     assert only_intra[0] == only_intra[1]
 
 
 def test_seeds_share_their_settings() -> None:
-    hashes = {records.hash_config(config(f"seed={seed}")).settings for seed in range(3)}
+    hashes = {identity.hash_config(config(f"seed={seed}")).settings for seed in range(3)}
     assert len(hashes) == 1
 
 
@@ -145,7 +145,7 @@ def test_pictures_count_by_their_content_and_not_by_their_place(tmp_path: Path) 
     first, other = picture_tree(tmp_path / "first", 3), picture_tree(tmp_path / "other", 4)
     shutil.copytree(first, tmp_path / "moved", copy_function=shutil.copy2)
     hashes = [
-        records.hash_config(config("dataset=image_folder", f"dataset.root={root}")).run
+        identity.hash_config(config("dataset=image_folder", f"dataset.root={root}")).run
         for root in (first, tmp_path / "moved", other)
     ]
     assert hashes[0] == hashes[1]
@@ -155,15 +155,15 @@ def test_pictures_count_by_their_content_and_not_by_their_place(tmp_path: Path) 
 def test_weights_count_by_their_content(tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
     path.write_bytes(b"one")
-    first = records.hash_config(config(f"model.weights={path}")).run
+    first = identity.hash_config(config(f"model.weights={path}")).run
     (tmp_path / "copy.pt").write_bytes(b"one")
-    assert records.hash_config(config(f"model.weights={tmp_path}/copy.pt")).run == first
+    assert identity.hash_config(config(f"model.weights={tmp_path}/copy.pt")).run == first
     path.write_bytes(b"two")
-    assert records.hash_config(config(f"model.weights={path}")).run != first
+    assert identity.hash_config(config(f"model.weights={path}")).run != first
 
 
 def test_a_lambda_is_a_number_however_it_is_written() -> None:
-    assert records.hash_config(config("lambda_intra=0")) == records.hash_config(config("lambda_intra=0.0"))
+    assert identity.hash_config(config("lambda_intra=0")) == identity.hash_config(config("lambda_intra=0.0"))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "{}", "3"])

@@ -16,8 +16,9 @@ from tffd import trial as trial_module
 from tffd.build import build_parts
 from tffd.checks import check_config
 from tffd.config import Config, ConfigError, require_config
+from tffd.identity import hash_config, run_name, teacher_run
 from tffd.models import create_model
-from tffd.records import INTERRUPT, ask_to_stop, hash_config, run_name, teacher_run
+from tffd.records import INTERRUPT, ask_to_stop
 from tffd.teacher import find_teacher
 from tffd.training.progress import EpochReporter
 from tffd.trial import RunInterrupted, run_trial

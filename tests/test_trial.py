@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
@@ -11,6 +12,8 @@ from rich.console import Console
 from tests.support import TINY, compose_config, places
 from tffd import trial as trial_module
 from tffd.checkpoints import load_weights
+from tffd.data import digest_content
+from tffd.memory import peak_memory_mb
 from tffd.models import create_model
 from tffd.records import INTERRUPT, PRUNE, ask_to_stop, read_result
 from tffd.training.progress import EpochReporter
@@ -21,7 +24,8 @@ FIELDS = {
     "status", "error", "name", "study", "trial", "model", "dataset", "kd_mode", "lambda_intra", "lambda_inter", "seed",
     "protocol", "epochs", "epochs_run", "val_top1", "val_top5", "val_loss", "best_val_top1", "best_val_epoch",
     "test_top1", "test_top5", "test_loss", "best_test_top1", "train_seconds", "images_per_second", "peak_memory_mb",
-    "parameters", "device", "threads", "versions", "git_commit", "started", "finished", "config_hash",
+    "parameters", "device", "threads", "versions", "git_commit", "started", "finished", "config_hash", "precision",
+    "weights", "data",
 }  # fmt: skip
 
 
@@ -66,13 +70,50 @@ def test_a_run_leaves_its_record(tmp_path: Path) -> None:
     assert (result["status"], result["error"], result["epochs_run"]) == ("complete", None, 2)
     assert 0 <= result["val_top1"] <= result["best_val_top1"] <= 100
     assert result["parameters"] == sum(p.numel() for p in create_model("resnet8", 10, in_channels=1).parameters())
-    assert result["threads"] == 1
-    assert result["split"]["train"] == 200
-    assert result["split"]["val"] == 389
+    assert (result["threads"], result["classes"]) == (1, 10)
+    assert result["data"] == digest_content("digits-test500")
+    assert (result["split"]["train"], result["split"]["val"]) == (200, 389)
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {"metrics.csv", "result.json", "saliency.csv", "weights.pt", ".lock"}
     assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 3
     load_weights(create_model("resnet8", 10, in_channels=1), tmp_path / "run" / "weights.pt")
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux lets a process reset its peak")
+def test_the_peak_of_memory_is_that_of_the_run(tmp_path: Path) -> None:
+    """And not of what its process held before, or the process that started it."""
+    block = np.ones(2**25)  # 256 MiB
+    before = peak_memory_mb(torch.device("cpu"))
+    del block
+    result = run(tmp_path)
+    assert 50 < result["peak_memory_mb"] < before - 128  # the run itself needs some of it again
+    np.ones(2**25)
+    assert peak_memory_mb(torch.device("cpu")) > result["peak_memory_mb"] + 64
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_device_that_is_gone_is_recorded_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a job that a sweep resolved to cuda, and whose node has none."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    with pytest.raises(ValueError):
+        run(tmp_path, "device=cuda")
+    record = read_result(tmp_path / "run")
+    assert record is not None and (record["status"], record["precision"]) == ("failed", "bf16")
+    assert record["error"].startswith(
+        "DeviceMissing: device=cuda: PyTorch sees no CUDA device here with CUDA_VISIBLE_DEVICES=3; use"
+    )
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_a_run_on_a_card_records_its_precision_and_leaves_weights_for_any_device(
+    tmp_path: Path, precision: str
+) -> None:
+    result = run(tmp_path, "device=cuda", f"trainer.precision={precision}")
+    assert (result["status"], result["precision"]) == ("complete", precision)
+    weights = torch.load(tmp_path / "run" / "weights.pt", weights_only=True)["model"]
+    assert {tensor.device.type for tensor in weights.values()} == {"cpu"}
 
 
 def test_the_same_seed_gives_the_same_metrics_to_the_last_bit(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-TRUSTED_TARGETS = ["tffd.*", "hydra_plugins.*", "hydra.*", "optuna.samplers.*", "optuna.pruners.*", "logging.*"]
-"""What a config's `_target_` may name. Add your own package here to use its models, data sets or kd_modes."""
+from tffd.links import require_no_links
+from tffd.passwords import refuse_passwords, refuse_passwords_in, without_password
+from tffd.printable import printable
+from tffd.streams import open_streams
+
+_ROOT = Path(__file__).parents[1]
 
 STUDY_VARIABLE = "TFFD_STUDY"
 TRIAL_VARIABLE = "TFFD_TRIAL"
@@ -29,15 +34,27 @@ def register_resolvers() -> None:
 
 def _run_id(*, _root_: DictConfig) -> str:
     from tffd.config import require_config
-    from tffd.records import run_name
+    from tffd.identity import run_name
 
     return run_name(require_config(_root_))
 
 
 def refuse(error: Exception) -> None:
     """End with one message and no traceback."""
-    print(error, file=sys.stderr)
+    print(*map(printable, str(error).split("\n")), sep="\n", file=sys.stderr)
     sys.exit(BAD_CONFIG)
+
+
+def prepare_command() -> None:
+    """Do what comes before Hydra reads the command line: see that there are streams, and that it holds no password.
+
+    Hydra repeats what it cannot read in its messages, and a password often holds a letter that it cannot.
+    """
+    open_streams()
+    try:
+        refuse_passwords_in(sys.argv[1:])
+    except ValueError as error:
+        refuse(error)
 
 
 class CheckFirst(Callback):
@@ -45,24 +62,31 @@ class CheckFirst(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuse a sweep without -m, and a config with faults."""
+        _refuse_passwords(config)
+        from tffd.build import build_source
         from tffd.checks import check_config
-        from tffd.config import ConfigError
 
         try:
             _require_multirun(config)
-            check_config(config)
-        except ConfigError as error:
+            checked = check_config(config)
+            require_no_links(Path(config.hydra.run.dir))
+        except ValueError as error:
             refuse(error)
+            return
+        if notice := build_source(checked).check().notice:
+            print(notice, flush=True)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check what a foreign sweeper starts from; our own checks every config that it can lead to."""
-        from tffd.checks import check_config, trains_elsewhere
-        from tffd.config import ConfigError
-
+        _refuse_passwords(config)
         sweeper = config.hydra.sweeper._target_
         if sweeper.startswith("hydra_plugins.tffd_sweeper."):
             return
+        from tffd.checks import check_config, trains_elsewhere
+        from tffd.config import ConfigError
+
         try:
+            _refuse_unpickling(config)
             checked = check_config(config, trains_elsewhere(config))
             chooses = "direction" in config.hydra.sweeper
             swept = [override for override in config.hydra.overrides.task if override.startswith("protocol")]
@@ -77,23 +101,57 @@ class CheckFirst(Callback):
             refuse(error)
 
 
-def run_from_hydra(cfg: DictConfig, console: Console | None = None) -> dict[str, Any]:
-    """Run the trial of a Hydra job in the job's output directory.
+def run_from_hydra(cfg: DictConfig, console: Console | None = None, planned: str | None = None) -> dict[str, Any]:
+    """Run the trial of a Hydra job, whose results go into the job's output directory.
 
+    Paths in a config are those of the directory in which the command was started, as they were when it was checked. So
+    the trial runs there, also where Hydra (`hydra.job.chdir`) or a cluster has gone elsewhere.
+
+    Args:
+        planned: Hash of its config when a sweep planned it, if one did.
     Returns:
         The content of result.json.
+    Raises:
+        ConfigError: If Hydra's settings of the job may not be acted on.
     """
+    from tffd.config import ConfigError
     from tffd.training.progress import EpochReporter
     from tffd.trial import run_trial
+    from tffd.trust import find_distrust
 
+    job: Any = HydraConfig.instance().cfg
+    if job is not None and (faults := find_distrust(job)):  # Hydra's own sweepers compose it anew for each job
+        raise ConfigError(faults)
     trial = os.environ.get(TRIAL_VARIABLE)
-    return run_trial(
-        cfg,
-        Path(_relative(HydraConfig.get().runtime.output_dir)),
-        EpochReporter(console),
-        study=os.environ.get(STUDY_VARIABLE),
-        trial=int(trial) if trial else None,
-    )
+    runtime = HydraConfig.get().runtime
+    with chdir(runtime.cwd):
+        return run_trial(
+            cfg,
+            Path(_relative(runtime.output_dir)),
+            EpochReporter(console),
+            study=os.environ.get(STUDY_VARIABLE),
+            trial=int(trial) if trial else None,
+            planned=planned,
+        )
+
+
+def _refuse_passwords(config: DictConfig) -> None:
+    try:
+        refuse_passwords(config)
+    except ValueError as error:
+        refuse(error)
+
+
+def _refuse_unpickling(config: DictConfig) -> None:
+    """Refuse what our own sweeper refuses, or replaces: see tffd.sweep.samplers.ReplayedCmaEs."""
+    from tffd.config import ConfigError
+
+    sampler = str(OmegaConf.select(config, "hydra.sweeper.sampler._target_"))
+    if sampler.endswith("CmaEsSampler") and OmegaConf.select(config, "hydra.sweeper.storage") is not None:
+        raise ConfigError([
+            f"hydra.sweeper.sampler={sampler}: unpickles what it finds in a study, and so runs the code of whoever can "
+            "write to it; leave hydra.sweeper.storage out, or use sweep/sampler=cmaes with tffd's own sweeper"
+        ])  # fmt: skip
 
 
 def _require_multirun(config: DictConfig) -> None:
@@ -108,7 +166,27 @@ def _require_multirun(config: DictConfig) -> None:
 def multirun_command(config: DictConfig) -> str:
     """The command line of a multirun with the overrides of a composed config, quoted for the shell."""
     chosen = [override for override in config.hydra.overrides.hydra if not override.startswith("hydra.mode=")]
-    return shlex.join(["python", "run.py", "-m", *chosen, *config.hydra.overrides.task])
+    overrides = [without_password(override) for override in (*chosen, *config.hydra.overrides.task)]
+    return shlex.join([*_program(), "-m", *_config_options(config), *overrides])
+
+
+def _program() -> list[str]:
+    """What was started: run.py, by its whole path where it lies elsewhere."""
+    here = Path("run.py").exists() and Path("run.py").samefile(_ROOT / "run.py")
+    return ["python", "run.py" if here or not (_ROOT / "run.py").exists() else str(_ROOT / "run.py")]
+
+
+def _config_options(config: DictConfig) -> list[str]:
+    """Where configs came from, if not from conf/config.yaml alone, with whole paths."""
+    options = []
+    for flag, provider, usual in (
+        ("--config-path", "main", str(_ROOT / "conf")),
+        ("--config-dir", "command-line", ""),
+    ):
+        sources = (source.path for source in config.hydra.runtime.config_sources if source.provider == provider)
+        options += [word for path in sources if path and path != usual for word in (flag, path)]
+    name = config.hydra.job.config_name
+    return options if name in (None, "config") else [*options, "--config-name", name]
 
 
 def _relative(path: str) -> str:

@@ -4,20 +4,25 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import get_class, instantiate
+from hydra.errors import HydraException, InstantiationException
+from hydra.utils import get_class, get_object, instantiate
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
 from torch import nn
 
-from tffd.app import TRUSTED_TARGETS
+from tffd.checkpoints import load_weights
 from tffd.config import Component, Config, KdModeSection, ModelSection
-from tffd.data import Augmentation, Data, Source, load_data
+from tffd.data import Augmentation, Data, Source, content_of, digest_content, load_data
+from tffd.devices import pick_device, require_precision, resolve_precision, use_precision
 from tffd.distill import Distillation, DistillMode, Setting, Weighing
 from tffd.models import ModelOutput
+from tffd.provenance import Past, describe_training, look_into, provenance_of
 from tffd.training.loop import Recipe
 from tffd.training.step import Learners
+from tffd.trust import TRUSTED_TARGETS
 
 _WEIGHING = {"weights", "cross_entropy", "warmup_epochs"}
 """What a kd_mode's section holds beside the arguments of its class."""
@@ -25,41 +30,37 @@ _WEIGHING = {"weights", "cross_entropy", "warmup_epochs"}
 
 @dataclass
 class Parts:
-    """All that a run consists of."""
+    """All that a run consists of.
+
+    Attributes:
+        start: What is known of the weights that it starts from; None where they are drawn.
+        taught: What is known of its teacher's weights; None where it has none.
+        provenance: What its own weights will carry.
+    """
 
     data: Data
     learners: Learners
     recipe: Recipe
     device: torch.device
-
-
-def pick_device(name: str) -> torch.device:
-    """Turn auto, cpu or cuda into a device; auto takes CUDA where there is one.
-
-    Raises:
-        ValueError: If cuda is asked for and there is none.
-    """
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise ValueError("device=cuda: PyTorch sees no CUDA device here; use device=cpu or device=auto")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
-
-
-def use_bf16(config: Config, device: torch.device) -> bool:
-    """Whether to run under bfloat16 autocast: precision auto means CUDA cards that have it."""
-    match config.trainer.precision:
-        case "fp32":
-            return False
-        case "bf16":
-            return True
-        case _:
-            return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    start: Past | None
+    taught: Past | None
+    provenance: dict[str, Any]
 
 
 def build_source(config: Config) -> Source:
     """Instantiate the data source."""
     source: Source = _make(config.dataset.source)
     return source
+
+
+def data_content(config: Config) -> str:
+    """What the data of a run is; see `tffd.data.content_of`."""
+    return content_of(build_source(config), config.dataset.cache)
+
+
+def data_digest(config: Config) -> str:
+    """The digest of a data set's content, 12 hexadecimal digits."""
+    return digest_content(data_content(config))
 
 
 def build_distillation(config: Config) -> Distillation:
@@ -94,23 +95,33 @@ def _class_of(section: KdModeSection) -> type[DistillMode]:
 
 
 def build_model(config: Config, num_classes: int, channels: int) -> nn.Module:
-    """Instantiate the network for a data set's classes and channels."""
-    model: nn.Module = _make(config.model, num_classes=num_classes, in_channels=channels)
-    return model
+    """Instantiate the network for a data set's classes and channels, and load `model.weights` into it."""
+    return build_network(config.model, num_classes, channels, config.model.weights)
+
+
+def build_network(section: ModelSection, num_classes: int, channels: int, weights: str | None) -> nn.Module:
+    """Instantiate a network, and load weights into it here, so that one of anybody's need not know of files."""
+    arguments = section.arguments()
+    arguments.pop("weights", None)
+    network: nn.Module = _instantiate(arguments, num_classes=num_classes, in_channels=channels)
+    if weights is not None:
+        load_weights(network, weights)
+    return network
 
 
 def build_teacher(config: Config, num_classes: int, channels: int, checkpoint: Path | None) -> nn.Module:
     """Instantiate the teacher with its weights; None leaves them as they were drawn."""
-    weights = None if checkpoint is None else str(checkpoint)
-    teacher: nn.Module = _make(config.teacher.network, num_classes=num_classes, in_channels=channels, weights=weights)
-    return teacher
+    return build_network(config.teacher.network, num_classes, channels, None if checkpoint is None else str(checkpoint))
 
 
-def build_shapes(network: ModelSection, *, classes: int, channels: int, image_size: int) -> ModelOutput:
-    """Return what a network returns for two pictures, as shapes alone: it is built without memory for its weights."""
+def build_shapes(
+    network: ModelSection, *, classes: int, channels: int, image_size: int, pictures: int = 2
+) -> ModelOutput:
+    """Return what a network in training returns for pictures, as shapes alone: its weights take no memory."""
     with torch.device("meta"), torch.no_grad():
-        model = _make(network, num_classes=classes, in_channels=channels, weights=None)
-        output: ModelOutput = model(torch.empty(2, channels, image_size, image_size))
+        output: ModelOutput = build_network(network, classes, channels, None)(
+            torch.empty(pictures, channels, image_size, image_size)
+        )
     return output
 
 
@@ -140,6 +151,7 @@ def build_data(config: Config, device: torch.device) -> Data:
         split_seed=protocol.split_seed,
         read_test=protocol.test != "never",
         device=device,
+        eval_batch_size=config.trainer.eval_batch_size,
     )
 
 
@@ -155,7 +167,7 @@ def build_recipe(config: Config, device: torch.device) -> Recipe:
         milestones=tuple(trainer.milestones),
         augmentation=Augmentation(config.dataset.augment.pad, trainer.pad_mode, config.dataset.augment.flip),
         seed=config.seed,
-        bf16=use_bf16(config, device),
+        bf16=resolve_precision(trainer.precision, device.type) == "bf16",
         compile=trainer.compile,
         test_every_epoch=config.protocol.test == "every_epoch",
     )
@@ -167,9 +179,18 @@ def build_parts(config: Config, teacher: Path | None = None, *, untrained: bool 
     Args:
         teacher: Its weights, where the kd_modes need one.
         untrained: Whether a teacher without weights will do, to see how long a step takes.
+    Raises:
+        DeviceMissing: If the device, or its precision, is not there.
+        SeenBefore: If `model.weights`, or the teacher, was trained on pictures that the run holds out.
     """
     device = pick_device(config.device)
+    precision = resolve_precision(config.trainer.precision, device.type)
+    require_precision(precision, device)
+    use_precision(precision)
     data = build_data(config, device)
+    training = describe_training(config, data_digest(config), data.split_record)
+    start = look_into(config.model.weights, training) if config.model.weights else None
+    taught = look_into(teacher, training, "teacher.checkpoint") if teacher else None
     torch.manual_seed(config.seed)
     student = build_model(config, len(data.classes), data.channels)
     # What is drawn for a teacher and the modes leaves the student's random numbers alone: runs stay paired by seed.
@@ -188,7 +209,8 @@ def build_parts(config: Config, teacher: Path | None = None, *, untrained: bool 
         if uses_teacher(config) and (teacher is not None or untrained):
             loaded = build_teacher(config, len(data.classes), data.channels, teacher)
     learners = Learners(_placed(student, device), distillation.to(device), loaded and _placed(loaded, device))
-    return Parts(data, learners, build_recipe(config, device), device)
+    provenance = provenance_of(training, *(known for known in (start, taught) if known))
+    return Parts(data, learners, build_recipe(config, device), device, start, taught, provenance)
 
 
 def _placed(network: nn.Module, device: torch.device) -> nn.Module:
@@ -197,4 +219,33 @@ def _placed(network: nn.Module, device: torch.device) -> nn.Module:
 
 def _make(section: Component, without: Collection[str] = (), **arguments: Any) -> Any:
     own = {key: value for key, value in section.arguments().items() if key not in without}
-    return instantiate(own, **arguments, _execution_whitelist_=TRUSTED_TARGETS)
+    _require_types(section.target, own)
+    return _instantiate(own, **arguments)
+
+
+def _instantiate(section: dict[str, Any], **arguments: Any) -> Any:
+    return instantiate(section, **arguments, _execution_whitelist_=TRUSTED_TARGETS)
+
+
+def _require_types(target_name: str, arguments: dict[str, Any]) -> None:
+    """Compare a section's arguments with the types of its class, which would fail somewhere inside on others.
+
+    Raises:
+        ValueError: With the first that does not fit.
+    """
+    try:
+        target = get_object(target_name)
+        types = get_type_hints(vars(target).get("__init__", target) if isinstance(target, type) else target)
+    except (HydraException, ImportError, NameError, AttributeError):
+        return  # instantiating it tells what is wrong, or it has no types
+    for name, value in arguments.items():
+        if name in types:
+            try:
+                TypeAdapter(types[name], config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+            except ValidationError as error:
+                if error.errors()[0]["type"] == "literal_error":
+                    continue  # its class names the choices
+                reason = error.errors(include_url=False)[0]["msg"].removeprefix("Input ")
+                raise ValueError(f"{name}={value}: {reason}") from None
+            except PydanticUserError:
+                continue  # a type that pydantic knows nothing of

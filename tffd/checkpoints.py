@@ -1,21 +1,26 @@
-"""Loading network weights from this project's and two public checkpoint formats."""
+"""Loading network weights from this project's and other people's checkpoint formats."""
 
 import argparse
-import io
 import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-# Where a file keeps the network: this project and RepDistiller, Knowledge-Distillation-Zoo and Tf-FD, and
-# the student in the last two's distillation runs. A file with none of these keys must be a state dict itself.
-_NETWORK_KEYS = ("model", "net", "snet")
+from tffd.files import read_archive
+from tffd.weight_faults import fit_faults, listed, value_faults
+
+# Where a file keeps the network: this project and RepDistiller, Knowledge-Distillation-Zoo and Tf-FD, the student in
+# the last two's distillation runs, timm and Lightning, and PyTorch's tutorials. A file with none of these keys must be
+# a state dict itself.
+_NETWORK_KEYS = ("model", "net", "snet", "state_dict", "model_state_dict")
 
 # Other people's tensor names -> this project's, tried in order on every name that the model does not have.
 _RENAMES = (
@@ -27,7 +32,20 @@ _RENAMES = (
     (r"^classifier\.", "fc."),  # RepDistiller's VGG
 )
 _COUNTER = ".num_batches_tracked"
-_SHOWN = 10
+
+
+def _harmless() -> list[Any]:
+    """What a file may hold besides tensors and plain values: no more than data, whatever the file says.
+
+    RepDistiller's last checkpoints hold their command line as a Namespace; others an accuracy or a history as NumPy
+    computed it, under the names of NumPy 1 or 2. Of NumPy's types those are left out that can hold objects.
+    """
+    from numpy._core import multiarray
+
+    made_by = [(getattr(multiarray, name), f"numpy.{core}.multiarray.{name}")
+               for name in ("scalar", "_reconstruct") for core in ("core", "_core")]  # fmt: skip
+    types = {type(np.dtype(code)) for code in np.typecodes["All"] if code not in "OV"}
+    return [argparse.Namespace, *made_by, np.ndarray, np.dtype, *types]
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
@@ -35,7 +53,9 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 
     The format is told by the content: this project's ({"format": "tffd", "model": state dict, ...}, or a
     plain state dict), Knowledge-Distillation-Zoo's and Tf-FD's ({"net": ...}, in a distillation run
-    {"snet": ...}) and RepDistiller's ({"model": ...}). Nothing in the file is executed.
+    {"snet": ...}), RepDistiller's ({"model": ...}), timm's and Lightning's ({"state_dict": ...}), that of PyTorch's
+    tutorials ({"model_state_dict": ...}), and safetensors. A name that all tensors begin with, as Lightning's "model.",
+    is left out. Nothing in the file is executed.
 
     One leniency: files from PyTorch 0.4.0, RepDistiller's version, have no batch norm step counters at all.
     The model then keeps its own, which only a batch norm without momentum would use.
@@ -46,8 +66,8 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 
     Raises:
         ValueError: If the file is missing, damaged, no checkpoint, or asks to run code; or if its tensors are
-            not exactly the model's. All missing, unexpected and misshapen ones are counted, and the first
-            ten of each kind named.
+            not exactly the model's, or have values that no trained network has. All missing, unexpected and
+            misshapen ones, and all with such values, are counted, and the first ten of each kind named.
 
     Source: Tf-FD (train_kd.py at 3427f98), Knowledge-Distillation-Zoo (network.py, train_kd.py at 65470c8),
     RepDistiller (models/ and train_teacher.py at b84f547).
@@ -57,34 +77,54 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     found = _rename(_state_dict(_read(path), path), expected, path)
     if not any(name.endswith(_COUNTER) for name in found):
         found |= {name: tensor for name, tensor in expected.items() if name.endswith(_COUNTER)}
-    faults = _faults(found, expected)
-    if faults:
+    if faults := fit_faults(found, expected):
         raise ValueError(f"Weights file {path} does not fit the model: {faults}")
+    if faults := value_faults(found, expected):
+        raise ValueError(f"Weights file {path} holds values that no trained network has: {faults}")
     model.load_state_dict(found)
 
 
+def read_provenance(path: str | Path) -> Any:
+    """Return what a file of this project says of its past, unchecked; None for other people's files.
+
+    Raises:
+        ValueError: If the file cannot be read.
+    """
+    content = _read(Path(path))
+    is_ours = isinstance(content, Mapping) and content.get("format") == "tffd"
+    return content.get("provenance") if is_ours else None
+
+
 def _read(path: Path) -> Any:
-    """Return what torch.load makes of the file, or raise a ValueError that says what is wrong with it."""
+    """Return what the file holds, or raise a ValueError that says what is wrong with it."""
+    damaged = f"Weights file {path} is damaged or not written by torch.save. Download it or save it again."
     try:
-        data = path.read_bytes()
+        data = read_archive(path)
     except FileNotFoundError:
         raise ValueError(f"Weights file {path} does not exist. Check the path.") from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ValueError(f"Weights file {path} cannot be read: {reason}. Give the path of a file.") from None
-    damaged = f"Weights file {path} is damaged or not written by torch.save. Download it or save it again."
+    except zipfile.BadZipFile:
+        raise ValueError(damaged) from None
+    if _is_safetensors(content := data.read()):
+        try:
+            return safetensors.torch.load(content)
+        except Exception:  # types that this PyTorch lacks, and headers that contradict themselves
+            raise ValueError(damaged.replace("torch.save", "safetensors")) from None
     try:
-        if zipfile.is_zipfile(io.BytesIO(data)):
+        if zipfile.is_zipfile(data):
             # torch.load does not compare checksums: a flipped bit would become a wrong weight.
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            with zipfile.ZipFile(data) as archive:
                 if archive.testzip() is not None:
                     raise zipfile.BadZipFile
-        # RepDistiller's last checkpoints hold their command line as a Namespace, which is plain data.
-        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+        data.seek(0)
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_harmless()):
             warnings.simplefilter("ignore")  # about pickle protocols: what it cannot read is refused anyway
-            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            return torch.load(data, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "GLOBAL" not in str(error):  # PyTorch's word for a class or function that the file asks for
+        # PyTorch's words for a class or function that the file asks for, and for what it may not be filled with.
+        if not any(word in str(error) for word in ("GLOBAL", "allowlisted")):
             raise ValueError(damaged) from None
         raise ValueError(
             f"Weights file {path} was refused, and nothing in it was run: it holds more than tensors and "
@@ -95,6 +135,11 @@ def _read(path: Path) -> Any:
         raise ValueError(damaged) from None
 
 
+def _is_safetensors(data: bytes) -> bool:
+    """Tell it by its first bytes: the length of a JSON header, little-endian in 8 bytes, and the header."""
+    return data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data) - 8
+
+
 def _state_dict(content: Any, path: Path) -> Mapping[str, Tensor]:
     """Find the network in a checkpoint."""
     if isinstance(content, Mapping):
@@ -102,12 +147,12 @@ def _state_dict(content: Any, path: Path) -> Mapping[str, Tensor]:
         state = next(inner, content)
         if state and all(isinstance(name, str) and _is_dense(value) for name, value in state.items()):
             return state
-        holds = f"a dictionary with {_listed(map(repr, content))}" if content else "an empty dictionary"
+        holds = f"a dictionary with {listed(map(repr, content))}" if content else "an empty dictionary"
     else:
         holds = f"a {type(content).__name__}"
     raise ValueError(
         f"Weights file {path} holds {holds}, but no network: expected a state dict of ordinary tensors, "
-        f"alone or under one of the keys {_listed(map(repr, _NETWORK_KEYS))}. Choose another file."
+        f"alone or under one of the keys {listed(map(repr, _NETWORK_KEYS))}. Choose another file."
     )
 
 
@@ -121,7 +166,7 @@ def _is_dense(value: Any) -> bool:
 def _rename(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Give the tensors this project's names."""
     renamed: dict[str, Tensor] = {}
-    for name, tensor in state.items():
+    for name, tensor in _without_wrapper(state, expected).items():
         ours = name
         for pattern, replacement in _RENAMES:
             if ours in expected:
@@ -133,26 +178,11 @@ def _rename(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: P
     return renamed
 
 
-def _faults(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
-    """Describe how the file's tensors differ from the model's; the empty string where they fit."""
-    missing = [name for name in expected if name not in found]
-    unexpected = [name for name in found if name not in expected]
-    misshapen = [name for name in expected if name in found and found[name].shape != expected[name].shape]
-    if not missing and not unexpected and misshapen == ["fc.weight", "fc.bias"]:
-        theirs, ours = found["fc.weight"].shape, expected["fc.weight"].shape
-        if theirs[1:] == ours[1:]:
-            return (
-                f"the file was trained for {theirs[0]} classes, the model has {ours[0]}. Choose the data set "
-                "that it was trained on, or other weights."
-            )
-    shapes = [f"{name} {[*found[name].shape]} instead of {[*expected[name].shape]}" for name in misshapen]
-    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
-    parts = [f"{len(names)} {kind} ({_listed(names)})" for kind, names in kinds.items() if names]
-    return f"{'; '.join(parts)}. Choose the model that the file was saved from." if parts else ""
-
-
-def _listed(names: Iterable[str]) -> str:
-    """Join names, at most _SHOWN of them."""
-    every = list(names)
-    more = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
-    return ", ".join(every[:_SHOWN]) + more
+def _without_wrapper(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Leave out a first part that all names share: the attribute under which a training program keeps the network."""
+    while not any(name in expected for name in state):
+        heads = {name.partition(".")[0] for name in state}
+        if len(heads) > 1 or not all("." in name for name in state):
+            break
+        state = {name.partition(".")[2]: tensor for name, tensor in state.items()}
+    return state

@@ -13,7 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from tffd import build
 from tffd.config import Config, ConfigError, Reading, read_config, require_config
 from tffd.data import Summary, load_arrays
+from tffd.data.arrays import labelled_digests
+from tffd.data.room import bytes_on_device, require_room
 from tffd.data.splits import split_training_set
+from tffd.devices import require_precision, smallest_memory
+from tffd.provenance import describe_training, look_into
 from tffd.teacher import AUTO, teacher_fault
 
 
@@ -29,7 +33,10 @@ def check_config(cfg: DictConfig, elsewhere: bool = False) -> Config:
     if faults:
         raise ConfigError(faults)
     config = require_config(cfg)
-    _, faults = _collect(lambda: _prepare_data(config), f"dataset={config.dataset.name}: ")
+    split, faults = _collect(lambda: _prepare_data(config, elsewhere), f"dataset={config.dataset.name}: ")
+    if split is not None and config.model.weights:
+        training = describe_training(config, build.data_digest(config), split)
+        faults += _collect(lambda: look_into(config.model.weights or "", training))[1]
     if faults:
         raise ConfigError(faults)
     return config
@@ -68,11 +75,22 @@ def writable_fault(directory: str) -> str | None:
 
 def _machine_faults(values: dict[str, Any], elsewhere: bool) -> list[str]:
     faults = []
-    if values.get("device") in ("auto", "cpu", "cuda") and not elsewhere:
-        faults += _collect(lambda: build.pick_device(values["device"]))[1]
+    if values.get("device") in ("auto", "cpu", "cuda"):
+        faults += _collect(lambda: _require_device(values, elsewhere))[1]
     if isinstance(values.get("results_dir"), str) and (reason := writable_fault(values["results_dir"])):
         faults.append(f"results_dir={values['results_dir']}: {reason}; name another with results_dir=...")
     return faults
+
+
+def _require_device(values: dict[str, Any], elsewhere: bool) -> None:
+    """Refuse a device or a precision that is not here; the cards of a cluster cannot be seen from here."""
+    if elsewhere and values["device"] != "cpu":
+        return
+    device = build.pick_device(values["device"])
+    trainer = values.get("trainer")
+    precision = trainer.get("precision") if isinstance(trainer, dict) else None
+    if precision in ("tf32", "bf16"):
+        require_precision(precision, device)
 
 
 def _content_faults(reading: Reading) -> list[str]:
@@ -85,23 +103,32 @@ def _content_faults(reading: Reading) -> list[str]:
         summary, faults = _collect(lambda: build.build_source(sound).check(), f"dataset={sound.dataset.name}: ")
     if summary is not None and has >= {"protocol", "trainer"}:
         faults += _data_faults(sound, summary)
+    smallest: int | None = None
+    if summary is not None and not faults and has >= {"protocol", "trainer"}:
+        smallest = _smallest_batch(sound, summary)
     if "model" in has:
-        faults += _network_faults(reading, sound, summary)
+        faults += _network_faults(reading, sound, summary, smallest)
     return faults
 
 
-def _network_faults(reading: Reading, sound: Any, summary: Summary | None) -> list[str]:
+def _network_faults(reading: Reading, sound: Any, summary: Summary | None, smallest: int | None) -> list[str]:
     """Faults of the networks, and of the kd_modes, which are shown the shapes that they will see.
 
     Args:
         summary: Of the data set; None if it cannot be told. Any other will do then, but for weights, which must fit its
             classes.
+        smallest: Pictures in the smallest batch of an epoch; None if that is not known.
     """
     shown = summary or Summary(train_pictures=1, classes=10, channels=3, image_size=32)
     sizes = {"classes": shown.classes, "channels": shown.channels, "image_size": shown.image_size}
     name = f"model={sound.model.name}: "
     _, faults = _collect(lambda: build.build_shapes(sound.model, **sizes), name)
-    if summary is not None and (sound.model.model_extra or {}).get("weights"):
+    if smallest == 1 and not faults and _collect(lambda: build.build_shapes(sound.model, **sizes, pictures=1))[1]:
+        faults.append(
+            f"{name}trainer.batch_size={sound.trainer.batch_size}: leaves a batch of 1 picture, whose last maps are "
+            "single values, and batch norm needs two; choose another batch size"
+        )
+    if summary is not None and sound.model.weights:
         faults += _collect(lambda: build.build_model(sound, shown.classes, shown.channels), name)[1]
     if not reading.sound.keys() >= {"kd_mode", "teacher", "trainer", "lambda_intra", "lambda_inter"}:
         return faults
@@ -122,11 +149,29 @@ def _network_faults(reading: Reading, sound: Any, summary: Summary | None) -> li
     return faults if setting is None else distillation.check(setting)
 
 
-def _prepare_data(config: Config) -> None:
-    """Decode what is not cached yet, and split it with its real labels, some of which may be too rare."""
-    labels = load_arrays(build.build_source(config), config.dataset.cache).train_labels
+def _smallest_batch(config: Any, summary: Summary) -> int:
+    """Pictures in the smallest batch of an epoch: the last one takes what is left."""
+    labels = np.arange(summary.train_pictures) % summary.classes
     protocol = config.protocol
-    split_training_set(np.asarray(labels), protocol.val_fraction, config.dataset.train_size, protocol.split_seed)
+    split = split_training_set(labels, protocol.val_fraction, config.dataset.train_size, protocol.split_seed)
+    batch_size: int = config.trainer.batch_size
+    return len(split.train) % batch_size or batch_size
+
+
+def _prepare_data(config: Config, elsewhere: bool) -> dict[str, int | str]:
+    """Decode what is not cached yet, and split it with its real labels, some of which may be too rare.
+
+    Returns:
+        The split as result.json has it.
+    """
+    arrays, protocol = load_arrays(build.build_source(config), config.dataset.cache), config.protocol
+    labels, size = np.asarray(arrays.train_labels), config.dataset.train_size
+    split = split_training_set(labels, protocol.val_fraction, size, protocol.split_seed, arrays.classes)
+    if not elsewhere and build.pick_device(config.device).type == "cuda":
+        # What is free is asked for by each run: to ask takes memory of the card, for as long as this process lives.
+        needed = bytes_on_device(arrays, split, protocol.test != "never")
+        require_room(needed, smallest_memory(), "in all", config.sweep.trials_per_device)
+    return split.record(labelled_digests(arrays))
 
 
 def _data_faults(config: Any, summary: Summary) -> list[str]:

@@ -19,6 +19,8 @@ from pydantic import (
     model_validator,
 )
 
+from tffd.trust import find_distrust
+
 
 class ConfigError(ValueError):
     """A config that cannot run, with every fault that was found.
@@ -39,10 +41,23 @@ def _increasing_fractions(values: list[float]) -> list[float]:
     return values
 
 
-def _file_name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-        raise ValueError("names a directory, so it takes letters, digits, and . _ - after the first of them")
+def _file_name(value: str, longest: int = 200) -> str:
+    """Directories are named after it; those of runs hold several names, and file systems take 255 bytes."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", value):
+        raise ValueError("names a directory, so it takes letters, digits, and . _ + - after the first of them")
+    if len(value) > longest:
+        raise ValueError(f"names a directory, so it takes at most {longest} characters; it has {len(value)}")
     return value
+
+
+def _part_of_a_file_name(value: str) -> str:
+    return _file_name(value, longest=64)
+
+
+def _from_0_to_1(values: list[float] | None) -> list[float] | None:
+    if values is not None and not all(0 <= value <= 1 for value in values):
+        raise ValueError("needs numbers from 0 (black) to 1 (white), such as 0.4914, not from 0 to 255")
+    return values
 
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -51,6 +66,7 @@ Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Choice = Annotated[str, BeforeValidator(str)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Label = Annotated[str, AfterValidator(_part_of_a_file_name)]
 
 SMALLER_IS_BETTER = ("loss", "seconds", "memory_mb", "parameters")
 """How the names of those metrics end."""
@@ -72,7 +88,8 @@ class Component(BaseModel):
 
 
 class ModelSection(Component):
-    name: str
+    name: Label
+    weights: str | None = None
 
 
 class KdModeSection(Component):
@@ -121,12 +138,12 @@ class AugmentSection(_Section):
 
 
 class DatasetSection(_Section):
-    name: str
+    name: Label
     root: str
     cache: str
     source: Component
-    mean: list[float] | None
-    std: list[Positive] | None
+    mean: Annotated[list[float] | None, AfterValidator(_from_0_to_1)]
+    std: Annotated[list[Positive] | None, AfterValidator(_from_0_to_1)]
     train_size: Count | None
     val_fraction: Fraction
     augment: AugmentSection
@@ -144,9 +161,10 @@ class TrainerSection(_Section):
     gamma: Positive
     warmup_epochs: Annotated[int, Field(ge=0)]
     pad_mode: Literal["reflect", "zero"]
-    precision: Literal["auto", "fp32", "bf16"]
+    precision: Literal["auto", "fp32", "tf32", "bf16"]
     compile: bool
     checkpoint_every: Annotated[int, Field(ge=0)]
+    eval_batch_size: Count | None
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> "TrainerSection":
@@ -159,7 +177,7 @@ class ProtocolSection(_Section):
     name: str
     val_fraction: Fraction | None
     test: Literal["never", "last_epoch", "every_epoch"]
-    split_seed: Annotated[int, Field(ge=0)]
+    split_seed: Seed
 
     @model_validator(mode="after")
     def _judged_on_something(self) -> "ProtocolSection":
@@ -277,7 +295,9 @@ class Reading:
 
 
 def read_config(cfg: DictConfig) -> Reading:
-    """Check a composed config against the schema."""
+    """Check a composed config against the schema, and that it may be acted on."""
+    if distrust := find_distrust(cfg):
+        return Reading(None, distrust, {}, {})
     try:
         values: Any = OmegaConf.to_container(without_hydra(cfg), resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -320,7 +340,7 @@ def _describe(error: ValidationError) -> list[str]:
             case "extra_forbidden":
                 fault = f"{key}: no such key{_nearest(item['loc'])}"
             case "missing":
-                fault = f"{key}: is missing"
+                fault = f"{key}: is missing{_none_instead(item['loc'])}"
             case _:
                 message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
                 value = "" if isinstance(item["input"], dict) else f"={item['input']}"
@@ -329,6 +349,16 @@ def _describe(error: ValidationError) -> list[str]:
         name = str(item["loc"][-1]).removeprefix("lambda_")  # which the weights of the terms refer to
         faults.setdefault((name, item["msg"], str(item["input"])), fault)
     return list(faults.values())
+
+
+def _none_instead(location: tuple[int | str, ...]) -> str:
+    """What `~key` was meant to do, where a key may have no value."""
+    section: Any = Config
+    for part in location[:-1]:
+        section = section.model_fields[str(part)].annotation
+    field = next((field for name, field in section.model_fields.items() if (field.alias or name) == location[-1]), None)
+    may_be_none = field is not None and type(None) in get_args(field.annotation)
+    return f"; for none of it, set {'.'.join(map(str, location))}=null" if may_be_none else ""
 
 
 def _nearest(location: tuple[int | str, ...]) -> str:

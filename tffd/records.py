@@ -6,28 +6,22 @@ and `result.json`. A sweep that wants a run to end early says so in `stop`.
 """
 
 import csv
-import hashlib
 import io
 import json
 import math
-import platform
-import resource
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from tffd.build import build_source, uses_teacher
-from tffd.config import Config, TeacherSection, TrainerSection
-from tffd.files import replacing
+from tffd.build import uses_teacher
+from tffd.config import Config
+from tffd.files import read_regular, replacing
+from tffd.identity import git_commit, hash_config, precision_of, versions
 
 RESULT = "result.json"
 METRICS = "metrics.csv"
@@ -38,6 +32,7 @@ WEIGHTS = "weights.pt"
 SALIENCY = "saliency.csv"
 HEARTBEAT = "heartbeat"
 STOP = "stop"
+LOCK = ".lock"
 TRIAL = "trial.json"
 """In the directory of a trial of several seeds, beside those of its runs: why it has not all of them."""
 
@@ -58,10 +53,6 @@ METRIC_NAMES = (
 )  # fmt: skip
 VALIDATION_OBJECTIVES = ("val_top1", "val_top5", "val_loss", "best_val_top1")
 COST_OBJECTIVES = ("train_seconds", "peak_memory_mb", "parameters")
-
-_LONGEST_LABEL = 150  # file systems take names of 255 bytes
-
-_PACKAGES = ("torch", "torchvision", "hydra-core", "omegaconf", "optuna", "numpy")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -98,11 +89,11 @@ def write_saliency(run_dir: Path, stages: list[list[float]]) -> None:
 
 
 def read_last_metrics(run_dir: Path) -> dict[str, str]:
-    """Return the last row of a run's metrics.csv, or {} where there is none yet."""
+    """Return the last row of a run's metrics.csv, or {} where there is none yet, or one that cannot be read."""
     try:
-        with (run_dir / METRICS).open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except FileNotFoundError:
+        text = read_regular(run_dir / METRICS).decode()
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    except (FileNotFoundError, ValueError, csv.Error):
         return {}
     return rows[-1] if rows else {}
 
@@ -115,11 +106,11 @@ def read_result(run_dir: Path) -> dict[str, Any] | None:
     """
     path = run_dir / RESULT
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_regular(path))
         status = content["status"]
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError) as error:
+    except (IsADirectoryError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error!r}). Remove it to start this run anew.") from error
     return {**content, "status": status}
 
@@ -157,95 +148,9 @@ def ask_to_stop(run_dir: Path, how: str) -> None:
 def asked_to_stop(run_dir: Path) -> str | None:
     """Return how a run is to end early, None if it is not."""
     try:
-        return (run_dir / STOP).read_text(encoding="utf-8")
-    except FileNotFoundError:
+        return read_regular(run_dir / STOP).decode()
+    except (FileNotFoundError, ValueError):
         return None
-
-
-@dataclass(frozen=True)
-class Hashes:
-    """Digests of everything in a config that can change a run's numbers, 12 hexadecimal digits each.
-
-    Attributes:
-        run: All of it.
-        settings: All but the seed.
-    """
-
-    run: str
-    settings: str
-
-
-def hash_config(config: Config) -> Hashes:
-    """Digest a config.
-
-    Directories, the device, the sweep around a run and the names of a data set, a trainer and a protocol do not count.
-    The lambdas count as the kd_modes use them, so that a baseline is the same run whatever they are set to; so does the
-    teacher. Pictures and weights count by their content, a teacher that is trained first by the run that trains it.
-    """
-    values: dict[str, Any] = {
-        "model": config.model.arguments(),
-        "kd_mode": {name: mode.arguments() for name, mode in config.kd_mode.items()},
-        "data": build_source(config).content(),
-        "dataset": config.dataset.model_dump(include={"mean", "std", "train_size", "augment"}),
-        "trainer": config.trainer.model_dump(exclude={"name", "checkpoint_every"}),
-        "protocol": config.protocol.model_dump(exclude={"name"}),
-    }
-    if weights := values["model"].get("weights"):
-        values["model"]["weights"] = file_digest(weights)
-    if uses_teacher(config) and config.teacher.target is not None:  # else the config is refused
-        values["teacher"] = {"network": config.teacher.network.arguments(), "weights": _teacher_identity(config)}
-    return Hashes(run=digest({**values, "seed": config.seed}), settings=digest(values))
-
-
-def _teacher_identity(config: Config) -> str | None:
-    match config.teacher.checkpoint:
-        case "auto":
-            return hash_config(teacher_run(config)).run
-        case str(path):
-            return file_digest(path)
-    return None  # such a config is refused
-
-
-def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file's content."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-def teacher_run(config: Config) -> Config:
-    """Return the config of the run that trains the teacher of a student whose teacher.checkpoint is "auto".
-
-    Its data, protocol and trainer are the student's, but for teacher.trainer; its seed is 0 whatever the student's, so
-    that all students have one teacher.
-    """
-    return config.model_copy(
-        update={
-            "model": config.teacher.network,
-            "kd_mode": {},
-            "teacher": TeacherSection(name="none", checkpoint=None),
-            "seed": 0,
-            "trainer": teacher_trainer(config.teacher, config.trainer),
-        }
-    )
-
-
-def teacher_trainer(teacher: TeacherSection, trainer: TrainerSection) -> TrainerSection:
-    """Return the trainer of a teacher: the student's, but for the settings in teacher.trainer.
-
-    Raises:
-        ValidationError: If these are not valid.
-    """
-    return TrainerSection.model_validate(trainer.model_dump() | teacher.trainer)
-
-
-def run_name(config: Config) -> str:
-    """Name a run's directory after what it computes."""
-    label = f"{config.model.name}-{config.dataset.name}-{config.composition}"
-    return f"{label[:_LONGEST_LABEL]}-seed{config.seed}-{hash_config(config).run[:8]}"
-
-
-def digest(values: dict[str, Any]) -> str:
-    """12 hexadecimal digits of plain values, whatever their order."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def describe_run(config: Config, *, study: str | None, trial: int | None, started: str) -> dict[str, Any]:
@@ -265,6 +170,7 @@ def describe_run(config: Config, *, study: str | None, trial: int | None, starte
         "term_weights": config.term_weights,
         "teacher": config.teacher.name if uses_teacher(config) else None,
         "teacher_digest": None,
+        "teacher_past": None,
         "teacher_top1": None,
         "teacher_split": None,
         "seed": config.seed,
@@ -273,12 +179,16 @@ def describe_run(config: Config, *, study: str | None, trial: int | None, starte
         "epochs": config.trainer.epochs,
         "epochs_run": 0,
         **dict.fromkeys(METRIC_NAMES),
+        "data": hashes.data,
         "split": None,
+        "weights": None,
+        "precision": precision_of(config),
         "train_seconds": None,
         "images_per_second": None,
         "peak_memory_mb": None,
         "parameters": None,
         "mode_parameters": None,
+        "classes": None,
         "device": None,
         "threads": None,
         "versions": versions(),
@@ -310,23 +220,3 @@ def summarise_history(history: list[dict[str, float]], *, test_every_epoch: bool
 def now() -> str:
     """The time, ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def versions() -> dict[str, str]:
-    """Versions of everything that numbers may depend on."""
-    return {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
-
-
-def git_commit() -> str | None:
-    """The commit of this source tree, with "+" where files differ from it; None outside a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty=+"]
-    try:
-        return subprocess.run([*command, "--exclude=*"], capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def peak_host_memory_mb() -> float:
-    """The largest resident set of this process so far, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -12,6 +12,9 @@ from torch import nn
 from tffd import records
 from tffd.config import Config, TeacherSection, TrainerSection
 from tffd.data import Data
+from tffd.files import read_regular
+from tffd.identity import digest as digest_of
+from tffd.identity import hash_config, run_name, teacher_run, teacher_trainer
 from tffd.training.loop import evaluate
 
 AUTO = "auto"
@@ -48,7 +51,7 @@ def teacher_fault(teacher: TeacherSection, trainer: TrainerSection) -> str | Non
         )
     if teacher.checkpoint == AUTO:
         try:
-            records.teacher_trainer(teacher, trainer)
+            teacher_trainer(teacher, trainer)
         except ValidationError as error:
             item = error.errors(include_url=False)[0]
             return f"teacher.trainer.{item['loc'][0]}={item['input']}: {item['msg'].removeprefix('Input ')}"
@@ -69,8 +72,8 @@ def find_teacher(config: Config) -> Path | None:
     """
     if config.teacher.checkpoint != AUTO:
         return Path(str(config.teacher.checkpoint))
-    run = records.teacher_run(config)
-    name, run_hash = records.run_name(run), records.hash_config(run).run
+    run = teacher_run(config)
+    name, run_hash = run_name(run), hash_config(run).run
     own = Path(config.results_dir) / config.name / name
     for directory in (own, *sorted(Path(config.results_dir).glob(f"*/{name}"))):
         weights = directory / records.WEIGHTS
@@ -97,7 +100,7 @@ def measure_teacher(teacher: nn.Module, data: Data, *, digest: str, cache: str |
         ValueError: If it is no better than guessing.
     """
     split = "val" if data.val is not None else "train"
-    key = f"{digest[:16]}-{records.digest({'split': data.split.record(), 'of': split})}"
+    key = f"{digest[:16]}-{digest_of({'split': data.split_record, 'of': split})}"
     path = Path(cache) / "teachers" / f"{key}.json"
     measured = _remembered(path)
     if measured is None:
@@ -121,7 +124,7 @@ def measure_teacher(teacher: nn.Module, data: Data, *, digest: str, cache: str |
 
 def _remembered(path: Path) -> Measured | None:
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        content: Any = json.loads(read_regular(path))
         return Measured(float(content["top1"]), str(content["split"]), int(content["pictures"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None

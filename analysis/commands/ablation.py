@@ -4,7 +4,7 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from analysis.commands.arguments import add_names, add_selection, conditions
+from analysis.commands.arguments import add_mix, add_names, add_selection, conditions
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -15,18 +15,19 @@ def add(commands: "Commands") -> None:
     ablation = commands.add_parser("ablation", help="the 2 x 2 of intra and inter: effects, and what the data support")
     add_selection(ablation)
     add_names(ablation, "--modes", metavar="A,B,C,D", help="kd_modes, if several have the same terms")
+    add_mix(ablation)
     ablation.set_defaults(command=_ablation)
 
 
 def _ablation(options: argparse.Namespace) -> None:
-    from analysis.factorial import analyse
+    from analysis.ablations import analyse
     from analysis.factorial_layout import factorial_content, factorial_records, lay_out_factorial
     from analysis.gather import gather
     from analysis.inventory import counts_line, left_out
     from analysis.output import write
 
     gathered = gather(options.directory)
-    analysed = analyse(gathered, options.metric, options.modes, conditions(options.where))
+    analysed = analyse(gathered, options.metric, options.modes, conditions(options.where), options.mix)
     counts, others = counts_line(gathered), tuple(left_out(gathered))
     reasons = tuple(f"no 2 x 2: {reason}" for reason in analysed.reasons)
     sheets = [sheet for factorial in analysed.found for sheet in lay_out_factorial(factorial, counts)]
@@ -34,4 +35,4 @@ def _ablation(options: argparse.Namespace) -> None:
     sheets[-1] = replace(last, notes=(*last.notes, *reasons), left_out=others)
     records = [record for factorial in analysed.found for record in factorial_records(factorial)]
     content = [factorial_content(factorial, (counts, *reasons, *others)) for factorial in analysed.found]
-    write(options.format, options.directory, sheets, records, content)
+    write(options.format, options.directory, sheets, records, content, safe=options.safe_csv)

@@ -22,6 +22,18 @@ def add_choice(command: argparse.ArgumentParser) -> None:
         "--where", type=condition, action="append", default=[], metavar="COL=VALUE", help="only these runs; repeatable"
     )
     command.add_argument("--format", choices=FORMATS, default="md", help="default: %(default)s")
+    add_safe_csv(command)
+
+
+def add_safe_csv(command: argparse.ArgumentParser) -> None:
+    """What makes CSV fit for a spreadsheet; as it is, it is for programs, which need every text unchanged."""
+    text = "CSV for a spreadsheet: an apostrophe before texts that begin with = + - or @, which it runs as formulas"
+    command.add_argument("--safe-csv", action="store_true", help=text)
+
+
+def add_mix(command: argparse.ArgumentParser) -> None:
+    """Whether to average and compare what differs in more than the method."""
+    command.add_argument("--mix", action="store_true", help="compare runs though other settings, or protocols, differ")
 
 
 def add_names(command: argparse.ArgumentParser, *flags: str, **options: Any) -> None:

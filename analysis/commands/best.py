@@ -1,7 +1,6 @@
 """`python -m analysis best results/<name>`: the winner of a search, and how to train it again."""
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ def _best(options: argparse.Namespace) -> None:
     from analysis.best_layout import best_content, render_best
     from analysis.best_trial import find_best
     from analysis.gather import gather
-    from analysis.output import as_json
+    from analysis.output import as_json, emit
 
     best = find_best(gather(options.directory), options.seeds)
-    sys.stdout.write(as_json(best_content(best)) if options.format == "json" else render_best(best))
+    emit(as_json(best_content(best)) if options.format == "json" else render_best(best))

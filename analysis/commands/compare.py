@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from analysis.commands.arguments import DIRECTORY, add_choice, add_names, conditions
+from analysis.commands.arguments import DIRECTORY, add_choice, add_mix, add_names, conditions
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -16,7 +16,7 @@ def add(commands: "Commands") -> None:
     compare.add_argument("b", help="another one, which is compared to the first")
     add_choice(compare)
     add_names(compare, "--rows", "--by", metavar="COL,COL", help="default: kd_mode and what varies in one")
-    compare.add_argument("--mix-protocols", action="store_true", help="let runs of several protocols share a row")
+    add_mix(compare)
     compare.set_defaults(command=_compare)
 
 
@@ -31,9 +31,10 @@ def _compare(options: argparse.Namespace) -> None:
         rows=options.rows,
         metrics=options.metric,
         where=conditions(options.where),
-        mix_protocols=options.mix_protocols,
+        mix=options.mix,
     )
     compared = compare_trees(gather(options.a), gather(options.b), request)
     title = f"{options.a} and {options.b}"
     lay_out = lay_out_numbers if options.format == "csv" else lay_out_compared
-    write(options.format, title, lay_out(compared), compared_records(compared), compared_content(compared))
+    records, content = compared_records(compared), compared_content(compared)
+    write(options.format, title, lay_out(compared), records, content, safe=options.safe_csv)

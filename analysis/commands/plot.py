@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from analysis.commands.arguments import DIRECTORY, add_names
@@ -28,6 +27,8 @@ def _plot(options: argparse.Namespace) -> None:
     from analysis.figures.files import write_files
     from analysis.figures.kinds import make_infos, read_source, with_metric
     from analysis.inventory import complete_runs
+    from analysis.output import tell
+    from analysis.sheets.sheet import one_line
 
     for kind in options.kind or ():
         check_name("kind", kind, ("all", *KINDS))
@@ -37,11 +38,9 @@ def _plot(options: argparse.Namespace) -> None:
     if options.metric:
         source = with_metric(source, options.metric)
     infos, reasons = make_infos(source, kinds, options.metric)
-    for bad in source.skipped:
-        print(f"skipped: {bad.path} {bad.reason}", file=sys.stderr)
-    for kind, reason in reasons.items():
-        print(f"not drawn: {kind}: {reason}", file=sys.stderr)
+    tell(f"skipped: {bad.path} {bad.reason}" for bad in source.skipped)
+    tell(f"not drawn: {kind}: {reason}" for kind, reason in reasons.items())
     if not infos:
         raise ValueError(f"nothing can be drawn of {options.directory}.")
     for path in write_files(infos, options.format, options.out or os.path.join(options.directory, "figures")):
-        print(path)
+        print(one_line(path))

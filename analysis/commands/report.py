@@ -1,7 +1,6 @@
 """`python -m analysis report results/<name>`: one page with everything."""
 
 import argparse
-from functools import partial
 from typing import TYPE_CHECKING
 
 from analysis.commands.arguments import DIRECTORY
@@ -25,9 +24,15 @@ def _report(options: argparse.Namespace) -> None:
     from analysis.report.write import watch_report, write_report
 
     if not options.watch:
-        print(write_report(options.directory, options.out))
+        _say(write_report(options.directory, options.out))
         return
     try:
-        watch_report(options.directory, options.out, tell=partial(print, flush=True))
+        watch_report(options.directory, options.out, tell=_say)
     except KeyboardInterrupt:
-        print("stopped watching; the page stays as it is")
+        _say("stopped watching; the page stays as it is")
+
+
+def _say(line: str) -> None:
+    from analysis.sheets.sheet import one_line
+
+    print(one_line(line), flush=True)

@@ -1,10 +1,9 @@
 """`python -m analysis runs results/<name>`: every run with all its fields."""
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
-from analysis.commands.arguments import DIRECTORY
+from analysis.commands.arguments import DIRECTORY, add_safe_csv
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -15,6 +14,7 @@ def add(commands: "Commands") -> None:
     runs = commands.add_parser("runs", help="every run with all its fields, for other programs")
     runs.add_argument("directory", help=DIRECTORY)
     runs.add_argument("--format", choices=("csv", "json"), default="csv", help="default: %(default)s")
+    add_safe_csv(runs)
     runs.set_defaults(command=_runs)
 
 
@@ -22,11 +22,11 @@ def _runs(options: argparse.Namespace) -> None:
     from analysis.gather import gather
     from analysis.groups import plain_runs
     from analysis.inventory import counts_line, left_out
-    from analysis.output import as_csv, as_json
+    from analysis.output import as_csv, as_json, emit, tell
 
     gathered = gather(options.directory)
     runs = plain_runs(gathered.runs)
     if not runs:
         raise ValueError("\n".join([f"{gathered.directory} holds no run", *left_out(gathered)]))
-    sys.stdout.write(as_csv(runs) if options.format == "csv" else as_json(runs))
-    print(counts_line(gathered), *left_out(gathered), sep="\n", file=sys.stderr)
+    emit(as_csv(runs, safe=options.safe_csv) if options.format == "csv" else as_json(runs))
+    tell([counts_line(gathered), *left_out(gathered)])

@@ -1,7 +1,6 @@
 """`python -m analysis status results/<name>`: done, running, failed, to do."""
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from analysis.commands.arguments import DIRECTORY
@@ -20,9 +19,9 @@ def add(commands: "Commands") -> None:
 
 def _status(options: argparse.Namespace) -> None:
     from analysis.gather import gather
-    from analysis.output import as_json
+    from analysis.output import as_json, emit
     from analysis.status import find_status
     from analysis.status_layout import render_status, status_content
 
     status = find_status(gather(options.directory))
-    sys.stdout.write(as_json(status_content(status)) if options.format == "json" else render_status(status))
+    emit(as_json(status_content(status)) if options.format == "json" else render_status(status))

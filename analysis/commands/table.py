@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from analysis.commands.arguments import add_names, add_selection, conditions
+from analysis.commands.arguments import add_mix, add_names, add_selection, conditions
 
 if TYPE_CHECKING:
     from analysis.gather import Gathered
@@ -16,14 +16,14 @@ def add(commands: "Commands") -> None:
     """Add the command to the command line."""
     table = commands.add_parser("table", help="mean, spread, n and the difference to the baseline")
     add_selection(table)
-    rows_help = "what makes a row: fields of result.json or keys of the config; default: kd_mode and what varies"
+    rows_help = "what makes a row: fields of result.json or keys of the config; default: kd_mode and all that varies"
     add_names(table, "--rows", "--by", metavar="COL,COL", help=rows_help)
     add_names(table, "--cols", default=[], metavar="COL,COL", help="what makes a column: model,dataset")
     table.add_argument("--baseline", metavar="NAME", help="kd_mode to compare to, or COL=VALUE; default: none")
     add_names(table, "--show", metavar="PART,PART", help="of mean,n,difference,p,pairs; default: all")
     table.add_argument("--cost", action="store_true", help="add hours, epochs, memory and time against the baseline")
     table.add_argument("--no-published", dest="published", action="store_false", help="leave out published numbers")
-    table.add_argument("--mix-protocols", action="store_true", help="let runs of several protocols share a cell")
+    add_mix(table)
     table.add_argument("--missing", action="store_true", help="list the cells that lack runs, and what fills them")
     table.set_defaults(command=_table)
 
@@ -46,6 +46,7 @@ def _table(options: argparse.Namespace) -> None:
         [lay_out(table, options.show)],
         list(table_records(table)),
         table_content(table),
+        safe=options.safe_csv,
     )
 
 
@@ -58,7 +59,7 @@ def _request(options: argparse.Namespace) -> "Request":
         metrics=options.metric,
         baseline=options.baseline,
         where=conditions(options.where),
-        mix_protocols=options.mix_protocols,
+        mix=options.mix,
         published=options.published,
         cost=options.cost,
     )
@@ -70,4 +71,5 @@ def _list_missing(gathered: "Gathered", options: argparse.Namespace) -> None:
 
     lacking = lacking_cells(gathered, _request(options))
     records = [vars(cell) for cell in lacking]
-    write(options.format, options.directory, [lay_out_lacking(lacking, gathered)], records, records, FIELDS)
+    sheets = [lay_out_lacking(lacking, gathered)]
+    write(options.format, options.directory, sheets, records, records, FIELDS, options.safe_csv)

@@ -13,7 +13,7 @@ from analysis.metrics import Metric, choose_metric
 from analysis.paired import t_interval
 from analysis.results import is_measured
 from analysis.searches import compared_runs
-from analysis.words import conditions, count, spread
+from analysis.words import conditions, count, spread, there_are
 
 _LONGEST = 30  # bars that a page can hold
 _NARROW = 30  # letters of a name beside which a column has room for bars
@@ -73,7 +73,7 @@ def ablation_info(gathered: Gathered, metric: str | None = None, baseline: str |
     by = choose_by(measured, None, gathered.runs.columns)
     groups = group_runs(measured, by)
     if not 2 <= len(groups) <= _LONGEST:
-        raise ValueError(f"an ablation compares 2 to {_LONGEST} settings; there are {len(groups)} outside of a search")
+        raise ValueError(f"an ablation compares 2 to {_LONGEST} settings; {there_are(len(groups))} outside of a search")
     chosen_baseline = read_baseline(baseline)
     baselines, context = find_baselines(groups, by, chosen_baseline), context_of(by, chosen_baseline.compared)
     samples = {key: [float(run[chosen.name]) for run in runs] for key, runs in groups.items()}

@@ -80,9 +80,23 @@ def curve_of(label: str, rows: Sequence[np.ndarray], band: str) -> Curve | None:
 
 
 def assemble(
-    title: str, panels: Sequence[CurvePanel], series: Sequence[Series], band: str, mark_name: str = ""
+    title: str,
+    panels: Sequence[CurvePanel],
+    series: Sequence[Series],
+    band: str,
+    others: Sequence[str] = (),
+    mark_name: str = "",
 ) -> CurvePicture:
-    """Make a picture of panels, at least one, that show some of the series, and say what it shows."""
+    """Make a picture of panels, at least one, that show some of the series, and say what it shows.
+
+    Args:
+        title: Of the picture.
+        panels: Of curves.
+        series: What could have a curve.
+        band: "sd" or "ci".
+        others: Notes on what has none.
+        mark_name: What the mark of a panel is.
+    """
     numbers = _numbers(panels)
     shown = [one for one in series if one.label in numbers]
     labels = tuple((one.label, one.baseline) for one in shown)
@@ -93,6 +107,7 @@ def assemble(
     ]
     if without := sum(len(one.runs) - numbers[one.label] for one in shown):
         notes.append(f"{count(without, 'complete run')} left out, without a file that can be read")
+    notes += others
     if grey := list(choose_styles(labels).by_label.values()).count(GREY):
         notes.append(f"In colour: {len(labels) - grey} of {len(labels)} settings, of the trials the best")
     return CurvePicture(title, tuple(panels), labels, tuple(notes), mark_name)

@@ -8,9 +8,10 @@ from analysis.figures.chart import Axis, Chart, Line, Mark, Panel, Points, Rule
 from analysis.figures.style import BLACK, GREY, Style, numbered
 from analysis.gather import Gathered
 from analysis.metrics import Metric
+from analysis.ranking import Trial
 from analysis.statistics import mean_and_sd
-from analysis.trials import Trial, find_search
-from analysis.words import short
+from analysis.trials import find_search
+from analysis.words import count, short
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,18 @@ def history_info(gathered: Gathered, metric: str | None = None) -> History:
     if not values:
         raise ValueError(f"no complete trial of the search has measured {search.metric.name}")
     better = min if search.metric.smaller_is_better else max
-    pruned = [(trial.number, trial.value) for trial in search.trials if trial.status == "pruned"]
+    pruned = [trial for trial in search.trials if trial.status == "pruned" and trial.value is not None]
     measured = [run[search.metric.name] for run in search.baseline]
     mean, sd = mean_and_sd(measured)
+    crosses = [f"{count(len(pruned), 'pruned trial')} at the last value"] if pruned else []
     return History(
         metric=search.metric,
         numbers=tuple(trial.number for trial in complete),
         values=values,
         best=tuple(accumulate(values, better)),
-        pruned=tuple((number, value) for number, value in pruned if value is not None),
+        pruned=tuple((trial.number, trial.value) for trial in pruned if trial.value is not None),
         baseline=None if mean is None else (mean, sd, len(measured)),
-        notes=(search.metric.label, *search.described()),
+        notes=(search.metric.label, *search.described([*complete, *pruned]), *crosses),
         hover=tuple(describe_trial(trial, search.metric) for trial in complete),
     )
 

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analysis.dimensions import Dimension
+from analysis.dimensions import Dimension, Value
 from analysis.figures.chart import Axis, Bars, Chart, Label, Panel
+from analysis.figures.log_axis import LogAxis
 from analysis.figures.style import numbered
 from analysis.gather import Gathered
 from analysis.metrics import Metric
-from analysis.trials import Search, Trial, find_search
-from analysis.words import count
+from analysis.ranking import Trial
+from analysis.trials import Search, find_search
+from analysis.words import count, there_are
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -50,7 +52,8 @@ def importance_info(gathered: Gathered, metric: str | None = None) -> Importance
     search = find_search(gathered, metric)
     trials = search.with_all_params()
     if len(trials) < FEWEST:
-        raise ValueError(f"parameter importance needs {FEWEST} complete trials; there are {len(trials)}")
+        lacking = " with all parameters" if len(trials) < len(search.complete()) else ""
+        raise ValueError(f"parameter importance needs {FEWEST} complete trials{lacking}; {there_are(len(trials))}")
     varying = [d for d in search.dimensions if len({trial.params[d.name] for trial in trials}) > 1]
     if len(varying) < 2:
         raise ValueError("parameter importance compares parameters, and fewer than 2 vary in this search")
@@ -58,10 +61,11 @@ def importance_info(gathered: Gathered, metric: str | None = None) -> Importance
         raise ValueError("all trials have the same objective, so that no parameter explains a difference")
     shares, evaluator = _evaluate(_as_study(search, varying, trials))
     rough = f"; below {ENOUGH} trials this is a rough guide" if len(trials) < ENOUGH else ""
+    constant = [dimension.name for dimension in search.dimensions if dimension not in varying]
     notes = (
         f"{evaluator} of {search.metric.label}, {count(len(trials), 'trial')}{rough}",
-        search.described()[0],
-        *search.left_out(),
+        *search.described(trials),
+        *([f"The same in all of these, so without a share: {', '.join(constant)}"] if constant else []),
     )
     ordered = sorted(shares.items(), key=lambda pair: (-pair[1], pair[0]))
     return Importance(search.metric, tuple(ordered), evaluator, notes)
@@ -76,17 +80,29 @@ def _as_study(search: Search, dimensions: Sequence[Dimension], trials: Sequence[
     for one in dimensions:
         if one.scale == "choice":
             distributions[one.name] = CategoricalDistribution(sorted({str(t.params[one.name]) for t in trials}))
+        elif one.zero:
+            distributions[one.name] = FloatDistribution(*_places(one).ends)
         else:
             distributions[one.name] = FloatDistribution(one.low, one.high, log=one.scale == "log")
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # or it tells that a study was created
     study = optuna.create_study(direction="minimize" if search.metric.smaller_is_better else "maximize")
     optuna.logging.set_verbosity(verbosity)
-    choices = {one.name for one in dimensions if one.scale == "choice"}
     for trial in trials:
-        params = {key: str(trial.params[key]) if key in choices else trial.params[key] for key in distributions}
+        params = {one.name: _param(one, trial.params[one.name]) for one in dimensions}
         study.add_trial(optuna.create_trial(params=params, distributions=distributions, value=trial.value))
     return study
+
+
+def _param(dimension: Dimension, value: Value) -> Value:
+    if dimension.scale == "choice":
+        return str(value)
+    return _places(dimension).place(float(value)) if dimension.zero else value
+
+
+def _places(dimension: Dimension) -> LogAxis:
+    """Where the values of a log scale with a 0 lie, for which Optuna has no distribution."""
+    return LogAxis(dimension.low, dimension.high, zero=True)
 
 
 def _evaluate(study: "Study") -> tuple[dict[str, float], str]:

@@ -19,6 +19,7 @@ from analysis.figures.saliency import Saliency, read_saliency, saliency_info
 from analysis.gather import Gathered, Skipped, gather
 from analysis.inventory import complete_runs
 from analysis.metrics import choose_metric
+from analysis.settings import with_settings
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def read_source(directory: str | os.PathLike[str]) -> Source:
     Raises:
         ValueError: If it is not a directory.
     """
-    gathered = gather(directory)
+    gathered = with_settings(gather(directory))
     return Source(gathered, read_curves(gathered), read_saliency(gathered))
 
 

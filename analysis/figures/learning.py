@@ -6,10 +6,10 @@ import numpy as np
 
 from analysis.curves import Curves
 from analysis.figures.bands import CurvePanel, CurvePicture, assemble, curve_of, needs_log
-from analysis.figures.series import make_series
+from analysis.figures.series import judging, make_series, notes_on_trials
 from analysis.gather import Gathered
-from analysis.inventory import complete_runs
-from analysis.metrics import Metric, choose_metric, describe_metric
+from analysis.metrics import Metric, describe_metric
+from analysis.trials import trials_by_search
 
 _LABELS = {
     "train_ce": "training cross-entropy",
@@ -34,10 +34,10 @@ def learning_info(gathered: Gathered, curves: Curves, metric: str | None = None,
     Raises:
         ValueError: If no complete run has such a curve.
     """
-    chosen = choose_metric(gathered, complete_runs(gathered), metric)
-    judged = _CURVE_OF.get(chosen.name, chosen.name)
+    metrics = judging(gathered, metric)
+    judged = _CURVE_OF.get(metrics[0].name, metrics[0].name)
     names = (judged if _values_by_run(curves, judged) else "train_top1", "train_ce")
-    return _by_epoch("Learning curves", gathered, curves, names, chosen, band)
+    return _by_epoch("Learning curves", gathered, curves, names, metrics, band)
 
 
 def terms_info(gathered: Gathered, curves: Curves, metric: str | None = None, band: str = "sd") -> CurvePicture:
@@ -51,14 +51,15 @@ def terms_info(gathered: Gathered, curves: Curves, metric: str | None = None, ba
     Raises:
         ValueError: If no complete run has recorded either of them.
     """
-    chosen = choose_metric(gathered, complete_runs(gathered), metric)
-    return _by_epoch("Intra and inter terms", gathered, curves, ("intra", "inter"), chosen, band)
+    metrics = judging(gathered, metric)
+    return _by_epoch("Intra and inter terms", gathered, curves, ("intra", "inter"), metrics, band)
 
 
 def _by_epoch(
-    title: str, gathered: Gathered, curves: Curves, names: Sequence[str], metric: Metric, band: str
+    title: str, gathered: Gathered, curves: Curves, names: Sequence[str], metrics: Sequence[Metric], band: str
 ) -> CurvePicture:
-    series = make_series(gathered, metric)
+    searches = trials_by_search(gathered, metrics)
+    series = make_series(gathered, searches, metrics)
     panels = []
     for name in names:
         values = _values_by_run(curves, name)
@@ -68,7 +69,7 @@ def _by_epoch(
             panels.append(CurvePanel("epoch", _label(name), found, log=needs_log(found)))
     if not panels:
         raise ValueError(f"no complete run has recorded {' or '.join(names)} by epoch")
-    return assemble(title, panels, series, band)
+    return assemble(title, panels, series, band, notes_on_trials(searches, metrics))
 
 
 def _values_by_run(curves: Curves, name: str) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from matplotlib import style as mpl_style
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from analysis.figures.chart import Axis, Chart, ColourScale, Line, Panel, Points, Rule
 from analysis.figures.mpl_marks import add_mark, colours_of, escape, norm_of
@@ -92,6 +92,9 @@ def _set_axis(axes: Axes, name: str, axis: Axis) -> None:
         own.set_major_locator(MaxNLocator("auto", integer=True))
     if axis.ticks is not None:
         own.set_ticks([at for at, _ in axis.ticks], labels=[escape(_short_lines(text)) for _, text in axis.ticks])
+    if axis.ticks is not None and axis.log:
+        own.set_minor_locator(NullLocator())  # between 0 and the gap there is nothing to count
+    elif axis.ticks is not None:  # names
         own.set_tick_params(length=0)
         own.grid(False)
         axes.spines["bottom" if name == "x" else "left"].set_visible(False)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from analysis.dimensions import Dimension
 from analysis.figures.chart import Axis, Chart, ColourScale, Label, Line, Numbers, Panel, Rule
 from analysis.figures.history import describe_trial
+from analysis.figures.log_axis import LogAxis
 from analysis.figures.style import PALE
 from analysis.gather import Gathered
 from analysis.groups import sortable
 from analysis.metrics import Metric
 from analysis.trials import find_search
-from analysis.words import short, tick
+from analysis.words import short, there_are, tick
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,11 @@ def parallel_info(gathered: Gathered, metric: str | None = None) -> Parallel:
         ValueError: If there is no search, or several, or if fewer than 2 trials are complete.
     """
     search = find_search(gathered, metric)
-    trials = search.with_all_params()
+    trials = [trial for trial in reversed(search.ranked()) if not search.lacks(trial)]
     if len(trials) < 2 or not search.dimensions:
-        raise ValueError(f"parallel coordinates need 2 complete trials of a search; there are {len(trials)}")
-    sign = -1 if search.metric.smaller_is_better else 1
-    trials.sort(key=lambda trial: sign * (trial.value or 0.0))
+        raise ValueError(
+            f"parallel coordinates need 2 complete trials with all parameters of a search; {there_are(len(trials))}"
+        )
     values = tuple(trial.value for trial in trials if trial.value is not None)
     own = Dimension(search.metric.name, "linear", min(values), max(values))
     scales = [_scale(dimension, [trial.params[dimension.name] for trial in trials]) for dimension in search.dimensions]
@@ -72,37 +73,28 @@ def parallel_info(gathered: Gathered, metric: str | None = None) -> Parallel:
         metric=search.metric,
         scales=(*scales, _scale(own, values)),
         values=values,
-        notes=(search.metric.label, *search.described(), *search.left_out()),
+        notes=(search.metric.label, *search.described(trials)),
         hover=tuple(describe_trial(trial, search.metric) for trial in trials),
     )
 
 
 def _scale(dimension: Dimension, values: Sequence[float | str]) -> Scale:
     if dimension.scale == "choice":
-        choices = sorted(set(values), key=sortable)
+        choices = sorted(set(values), key=sortable)  # numbers by size
         place = {choice: i / max(len(choices) - 1, 1) for i, choice in enumerate(choices)}
         ticks = tuple((position, short(choice)) for choice, position in place.items())
         return Scale(dimension.name, ticks, tuple(place[value] for value in values))
-    low, high = _ahead(dimension.low, dimension), _ahead(dimension.high, dimension)
+    if dimension.scale == "log":
+        axis = LogAxis(dimension.low, dimension.high, dimension.zero)
+        (low, high), ticks = axis.ends, axis.ticks
+        places = [axis.place(float(value)) for value in values]
+    else:
+        low, high = dimension.low, dimension.high
+        ticks = tuple((at, tick(at)) for at in _round_numbers(low, high))
+        places = [float(value) for value in values]
     width = high - low or 1.0
-    marked = _decades(low, high) if dimension.scale == "log" else _round_numbers(low, high)
-    ticks = tuple(((at - low) / width, tick(_back(at, dimension))) for at in marked)
-    positions = (((_ahead(float(value), dimension) - low) / width) for value in values)
-    return Scale(dimension.name, ticks, tuple(positions))
-
-
-def _ahead(value: float, dimension: Dimension) -> float:
-    return math.log10(value) if dimension.scale == "log" else value
-
-
-def _back(place: float, dimension: Dimension) -> float:
-    return 10.0**place if dimension.scale == "log" else place
-
-
-def _decades(low: float, high: float) -> list[float]:
-    """The whole powers of ten within the bounds; the bounds themselves where fewer than two lie between them."""
-    inside = [float(power) for power in range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)]
-    return inside if len(inside) > 1 else [low, high]
+    ticks = tuple(((at - low) / width, text) for at, text in ticks)
+    return Scale(dimension.name, ticks, tuple((place - low) / width for place in places))
 
 
 def _round_numbers(low: float, high: float) -> list[float]:

@@ -1,20 +1,22 @@
 """Cost against accuracy, and which settings no other one beats in both."""
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
 from analysis.figures.chart import Axis, Chart, Label, Line, Mark, Panel, Points, Style
-from analysis.figures.series import Series, check_same, choose_styles, make_series
+from analysis.figures.log_axis import LogAxis, log_axis
+from analysis.figures.series import Series, check_same, choose_styles, make_series, notes_on_trials
 from analysis.figures.style import BLACK, GREY
 from analysis.gather import Gathered
 from analysis.inventory import complete_runs
 from analysis.metrics import Metric, choose_metric
 from analysis.paired import t_interval
-from analysis.trials import objectives
-from analysis.words import conditions, count, short, spread
+from analysis.ranking import front, losses
+from analysis.results import is_measured
+from analysis.trials import objectives, trials_by_search
+from analysis.words import conditions, count, short, spread, there_are
 
 _NAMED = 8  # points of a front that have room for their names
 _TIMES = ("train_seconds", "images_per_second")
@@ -52,6 +54,17 @@ class Pareto:
     front: tuple[int, ...]
     notes: tuple[str, ...]
 
+    @property
+    def across(self) -> LogAxis | None:
+        """The axis of the costs where these span so much that only a logarithmic one shows all of it."""
+        costs = [choice.cost for choice in self.choices]
+        above = [cost for cost in costs if cost > 0]
+        return log_axis(costs) if above and min(costs) >= 0 and max(above) > 20 * min(above) else None
+
+    def place(self, cost: float) -> float:
+        """Where a cost lies on its axis."""
+        return self.across.drawn(cost) if self.across else cost
+
     def chart(self) -> Chart:
         """Points, and the front as a stair."""
         return _chart(self)
@@ -75,31 +88,34 @@ def pareto_info(gathered: Gathered, metric: str | None = None, cost: str | None 
     )  # fmt: skip
     if value.name == price.name:
         raise ValueError(f"cost and value are both {value.name}; choose another --metric")
-    everything = make_series(gathered, value)
-    # A trial that was given up after two seeds has an interval that says so, and no place on a front.
-    series = [one for one in everything if os.path.dirname(one.runs[0]["path"]) not in gathered.given_up]
+    judged = both or (value,)
+    searches = trials_by_search(gathered, judged)
+    series = make_series(gathered, searches, judged)
     drawn = [one for one in series if one.values(value.name) and one.values(price.name)]
     runs = [run for one in drawn for run in one.runs]
     check_same(runs, ("dataset", "protocol"), "cost against accuracy is of one data set and one protocol")
     choices = [_choice(one, value, price) for one in drawn]
     if len(choices) < 2:
-        raise ValueError(f"cost against accuracy needs 2 settings with both; there are {len(choices)}")
+        raise ValueError(f"cost against accuracy needs 2 settings with both; {there_are(len(choices))}")
     numbers = [choice.n for choice in choices]
     averaged = f"means of {spread(numbers)} runs" if max(numbers) > 1 else "single runs"
     notes = [value.label, conditions(runs), f"{count(len(choices), 'setting')}, {averaged}"]
     if max(numbers) > 1:
         off_front = ", of trials on the front alone" if any(choice.trial for choice in choices) else ""
         notes.append(f"Bars: 95 % t interval of the mean{off_front}")
-    if without := len(series) - len(drawn):
-        notes.append(f"{count(without, 'setting')} without {value.name} or {price.name}")
-    if given_up := len(everything) - len(series):
-        notes.append(f"{count(given_up, 'trial')} given up between seeds left out")
+    if without := sum(not one.trial for one in series) - sum(not one.trial for one in drawn):
+        notes.append(f"{count(without, 'setting')} left out, without {value.name} or {price.name}")
+    costless = f"without {price.name}"
+    notes += notes_on_trials(
+        searches, judged, lambda trial: "" if any(is_measured(run[price.name]) for run in trial.runs) else costless
+    )
     if len(both) > 2:
         notes.append(f"Left out: {', '.join(other.name for other in both[2:])}")
     machines = {(run["device"], run["threads"]) for run in runs}
     if price.name in _TIMES and len(machines) > 1:
         notes.append("The runs' devices or threads differ, so that their times do not compare")
-    return Pareto(price, value, tuple(choices), _front(choices, value, price), tuple(notes))
+    points = [losses({price.name: choice.cost, value.name: choice.value}, (price, value)) for choice in choices]
+    return Pareto(price, value, tuple(choices), tuple(front(points)), tuple(notes))
 
 
 def _choice(one: Series, value: Metric, cost: Metric) -> Choice:
@@ -109,25 +125,13 @@ def _choice(one: Series, value: Metric, cost: Metric) -> Choice:
     return Choice(one.label, price, fmean(values), low, high, len(values), one.trial, one.baseline)
 
 
-def _front(choices: Sequence[Choice], value: Metric, cost: Metric) -> tuple[int, ...]:
-    """Walk from the best cost on and keep what is better than everything before it."""
-    costs = [choice.cost if cost.smaller_is_better else -choice.cost for choice in choices]
-    losses = [choice.value if value.smaller_is_better else -choice.value for choice in choices]
-    front, best = [], math.inf
-    for i in sorted(range(len(choices)), key=lambda i: (costs[i], losses[i])):
-        if losses[i] < best:
-            front.append(i)
-            best = losses[i]
-    return tuple(front)
-
-
 def _chart(info: Pareto) -> Chart:
     trials = [choice for choice in info.choices if choice.trial]
     others = [choice for choice in info.choices if not choice.trial]
     on_front = [info.choices[i] for i in info.front]
     marks: list[Mark] = [
         Line(
-            tuple(choice.cost for choice in on_front),
+            tuple(info.place(choice.cost) for choice in on_front),
             tuple(choice.value for choice in on_front),
             Style(BLACK.colour, dash="dot"),
             width=1.0,
@@ -144,10 +148,9 @@ def _chart(info: Pareto) -> Chart:
     marks.append(replace(ring, filled=False, low=None, high=None))
     if len(named) <= _NAMED:
         sides = ("below", "above")  # in turn, as neighbours on a front may be close
-        marks += [Label(one.cost, one.value, one.label, sides[i % 2]) for i, one in enumerate(named)]
-    costs = [choice.cost for choice in info.choices]
-    log = min(costs) > 0 and max(costs) > 20 * min(costs)
-    panel = Panel(Axis(info.cost.label, log=log), Axis(info.metric.label), tuple(marks))
+        marks += [Label(info.place(one.cost), one.value, one.label, sides[i % 2]) for i, one in enumerate(named)]
+    x = info.across.axis(info.cost.label) if info.across else Axis(info.cost.label)
+    panel = Panel(x, Axis(info.metric.label), tuple(marks))
     return Chart("Cost against accuracy", info.notes, (panel,))
 
 
@@ -168,7 +171,8 @@ def _points(choices: Sequence[Choice], info: Pareto, style: Style, name: str, si
         f"{choice.label}: {info.metric.name} {short(choice.value)}, {info.cost.name} {short(choice.cost)}, n={choice.n}"
         for choice in choices
     )
-    costs, values = tuple(choice.cost for choice in choices), tuple(choice.value for choice in choices)
+    costs = tuple(info.place(choice.cost) for choice in choices)
+    values = tuple(choice.value for choice in choices)
     several = any(choice.n > 1 for choice in choices)
     low = tuple(choice.low for choice in choices) if several else None
     high = tuple(choice.high for choice in choices) if several else None

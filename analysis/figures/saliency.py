@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.figures.bands import CurvePanel, CurvePicture, assemble, curve_of
-from analysis.figures.series import make_series
+from analysis.figures.series import judging, make_series, notes_on_trials
 from analysis.gather import Gathered, Skipped
 from analysis.groups import plain_runs
-from analysis.inventory import complete_runs
-from analysis.metrics import choose_metric
 from analysis.number_files import read_columns
+from analysis.trials import trials_by_search
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,9 @@ def saliency_info(gathered: Gathered, saliency: Saliency, metric: str | None = N
     """
     if not saliency.stages:
         raise ValueError("no complete run has a saliency.csv that can be read")
-    series = make_series(gathered, choose_metric(gathered, complete_runs(gathered), metric))
+    metrics = judging(gathered, metric)
+    searches = trials_by_search(gathered, metrics)
+    series = make_series(gathered, searches, metrics)
     panels = []
     for stage in range(max(map(len, saliency.stages.values()))):
         rows = {
@@ -76,7 +77,8 @@ def saliency_info(gathered: Gathered, saliency: Saliency, metric: str | None = N
         # The intra term pulls the second half to the first; with several widths there are several halves.
         half = channels.pop() // 2 + 0.5 if len(channels) == 1 else None
         panels.append(CurvePanel("rank of the channel", "saliency", found, f"stage {stage + 1}", half))
-    return assemble("Channel saliency by rank", panels, series, band, "half of the channels")
+    others = notes_on_trials(searches, metrics)
+    return assemble("Channel saliency by rank", panels, series, band, others, "half of the channels")
 
 
 def _by_stage(columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:

@@ -1,8 +1,7 @@
 """What is told apart in a picture: the groups of an ablation, and the trials of a search."""
 
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +11,13 @@ from analysis.figures.style import BASELINE, GREY, MOST, numbered
 from analysis.gather import Gathered
 from analysis.groups import Run, choose_by, group_runs
 from analysis.inventory import complete_runs
-from analysis.metrics import Metric
+from analysis.metrics import Metric, choose_metrics
 from analysis.paired import t_interval
+from analysis.ranking import Trial, best_note, left_out_note, losses, ranked
 from analysis.results import is_measured
-from analysis.searches import compared_runs, group_trials, split_searches
+from analysis.searches import compared_runs
 from analysis.statistics import mean_and_sd
+from analysis.trials import Searches
 from analysis.words import short
 
 BANDS = {"sd": "± 1 sample standard deviation", "ci": "95 % t interval of the mean"}
@@ -24,7 +25,14 @@ BANDS = {"sd": "± 1 sample standard deviation", "ci": "95 % t interval of the m
 
 @dataclass(frozen=True)
 class Series:
-    """Complete runs of one setting; `trial` says that a search chose it, `baseline` that others compare to it."""
+    """Complete runs of one setting.
+
+    Attributes:
+        label: Its name.
+        runs: All of it.
+        trial: Whether a search chose it.
+        baseline: Whether others compare to it.
+    """
 
     label: str
     runs: tuple[Run, ...]
@@ -36,9 +44,13 @@ class Series:
         return [float(run[name]) for run in self.runs if is_measured(run[name])]
 
 
-def make_series(gathered: Gathered, metric: Metric) -> tuple[Series, ...]:
-    """Group the complete runs by setting: first what was compared on purpose, then trials, best first.
+def make_series(gathered: Gathered, searches: Searches, metrics: Sequence[Metric]) -> tuple[Series, ...]:
+    """Group the complete runs by setting: first what was compared on purpose, then the trials that count, best first.
 
+    Args:
+        gathered: The runs.
+        searches: What `trials_by_search` makes of them.
+        metrics: What trials are judged by.
     Raises:
         ValueError: If no run is complete.
     """
@@ -47,13 +59,38 @@ def make_series(gathered: Gathered, metric: Metric) -> tuple[Series, ...]:
     groups = group_runs(compared, by)
     # Where several settings have no distillation, each is the baseline of others: none stands out.
     series = [Series(label_of(by, key), tuple(runs), baseline=key == ("none",)) for key, runs in groups.items()]
-    searches = split_searches(complete_runs(gathered.whole()))
-    trials = []
-    for directory, own in searches.items():
-        lead = f"{os.path.basename(os.path.dirname(directory))} " if len(searches) > 1 else ""
-        for number, runs in group_trials(directory, own).items():
-            trials.append(Series(f"{lead}trial {number}", tuple(runs), trial=True))
-    return tuple(series + sorted(trials, key=lambda trial: _rank(trial, metric)))
+    trials = [(name, trial) for name, of_search in searches for trial in ranked(of_search, metrics)]
+    trials.sort(key=lambda pair: losses(pair[1].means, metrics[:1]))
+    named = ((f"{name} trial {trial.number}".strip(), trial) for name, trial in trials)
+    return (*series, *(Series(label, trial.runs, trial=True) for label, trial in named))
+
+
+def judging(gathered: Gathered, metric: str | None) -> tuple[Metric, ...]:
+    """What trials are judged by: the metric that was asked for, else all objectives; the first one is shown."""
+    asked = [metric] if metric else None
+    chosen = choose_metrics(gathered.runs, gathered.plan, complete_runs(gathered), asked)
+    several = metric is None and len(gathered.plan) == 1 and len(gathered.plan[0].directions) > 1
+    return chosen if several else chosen[:1]
+
+
+def notes_on_trials(
+    searches: Searches, metrics: Sequence[Metric], lacks: Callable[[Trial], str] = lambda trial: ""
+) -> tuple[str, ...]:
+    """How many trials of each search are not shown and why, and which is the best; () if there is no search.
+
+    Args:
+        searches: What `trials_by_search` made.
+        metrics: What trials are judged by.
+        lacks: Why the picture has no place for one that counts, as in "without train_seconds"; "" if it has.
+    """
+    found: list[str] = []
+    for name, trials in searches:
+        competing = ranked(trials, metrics)
+        shown = [trial for trial in competing if not lacks(trial)]
+        notes = left_out_note(trials, shown, metrics, lacks)
+        best = (best_note(competing, metrics[0], shown),) if competing else ()
+        found += [f"{name}: {note}" if name else note for note in (*notes, *best)]
+    return tuple(found)
 
 
 def label_of(by: Sequence[str], key: Sequence[object]) -> str:
@@ -141,10 +178,3 @@ def _of_column(values: Sequence[float], band: str) -> tuple[float, float, float]
         return math.nan if mean is None else mean, math.nan, math.nan
     low, high = t_interval(values) if band == "ci" else (mean - sd, mean + sd)
     return mean, low, high
-
-
-def _rank(series: Series, metric: Metric) -> float:
-    values = series.values(metric.name)
-    if not values:
-        return float("inf")
-    return float(np.mean(values)) * (1 if metric.smaller_is_better else -1)

@@ -92,7 +92,7 @@ def _axis(axis: Axis) -> dict[str, Any]:
         settings |= {"type": "log", "dtick": 1, "exponentformat": "e"}
     if axis.ticks is not None:
         texts = [escape(text) for _, text in axis.ticks]
-        settings |= {"tickvals": [at for at, _ in axis.ticks], "ticktext": texts, "showgrid": False}
+        settings |= {"tickvals": [at for at, _ in axis.ticks], "ticktext": texts, "showgrid": axis.log}
     if axis.span:
         settings |= {"range": [math.log10(end) if axis.log else end for end in axis.span]}
     return settings

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
+from analysis.data_versions import data_cautions
 from analysis.gather import Gathered
 from analysis.groups import Run
 from analysis.layout import capital
+from analysis.ranking import ranked
 from analysis.searches import compared_runs
 from analysis.table import Table
+from analysis.trials import trials_by_search
 from analysis.words import count
 
 A_PARAMETER = 10  # trials
@@ -27,6 +30,7 @@ def cautions(gathered: Gathered, complete: Sequence[Run], table: Table | None, n
         *_protocols(complete),
         *_few_seeds(gathered, complete, table),
         *_few_trials(gathered),
+        *_data_versions(gathered),
     ]
     found += [note.partition(": ")[2] for note in notes if note.startswith(("warning: ", "caution: "))]
     return tuple(dict.fromkeys(f"{capital(text)}." for text in found))
@@ -59,8 +63,15 @@ def _few_seeds(gathered: Gathered, complete: Sequence[Run], table: Table | None)
     alone = {cell.key for cell in cells if cell.n == 1}
     if alone:
         of_all = len({cell.key for cell in cells})
-        number = "every setting has" if len(alone) == of_all else f"{len(alone)} of {of_all} settings have"
+        have = "has" if len(alone) == 1 else "have"
+        number = "every setting has" if len(alone) == of_all else f"{len(alone)} of {of_all} settings {have}"
         yield f"too few seeds: {number} a single run, so the spread between seeds is not known"
+
+
+def _data_versions(gathered: Gathered) -> Iterator[str]:
+    """Of each search what `best` says of one."""
+    for name, trials in trials_by_search(gathered, ()):
+        yield from (f"{name}: {text}" if name else text for text in data_cautions(ranked(trials, ())))
 
 
 def _few_trials(gathered: Gathered) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from analysis.factorial import Analysed, analyse
+from analysis.ablations import Analysed, analyse
 from analysis.factorial_layout import lay_out_factorial
 from analysis.figures import KINDS
 from analysis.figures.chart import Info

@@ -38,13 +38,12 @@
     const [, name, sign, wanted] = /^(.+?)(>=|<=|=|>|<)(.+)$/.exec(word) || [];
     const column = titles.indexOf(name);
     if (column < 0) return ({ all }) => all.includes(word.toLowerCase());
-    const number = Number(wanted);
+    // As in the tables: text is compared as text, so that 007 is not 7, and a number as a number.
+    const number = heads[column].classList.contains("number");
     return ({ texts }) => {
       const text = texts[column];
       if (text === "") return false;
-      const value = Number(text);
-      if (Number.isNaN(number) || Number.isNaN(value)) return sign === "=" && text.toLowerCase() === wanted.toLowerCase();
-      return TESTS[sign](value, number);
+      return number ? TESTS[sign](Number(text), Number(wanted)) : sign === "=" && text === wanted;
     };
   };
 

@@ -7,12 +7,14 @@ from functools import partial
 from typing import Any
 
 from analysis.gather import Gathered
-from analysis.groups import DEFAULT_BY, METHOD, Run, as_text
+from analysis.groups import DEFAULT_BY, Run, as_text
 from analysis.inventory import first_line
 from analysis.layout import fixed
+from analysis.method import METHOD, is_setting
 from analysis.metrics import Metric
 from analysis.overrides import as_pairs, read_overrides
-from analysis.results import is_measured
+from analysis.results import FIELDS, is_measured
+from analysis.values import as_number, own_type
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,11 @@ def run_table(gathered: Gathered, runs: Sequence[Run], metrics: Iterable[Metric]
         metrics: To show.
     """
     searched = list(dict.fromkeys(key for sweep in gathered.plan for key in sweep.space))
-    full = [_with_overrides(run, searched) for run in runs]
+    full = _in_own_type([_with_overrides(run, searched) for run in runs], searched)
     formats: dict[str, Format] = {metric.name: partial(fixed, metric=metric) for metric in metrics}
     formats |= {"train_seconds": lambda value: f"{value:.1f}", "error": first_line}
-    names = dict.fromkeys(("study", "trial", *DEFAULT_BY, *searched, "seed", *formats))
+    settings = filter(is_setting, gathered.runs.columns)
+    names = dict.fromkeys(("study", "trial", *DEFAULT_BY, *settings, *searched, "seed", *formats))
     kept = [name for name in names if _says_something(name, full, always=("kd_mode", "seed", *formats))]
     columns = tuple(RunColumn(name, _is_number(run.get(name) for run in full)) for name in kept)
     rows = tuple(_row(run, kept, formats, gathered.directory) for run in full)
@@ -69,14 +72,20 @@ def _with_overrides(run: Run, searched: Sequence[str]) -> Run:
     if not keys or (run["finished"] and not any(key in searched for key in keys)):
         return run
     pairs = as_pairs(read_overrides(run["path"]))
-    return run | {key: _number_or_text(pairs[key]) for key in keys if key in pairs}
+    return run | {key: _read(pairs[key], FIELDS.get(key, str)) for key in keys if key in pairs}
 
 
-def _number_or_text(text: str) -> Any:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+def _read(text: str, kind: type) -> Any:
+    number = None if kind is str else as_number(text)
+    return text if number is None else kind(number)
+
+
+def _in_own_type(runs: Sequence[Run], searched: Iterable[str]) -> list[Run]:
+    """Make numbers of what the command line told of a searched key, where all of it are numbers."""
+    types: dict[str, dict[str, float | str]] = {}
+    for key in (key for key in searched if key not in FIELDS):
+        types[key] = own_type(dict.fromkeys(run[key] for run in runs if isinstance(run.get(key), str)))
+    return [run | {key: own.get(run[key], run[key]) for key, own in types.items() if run.get(key)} for run in runs]
 
 
 def _says_something(name: str, runs: Sequence[Run], always: Sequence[str]) -> bool:
@@ -85,7 +94,7 @@ def _says_something(name: str, runs: Sequence[Run], always: Sequence[str]) -> bo
 
 
 def _is_number(values: Iterable[Any]) -> bool:
-    return all(isinstance(value, int | float) for value in values if value is not None)
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values if value is not None)
 
 
 def _row(run: Run, columns: Sequence[str], formats: dict[str, Format], directory: str) -> RunRow:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from analysis.best_layout import lay_out_best
 from analysis.best_trial import Best, find_best
+from analysis.command_line import read_origin
 from analysis.gather import Gathered
 from analysis.groups import Run
 from analysis.layout import fixed
@@ -55,7 +56,8 @@ def _of_search(best: Best) -> Winner:
         ("Then tabulate that", (again.tabulate,)),
     ]
     if words := kept_overrides(read_overrides(runs[0]["path"]), ("name", "threads")):
-        commands.append(("The same run again", (single_command([_other_name(runs), *words, *_threads(runs)]),)))
+        overrides = [_other_name(runs), *words, *_threads(runs)]
+        commands.append(("The same run again", (single_command(overrides, read_origin(runs[0]["path"])),)))
     return Winner(replace(sheet, notes=()), sheet.notes, tuple(commands))
 
 
@@ -85,7 +87,9 @@ def _again(runs: Sequence[Run]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     if not words or not seeds:
         return ()
     overrides = [_other_name(runs), *words, *_threads(runs), f"seed={','.join(map(str, seeds))}"]
-    command = single_command(overrides) if len(seeds) == 1 else grid_command(overrides)
+    origin = read_origin(runs[0]["path"])
+    one = len(seeds) == 1
+    command = single_command(overrides, origin) if one else grid_command(overrides, origin=origin)
     return (("The same runs again", (command,)),)
 
 

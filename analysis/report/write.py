@@ -1,6 +1,5 @@
 """Writes a report, once or again and again while a sweep runs."""
 
-import errno
 import os
 import time
 from collections.abc import Callable
@@ -12,9 +11,11 @@ from analysis.gather import Gathered, gather
 from analysis.inventory import counts_line
 from analysis.report.content import report_content
 from analysis.report.page import render_page
+from analysis.writing import find_place, write_file
 
 NAME = "report.html"
 PAUSE = 3.0  # seconds between two looks at the directory
+_BEGINNING = b"<!DOCTYPE html>"  # of a page
 _SHARE = 4  # pauses take at least as many times as long as writing: training needs the processor more
 
 Traces = tuple[object, ...]
@@ -23,7 +24,7 @@ Traces = tuple[object, ...]
 def write_report(directory: str, out: str | None = None, note: str = "") -> str:
     """Write the report on a directory, and return its path.
 
-    A page that is there is replaced at once: a reader sees the old one or the new one.
+    A page that is there is replaced at once: a reader sees the old one or the new one. Nothing else is replaced.
 
     Args:
         directory: Holds the runs.
@@ -35,18 +36,7 @@ def write_report(directory: str, out: str | None = None, note: str = "") -> str:
     out = _place(directory, out)
     report = report_content(read_source(directory))
     page = render_page(report, os.path.dirname(out) or ".", datetime.now(UTC), note)
-    # Hidden, so that no one takes it for a page, and in the same directory, so that it can be renamed.
-    draft = os.path.join(os.path.dirname(out), f".{os.path.basename(out)}.{os.getpid()}")
-    try:
-        with open(draft, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(page)
-        os.replace(draft, out)
-    except OSError as error:
-        raise _unwritable(out, error.strerror) from error
-    finally:
-        if os.path.exists(draft):
-            os.unlink(draft)
-    return out
+    return write_file(out, page.encode(errors="backslashreplace"))
 
 
 def _place(directory: str, out: str | None) -> str:
@@ -55,13 +45,8 @@ def _place(directory: str, out: str | None) -> str:
         return os.path.join(os.path.normpath(directory), NAME)
     if os.path.isdir(out):
         raise ValueError(f"{out} is a directory; give a file, such as --out {os.path.join(out, NAME)}")
-    if not os.path.isdir(os.path.dirname(out) or "."):
-        raise _unwritable(out, os.strerror(errno.ENOENT))
+    find_place(out, _BEGINNING)
     return out
-
-
-def _unwritable(out: str, reason: str | None) -> ValueError:
-    return ValueError(f"{out} cannot be written ({reason}); choose another --out")
 
 
 def watch_report(

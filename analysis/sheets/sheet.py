@@ -70,5 +70,9 @@ class Sheet:
 
 def one_line(text: str) -> str:
     r"""Text without line breaks, and with \x1b and the like spelt out: a terminal or a compiler would obey them."""
-    words = " ".join(text.split())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
+    return spelt_out(" ".join(text.split()))
+
+
+def spelt_out(text: str) -> str:
+    """Text with every character that is not printable spelt out, line breaks included."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

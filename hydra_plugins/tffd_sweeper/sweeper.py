@@ -36,6 +36,7 @@ class TffdSweeper(Sweeper):
 
         from tffd.app import refuse
         from tffd.config import ConfigError
+        from tffd.data import DataChanged
         from tffd.sweep.engine import Engine
         from tffd.sweep.executors import ClusterError
         from tffd.sweep.storage import StorageLost
@@ -47,7 +48,7 @@ class TffdSweeper(Sweeper):
             return
         except ClusterError as error:
             sys.exit(str(error))
-        except StorageLost:  # which the display has told
+        except (DataChanged, StorageLost):  # which the display has told
             sys.exit(1)
         if failed:
             sys.exit(1)

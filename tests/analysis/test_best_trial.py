@@ -73,6 +73,17 @@ def test_a_single_run_has_the_baselines_spread_as_its_yardstick(write_search: Wr
     ]
 
 
+def test_a_search_of_one_trial_is_told_in_the_singular(write_search: WriteSearch) -> None:
+    root = write_search(63.0)
+    assert _notes(root)[0] == "1 of 4 trials are complete; the search goes on, and the best may change"
+    plan = json.loads((root / "sweep.json").read_text())
+    plan["studies"][-1]["n_trials"] = 1
+    (root / "sweep.json").write_text(json.dumps(plan))
+    assert _notes(root)[0] == "1 of 1 trial is complete"
+    (root / "sweep.json").unlink()
+    assert _notes(root)[0] == "1 trial is complete"
+
+
 def test_runs_elsewhere_take_nothing_away_from_a_search(write_search: WriteSearch, write_run: Any) -> None:
     """Its trial 1 and its baseline are repeated by a newer grid: they stay trial and baseline."""
     root = write_search(63.0, 66.0, 64.0, 61.0)

@@ -1,9 +1,15 @@
 """What a caption states."""
 
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from analysis.__main__ import main
 from analysis.conditions import condition_notes, conditions_of, conditions_text
+from analysis.figures.kinds import read_source
 from analysis.metrics import describe_metric
+from analysis.report.content import report_content
 
 
 def _run(**fields: Any) -> dict[str, Any]:
@@ -69,3 +75,34 @@ def test_many_values_are_counted() -> None:
 
 def test_nothing_recorded() -> None:
     assert conditions_text(conditions_of([])) == "conditions not recorded"
+
+
+def test_a_precision_that_was_not_recorded_is_not_the_same() -> None:
+    runs = [_run(precision="fp32"), _run(precision="tf32"), _run()]
+    conditions = conditions_of(runs)
+    assert conditions["precision"] == ("fp32", "not recorded for 1 run", "tf32")
+    assert list(condition_notes(conditions, ())) == ["caution: the runs differ in precisions"]
+    assert list(condition_notes(conditions_of([_run(), _run()]), ())) == []
+
+
+MODES = {"none": (0.0, 0.0), "intra": (0.1, 0.0), "inter": (0.0, 0.1), "tfd": (0.1, 0.1)}
+
+
+@pytest.mark.parametrize("past", ["clean", "unknown"])
+def test_an_unknown_past_of_the_weights_stands_with_all_numbers(
+    tmp_path: Path, write_run: Any, capsys: Any, past: str
+) -> None:
+    for tree in ("a", "b"):
+        for mode, (intra, inter) in MODES.items():
+            for seed in (0, 1):
+                terms = {"kd_mode": mode, "lambda_intra": intra, "lambda_inter": inter}
+                start = {"digest": "0123456789ab", "past": past}
+                write_run(f"{tree}/grid/{mode}{seed}", seed=seed, val_top1=60.0 + seed + intra, weights=start, **terms)
+        write_run(f"{tree}/search/0000", study="search", kd_mode="tfd", weights={"digest": "0" * 12, "past": past})
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    for command in (["table", a], ["ablation", f"{a}/grid"], ["compare", a, b], ["best", a]):
+        assert main(command) == 0
+        output = capsys.readouterr().out
+        assert ("weights of an unknown past (model.weights)" in output) is (past == "unknown"), command
+    cautions = report_content(read_source(a)).cautions
+    assert any("unknown past" in caution for caution in cautions) is (past == "unknown")

@@ -60,7 +60,7 @@ def test_no_curve_at_all_is_an_empty_frame(tmp_path: Path) -> None:
         (b"", "is empty"),
         (b"\n \n", "is empty"),
         (b"epoch,val_top1\n1,61.0\n2,60.", "ends in the middle of a line"),
-        (b"epoch,val_top1\n1,61.0\n2\n", "has 1 fields in line 3, and 2 in its header"),
+        (b"epoch,val_top1\n1,61.0\n2\n", "has 1 field in line 3, and 2 in its header"),
         (b"epoch,val_top1\n1,61.0\n\n2,60.0\n", "has 0 fields in line 3, and 2 in its header"),
         (b"epoch,val_top1\n1,61.0,5\n", "has 3 fields in line 2"),
         (b"epoch,val_top1\n1,sixty\n", "has val_top1 = 'sixty' in line 2, which is not a number"),
@@ -69,10 +69,13 @@ def test_no_curve_at_all_is_an_empty_frame(tmp_path: Path) -> None:
         (b"val_top1\n61.0\n", "has no column epoch"),
         (b"epoch,val_top1\n2,61.0\n3,60.0\n", "has epochs that do not count up from 1"),
         (b"epoch,val_top1\n1,61.0\n,60.0\n", "has epochs that do not count up from 1"),
-        (b"epoch,val_top1\n1,61.0\n", "has 1 epochs, though the run did 2"),
+        (b"epoch,val_top1\n1,61.0\n", "has 1 epoch, though the run did 2"),
         (b"epoch,val_top1\n", "has 0 epochs, though the run did 2"),
         (b"\xff\xfe\n", "is not CSV"),
         (b'epoch,"val_top1\n1,2\n', "is not CSV"),
+        (b"epoch,val_top1\n1,61.0\n2,610\n", "has val_top1 = 610 in epoch 2, which no run can have measured"),
+        (b"epoch,val_top1\n1,61.0\n2,inf\n", "has val_top1 = inf in epoch 2"),
+        (b"epoch,val_top1,train_loss\n1,61.0,2\n2,61.0,1e308\n", "has train_loss = 1e+308 in epoch 2"),
     ],
 )
 def test_malformed_files_are_reported_by_path(tmp_path: Path, write_run: Any, content: bytes, reason: str) -> None:
@@ -83,6 +86,13 @@ def test_malformed_files_are_reported_by_path(tmp_path: Path, write_run: Any, co
     assert set(curves.frame["path"]) == {str(good)}
     assert [bad.path for bad in curves.skipped] == [str(path)]
     assert reason in curves.skipped[0].reason
+
+
+def test_a_byte_order_mark_and_a_loss_that_diverged_are_no_damage(tmp_path: Path, write_run: Any) -> None:
+    run = write_run("0000")
+    (run / "metrics.csv").write_text("epoch,train_loss\n1,2.5\n2,inf\n", encoding="utf-8-sig")
+    curves = read_curves(gather(tmp_path))
+    assert (list(curves.frame["train_loss"]), curves.skipped) == ([2.5, np.inf], ())
 
 
 def test_a_file_that_is_missing_or_cannot_be_read_is_reported(tmp_path: Path, write_run: Any) -> None:

@@ -85,7 +85,7 @@ def test_a_config_that_holds_itself_is_named(two_rates: Path) -> None:
     (two_rates / "1" / ".hydra" / "config.yaml").write_text("a: &x {b: *x}\n")
     gathered = with_columns(gather(two_rates), ["trainer.lr"])
     assert gathered.runs["trainer.lr"].tolist()[::2] == [0.1, 0.05]
-    reason = "has a config that is nested too deeply, or holds itself"
+    reason = "has a config that is YAML with an alias, such as *x, which no run writes"
     assert gathered.skipped == (Skipped(str(two_rates / "1"), reason),)
 
 
@@ -108,6 +108,7 @@ def test_a_config_is_read_flat(two_rates: Path) -> None:
         ("epoch,loss\n1,2.5\n2,3.7", "empty or cut off"),  # 3.75 perhaps
         ("epoch,loss\n1,two\n", "a value that is no number"),
         ("epoch\r,loss\n1,2.5\n", "is not CSV"),
+        ("epoch,test_top1,loss\n2,101,2.5\n", "has test_top1 = 101.0, which is not between 0 and 100"),
     ],
 )
 def test_half_written_metrics_are_skipped(two_rates: Path, content: str, reason: str) -> None:
@@ -120,3 +121,16 @@ def test_half_written_metrics_are_skipped(two_rates: Path, content: str, reason:
     paths = [str(two_rates / "1" / "metrics.csv"), str(two_rates / "2")]
     assert [other.path for other in gathered.skipped] == paths
     assert gathered.skipped[0] == Skipped(paths[0], "cannot be read (No such file or directory)")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(two_rates: Path) -> None:
+    (two_rates / "0" / "metrics.csv").write_text("train_loss,epoch\n2.5,1\n", encoding="utf-8-sig")
+    assert read_last_row(str(two_rates / "0")) == {"train_loss": 2.5, "epoch": 1.0}
+
+
+def test_a_setting_that_is_too_large_for_a_mean_is_named(two_rates: Path) -> None:
+    (two_rates / "1" / ".hydra" / "config.yaml").write_text("trainer: {lr: 1.0e+308}\n")
+    gathered = with_columns(gather(two_rates), ["trainer.lr"])
+    assert gathered.runs["trainer.lr"].tolist()[::2] == [0.1, 0.05]
+    reason = "has trainer.lr = 1e+308, which is beyond 1e+50, so that no mean can be taken"
+    assert gathered.skipped == (Skipped(str(two_rates / "1"), reason),)

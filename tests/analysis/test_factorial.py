@@ -7,8 +7,10 @@ import pytest
 from scipy.stats import permutation_test, ttest_1samp
 
 from analysis.__main__ import main
+from analysis.ablations import analyse
 from analysis.conclusion import conclude
-from analysis.factorial import BOTH, INTER, INTRA, NEITHER, Factorial, analyse
+from analysis.contrasts import BOTH, INTER, INTRA, NEITHER
+from analysis.factorial import Factorial
 from analysis.factorial_layout import factorial_content, factorial_records, lay_out_factorial
 from analysis.gather import gather
 from analysis.output import as_json
@@ -234,7 +236,7 @@ def test_lambdas_that_differ_between_cells_are_a_caution(tmp_path: Path, write_c
     write_cells({kd_mode: values for kd_mode, values in EIGHT.items() if kd_mode != "tfd"})
     write_runs("tfd", EIGHT["tfd"], lambda_intra=4e-4, lambda_inter=5e-4)
     factorial = _only(tmp_path)
-    assert factorial.lambdas == {"lambda_intra": (4e-4, 8e-4)}
+    assert factorial.weights == {"lambda_intra": (4e-4, 8e-4)}
     expected = "caution: lambda_intra is not the same in both cells that have it (0.0004, 0.0008)"
     assert expected in lay_out_factorial(factorial, "")[1].notes
 
@@ -275,3 +277,86 @@ def test_for_programs(tmp_path: Path, write_cells: Any) -> None:
     content = factorial_content(factorial, ["32 complete"])
     assert content["conclusion"] == conclude(factorial)
     assert '"neither": "none"' in as_json(content)
+
+
+# --- beside another mode
+
+
+def write_composition(write_runs: Any, others: dict[str, float], values: dict[str, list[float]]) -> None:
+    """Write runs of the four modes with other terms of these weights beside them."""
+    for kd_mode, of_mode in values.items():
+        intra, inter = LAMBDAS[kd_mode]
+        weights = {"intra": intra, "inter": inter, **others}
+        name = "+".join([*others, kd_mode] if kd_mode != "none" else others) or "none"
+        write_runs(name, of_mode, lambda_intra=intra, lambda_inter=inter, term_weights=weights)
+
+
+def test_a_cube_has_all_effects_by_hand(tmp_path: Path, write_runs: Any) -> None:
+    """st is worth 4 alone and 5 beside intra; the other effects follow from the eight cells."""
+    plain = {"none": [60.0, 61.0], "intra": [61.0, 62.0], "inter": [60.0, 61.0], "tfd": [62.0, 63.0]}
+    beside = {"none": [64.0, 65.0], "intra": [66.0, 67.0], "inter": [63.0, 64.0], "tfd": [66.0, 67.0]}
+    write_composition(write_runs, {}, plain)
+    write_composition(write_runs, {"st": 1.0}, beside)
+    factorial = _only(tmp_path)
+    assert (factorial.factors, len(factorial.means)) == (("st", "intra", "inter"), 8)
+    assert _effects(factorial) == {
+        "st": (4 + 5 + 3 + 4) / 4,
+        "intra": (1 + 2 + 2 + 3) / 4,
+        "inter": (0 + 1 - 1 + 0) / 4,
+        "st x intra": ((2 - 1) + (3 - 2)) / 2,
+        "st x inter": ((-1 - 0) + (0 - 1)) / 2,
+        "intra x inter": ((2 - 1) + (3 - 2)) / 2,
+        "st x intra x inter": (3 - 2) - (2 - 1),
+    }
+    assert factorial.kd_modes[True, True, True] == "st+tfd"
+    cells, effects = lay_out_factorial(factorial, "16 complete")
+    assert [column.title for column in cells.columns] == [
+        "", "without st, without inter", "without st, with inter", "with st, without inter", "with st, with inter"
+    ]  # fmt: skip
+    assert [row[0].text for row in cells.rows] == ["without intra", "with intra"]
+    assert [row[4].text.split()[0] for row in cells.rows] == ["63.50", "66.50"]
+    assert [row[0].text for row in effects.rows] == list(_effects(factorial))
+    assert [record["what"] for record in factorial_records(factorial)][:3] == ["none", "intra", "inter"]
+
+
+def test_what_a_cube_supports(tmp_path: Path, write_runs: Any) -> None:
+    """Of eight seeds a family of seven effects can be judged: 7 x 2 / 256 is 0.055, of ten 0.014."""
+    ten = {kd_mode: [*of, of[0] + 0.25, of[1] - 0.25] for kd_mode, of in EIGHT.items()}
+    write_composition(write_runs, {}, ten)
+    better = {kd_mode: [value + 4 + seed / 64 for seed, value in enumerate(of)] for kd_mode, of in ten.items()}
+    write_composition(write_runs, {"st": 1.0}, better)
+    sentence = conclude(_only(tmp_path))
+    assert sentence.startswith("The data of 10 seeds support that st helps (+4.07 [")
+    assert "and that intra helps (" in sentence
+    assert sentence.endswith("An effect is the average over the factors that it does not name, in and out.")
+
+
+def test_an_incomplete_cube_leaves_the_square(tmp_path: Path, write_runs: Any) -> None:
+    """With the reason; and each mode beside the terms is a cube of its own."""
+    write_composition(write_runs, {}, EIGHT)
+    write_composition(write_runs, {"st": 1.0}, {"none": EIGHT["none"], "tfd": EIGHT["tfd"]})
+    analysed = analyse(gather(tmp_path))
+    assert [factorial.factors for factorial in analysed.found] == [("intra", "inter")]
+    assert analysed.reasons[0].startswith(
+        "a 2 x 2 x 2 ablation needs runs with neither term, each alone, and both, with"
+    )
+    assert "no complete run has st + intra and a value for val_top1. python run.py -m ablation=composition" in str(
+        analysed.reasons
+    )
+    write_composition(write_runs, {"at": 1000.0}, EIGHT)
+    assert [factorial.factors[0] for factorial in analyse(gather(tmp_path)).found] == ["at"]
+
+
+def test_a_square_of_runs_that_all_have_another_term(tmp_path: Path, write_runs: Any) -> None:
+    write_composition(write_runs, {"st": 1.0}, EIGHT)
+    factorial = _only(tmp_path)
+    assert (factorial.factors, factorial.context) == (("intra", "inter"), {"beside": "st"})
+    assert factorial.kd_modes[NEITHER] == "st"
+
+
+def test_weights_of_other_terms_that_differ_are_a_caution(tmp_path: Path, write_runs: Any) -> None:
+    write_composition(write_runs, {}, EIGHT)
+    write_composition(write_runs, {"st": 1.0}, {kd_mode: of for kd_mode, of in EIGHT.items() if kd_mode != "tfd"})
+    write_composition(write_runs, {"st": 0.5}, {"tfd": EIGHT["tfd"]})
+    factorial = _only(tmp_path)
+    assert factorial.weights == {"term_weights.st": (0.5, 1.0)}

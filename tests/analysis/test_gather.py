@@ -130,6 +130,14 @@ def test_a_link_to_itself_is_reported(tmp_path: Path, write_run: Any) -> None:
         (b'{"status": "complete", "seed": true}', "which is not a whole number"),
         (b'{"status": "complete", "parameters": 99999999999999999999}', "which is not a whole number"),
         (b'{"status": "complete", "model": {"a": 1}}', "which is not a string"),
+        (b'{"status": "complete", "val_top1": 610}', "has val_top1 = 610, which is not between 0 and 100"),
+        (b'{"status": "complete", "best_test_top1": -0.5}', "has best_test_top1 = -0.5, which is not between"),
+        (b'{"status": "complete", "val_loss": 1e308}', "has val_loss = 1e+308, which is beyond 1e+50, so that no mean"),
+        (b'{"status": "complete", "test_loss": Infinity}', "has test_loss = inf, which is not finite"),
+        (b'{"status": "complete", "val_loss": -0.5}', "has val_loss = -0.5, which is below 0"),
+        (b'{"status": "complete", "epochs_run": -1}', "has epochs_run = -1, which is below 0"),
+        (b'{"status": "complete", "extra": {"score": -1e300}}', "has extra.score = -1e+300, which is beyond 1e+50"),
+        (b'{"status": "complete", "extra": 1%s}' % (b"0" * 400), "= 100000000000... (401 digits), which is beyond"),
     ],
 )
 def test_broken_results_are_reported_by_path(tmp_path: Path, write_run: Any, content: bytes, reason: str) -> None:

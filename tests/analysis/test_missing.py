@@ -133,6 +133,7 @@ def test_cells_that_set_different_keys(tmp_path: Path, write_run: Any, write_swe
             "whose cells are not a list of objects",
         ),
         ('{"studies": [{"study": "s", "kind": "walk"}]}', "without a kind (grid or search) or n_trials"),
+        ('{"studies": [{"study": "s", "kind": "search", "n_trials": -1}]}', "n_trials of 0 or more"),
         ('{"studies": [], "objective": 3}', "has objective = 3, which is not a string"),
         ('{"studies": [], "seeds": "1,2"}', "has seeds = '1,2', which is not a list of int"),
         ('{"studies": [], "objectives": [1]}', "has objectives = [1], which is not a list of str"),

@@ -26,6 +26,7 @@ ODD = {
     "grouped": b"a,b\n1_000,2\n",
     "a zero byte": b"a,b\n1\x00,2\n",
     "other letters": b"a,\xc3\xa9\n1,2\n",
+    "of a spreadsheet": b"\xef\xbb\xbfa,b\r\n1,2\r\n",
     "no letters": b"a,b\n1,\xff\n",
     "a repeated name": b"a,a\n1,2\n",
     "a comment": b"a,b\n#1,2\n",
@@ -55,6 +56,11 @@ def test_columns_keep_full_precision(tmp_path: Path) -> None:
     columns = read_columns(os.fspath(path))
     assert columns["a"].tolist() == [0.1, 0.30000000000000004]
     assert columns["b"].tolist() == [1e-300, -np.inf]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n", encoding="utf-8-sig")
+    assert list(read_columns(os.fspath(tmp_path / "x.csv"))) == ["a", "b"]
 
 
 def test_files_read_together_keep_every_digit(tmp_path: Path) -> None:

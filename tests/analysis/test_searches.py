@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from analysis.figures.landscape import landscape_info
-from analysis.figures.series import make_series
+from analysis.figures.series import judging, make_series
 from analysis.gather import gather
 from analysis.inventory import complete_runs
-from analysis.metrics import choose_metric
 from analysis.searches import baseline_runs, compared_runs, search_of
+from analysis.trials import trials_by_search
 
 LAMBDAS = (1e-4, 1e-3, 1e-2)
 
@@ -43,7 +43,8 @@ def test_a_search_has_all_its_trials_in_pictures(tree: Path) -> None:
     gathered = gather(tree)
     points = landscape_info(gathered).points
     assert [(point.lambda_intra, point.n) for point in points] == [(intra, 1) for intra in LAMBDAS]
-    series = make_series(gathered, choose_metric(gathered, complete_runs(gathered), None))
+    metrics = judging(gathered, None)
+    series = make_series(gathered, trials_by_search(gathered, metrics), metrics)
     assert [one.label for one in series if one.trial] == ["trial 0", "trial 1", "trial 2"]
 
 

@@ -75,7 +75,7 @@ def test_rows_and_columns(tmp_path: Path, write_runs: Any) -> None:
     cell = table[("tfd",), ("vgg8",), "val_top1"]
     assert cell is not None and (cell.mean, _value(cell), cell.key) == (52.5, 2.0, ("tfd", "vgg8"))
     assert table[("st",), ("resnet20",), "val_top1"] is None
-    assert _note(table, "1 cells without a complete run; --missing lists them")
+    assert _note(table, "1 cell without a complete run; --missing lists them")
     assert [cell.row for cell in table.cells if cell.is_best and cell.col == ("resnet20",)] == [("none",), ("tfd",)]
 
 
@@ -179,9 +179,13 @@ def test_runs_that_lack_the_metric_are_counted(tmp_path: Path, write_runs: Any) 
     write_runs("none", [60.0, None, float("nan"), float("inf")])
     write_runs("tfd", [None])
     table = summarise(gather(tmp_path))
-    assert [(cell.n, cell.runs, cell.mean) for cell in table.cells] == [(1, 4, 60.0), (0, 1, None)]
+    assert [(cell.n, cell.runs, cell.mean) for cell in table.cells] == [(1, 2, 60.0), (0, 1, None)]
     assert table.cells[1].difference is None
-    assert _note(table, "kd_mode=none (1 of 4)", "kd_mode=tfd (0 of 1)")
+    assert _note(table, "kd_mode=none (1 of 2)", "kd_mode=tfd (0 of 1)")
+    assert [line.rpartition("has ")[2] for line in table.left_out if line.startswith("skipped: ")] == [
+        "val_top1 = nan, which is not finite",  # a run writes null
+        "val_top1 = inf, which is not finite",
+    ]
 
 
 def test_protocols_are_never_mixed_unless_asked_for(tmp_path: Path, write_runs: Any) -> None:
@@ -194,7 +198,7 @@ def test_protocols_are_never_mixed_unless_asked_for(tmp_path: Path, write_runs: 
     ]
     with pytest.raises(ValueError, match=r"several protocols \(final, validation\).*--rows kd_mode,protocol"):
         summarise(gather(tmp_path), rows=["kd_mode"])
-    mixed = summarise(gather(tmp_path), rows=["kd_mode"], metrics=["train_seconds"], mix_protocols=True)
+    mixed = summarise(gather(tmp_path), rows=["kd_mode"], metrics=["train_seconds"], mix=True)
     assert (mixed.cells[0].n, mixed.conditions["protocol"]) == (4, ("final", "validation"))
     assert _note(mixed, "caution: runs of several protocols are mixed")
     final = summarise(gather(tmp_path), rows=["kd_mode"], metrics=["test_top1"], where={"protocol": "final"})
@@ -219,6 +223,24 @@ def test_the_best_of_a_search_is_not_taken_at_its_word(tmp_path: Path, write_run
     assert _note(table, "the best of 3 trials of a search is chosen by its score")
     assert _note(table, "a single run on one side allows no interval and no p-value")
     assert not _note(summarise(gather(tmp_path), rows=["kd_mode"]), "chosen by its score")
+
+
+def test_one_run_that_is_not_selected_is_counted_in_the_singular(tmp_path: Path, write_runs: Any) -> None:
+    write_runs("none", [60.0, 61.0, 62.0])
+    table = summarise(gather(tmp_path), where={"seed": "0,1"})
+    assert _note(table, "a selection: 1 other complete run is not in this table")
+    table = summarise(gather(tmp_path), where={"seed": "0"})
+    assert _note(table, "a selection: 2 other complete runs are not in this table")
+
+
+def test_two_searches_have_a_best_trial_each(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
+    for sweep, trials in (("a", 3), ("b", 3), ("c", 1)):
+        write_sweep({"study": "search", "kind": "search", "n_trials": trials}, path=sweep)
+        for number in range(trials):
+            fields = {"kd_mode": f"tfd{sweep}", "lambda_inter": 1e-4 * (number + 1), "study": "search", "trial": number}
+            write_run(f"{sweep}/search/{number:04d}", **fields, val_top1=60.0 + number)
+    assert _note(summarise(gather(tmp_path)), "the best of 3 trials of each of 2 searches is chosen by its score")
+    assert _note(summarise(gather(tmp_path / "a")), "the best of 3 trials of a search is chosen by its score")
 
 
 def test_trials_of_several_seeds_are_picked_all_the_same(tmp_path: Path, write_runs: Any, write_sweep: Any) -> None:

@@ -1,6 +1,9 @@
 """The cache of decoded pictures: built once, complete or not at all, rebuilt when damaged."""
 
+import dataclasses
 import multiprocessing
+import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 
 from tffd.data import arrays as module
+from tffd.data import seal
 from tffd.data.arrays import Arrays, cached
 
 NAMES = ("train_images", "train_labels", "test_images", "test_labels")
@@ -136,13 +140,30 @@ def _truncate(directory: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
+def _edit(path: Path, before: bytes, after: bytes | None = None) -> None:
+    """Write into a file, of the same size and with its times kept."""
+    status, content = path.stat(), path.read_bytes()
+    assert before in content
+    with path.open("r+b") as file:
+        file.write(content.replace(before, bytes(len(before)) if after is None else after, 1))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 DAMAGES: dict[str, Callable[[Path], Any]] = {
     "truncated": _truncate,
     "empty": lambda directory: (directory / "test_images.npy").write_bytes(b""),
     "not an array": lambda directory: (directory / "train_labels.npy").write_bytes(b"x" * 200),
     "missing array": lambda directory: (directory / "test_labels.npy").unlink(),
-    "missing classes": lambda directory: (directory / "classes.json").unlink(),
-    "half of the classes": lambda directory: (directory / "classes.json").write_text('["ant", "b'),
+    "missing manifest": lambda directory: (directory / "manifest.json").unlink(),
+    "half of the manifest": lambda directory: (directory / "manifest.json").write_text('{"classes": ["ant", "b'),
+    "other classes": lambda directory: _edit(directory / "manifest.json", b"ant", b"bee"),
+    "missing seal": lambda directory: (directory / "seal.json").unlink(),
+    "a seal of nothing": lambda directory: (directory / "seal.json").write_text("[]"),
+    "zeroed pixels": lambda directory: _edit(directory / "train_images.npy", pictures().train_images.tobytes()[:99]),
+    "zeroed digests": lambda directory: np.save(directory / "train_digests.npy", np.zeros((20, 16), dtype=np.uint8)),
+    "fewer labels": lambda directory: np.save(directory / "train_labels.npy", pictures().train_labels[:3]),
+    "labels of another type": lambda directory: np.save(directory / "test_labels.npy", np.zeros(10, dtype=np.int32)),
+    "another data set's labels": lambda directory: np.save(directory / "train_labels.npy", np.ones(20, dtype=np.int64)),
 }
 
 
@@ -156,6 +177,74 @@ def test_a_damaged_cache_is_rebuilt(tmp_path: Path, damage: Callable[[Path], Any
     assert_same(cached(tmp_path / "set", read), pictures())
     assert read.calls == 2
     assert left_behind(tmp_path) == {"set"}
+
+
+def test_a_copy_of_a_cache_is_read_once_and_then_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, digested = Reader(), []
+    cached(tmp_path / "set", read)
+    shutil.copytree(tmp_path / "set", tmp_path / "copy")
+    digest = seal._digest
+    monkeypatch.setattr(seal, "_digest", lambda path: digested.append(path.name) or digest(path))
+    assert_same(cached(tmp_path / "copy", read), pictures())
+    assert set(digested) == {f"{name}.npy" for name in (*NAMES, "train_digests")}
+    digested.clear()
+    assert_same(cached(tmp_path / "copy", read), pictures())
+    assert digested == []  # the second trial costs no pass over the pictures
+    assert read.calls == 1
+
+
+def test_a_copy_that_may_only_be_read_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached(tmp_path / "set", pictures)
+    shutil.copytree(tmp_path / "set", tmp_path / "copy")
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(seal, "replacing", refuse)
+    assert_same(cached(tmp_path / "copy", pictures), pictures())
+
+
+def test_all_is_on_the_disk_before_the_name_appears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def synced(descriptor: int) -> None:
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        events.append(os.path.basename(path).removeprefix(".").rsplit(".", 1)[0])
+        fsync(descriptor)
+
+    def renamed(path: Path, target: Path) -> Path:
+        events.append(f"named {target.name}")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "rename", renamed)
+    cached(tmp_path / "cache" / "set", pictures)
+    named = events.index("named set")
+    assert {*events[:named]} >= {*(f"{name}.npy" for name in NAMES), "manifest.json", "seal.json"}
+    assert events[named + 1 :] == ["cache"]
+
+
+UNSOUND: dict[str, tuple[dict[str, np.ndarray], str]] = {
+    "fewer labels": (
+        {"train_labels": np.zeros(3, dtype=np.int64)},
+        r"label for each of its 20 pictures, got int64 \(3,\)",
+    ),
+    "labels that count anew": ({"test_labels": np.full(10, 3)}, "test labels must lie in 0 to 2, .* got 3 to 3"),
+    "negative labels": ({"train_labels": np.full(20, -1)}, "train labels must lie in 0 to 2"),
+    "floats": ({"test_images": np.zeros((10, 4, 5, 3))}, "test pictures must be uint8 .* got float64"),
+    "no channels": ({"train_images": np.zeros((20, 4, 5), dtype=np.uint8)}, r"train pictures must be .* \(20, 4, 5\)"),
+    "digests of others": ({"train_digests": np.zeros((9, 16), dtype=np.uint8)}, r"train_digests must be .* \(20, 16\)"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), UNSOUND.values(), ids=UNSOUND)
+def test_a_source_whose_arrays_do_not_fit_together_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        cached(tmp_path / "set", lambda: dataclasses.replace(pictures(), **changes))
+    assert left_behind(tmp_path) == set()
 
 
 def _ask(directory: Path, journal: Path, barrier: Any) -> None:

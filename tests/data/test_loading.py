@@ -13,9 +13,23 @@ from torch import Tensor
 from tests.support import compose_config
 from tffd import build
 from tffd.config import Config, require_config
-from tffd.data import Arrays, Augmentation, Data, Pictures, load_arrays, load_data, loading
+from tffd.data import (
+    Arrays,
+    Augmentation,
+    Data,
+    DataChanged,
+    Pictures,
+    Source,
+    Summary,
+    load_arrays,
+    load_data,
+    loading,
+)
 from tffd.data.loading import _statistics
 from tffd.data.sources import Digits, Synthetic
+from tffd.models import create_model
+from tffd.identity import hash_config
+from tffd.training.saliency import saliency_by_rank
 
 CPU = torch.device("cpu")
 STILL = Augmentation(pad=0, mode="reflect", flip=False)
@@ -118,13 +132,25 @@ def test_flip_mirrors_about_half_and_without_it_none() -> None:
     assert 900 < mirrored(MIRRORED) < 1100  # 1000 expected, standard deviation 22
 
 
-def test_in_order_covers_all_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "_EVAL_BATCH", 128)
-    batches = list(numbered(300).in_order())
+def test_in_order_covers_all_unchanged() -> None:
+    pictures = numbered(300)
+    pictures.eval_batch_size = 128
+    batches = list(pictures.in_order())
     assert [len(labels) for _, labels in batches] == [128, 128, 44]
     inputs, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
     assert labels.tolist() == list(range(300))
     assert torch.equal(numbers_in(inputs), labels)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(1, 1000), (8, 1000), (32, 1000), (33, 940), (64, 250), (224, 20), (1024, 1)],
+)
+def test_evaluation_takes_as_many_pictures_as_their_size_allows(size: int, expected: int) -> None:
+    images = torch.zeros(1, dtype=torch.uint8).expand(1, size, size, 3)
+    nothing = torch.zeros(3)
+    assert Pictures(images, torch.zeros(1), nothing, nothing).eval_batch_size == expected
+    assert Pictures(images, torch.zeros(1), nothing, nothing, eval_batch_size=7).eval_batch_size == 7
 
 
 def test_batches_are_normalised_and_channels_last() -> None:
@@ -142,7 +168,7 @@ def test_batches_are_normalised_and_channels_last() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_measured_statistics_equal_numpys(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "_EVAL_BATCH", 64)  # several blocks, the last one partial
+    monkeypatch.setattr(loading, "_MEASURED", 64)  # several blocks, the last one partial
     images = np.random.default_rng(0).integers(0, 200, size=(150, 8, 6, channels), dtype=np.uint8)
     images[..., 0] //= 2
     mean, std = _statistics(images, None, None)
@@ -182,7 +208,26 @@ def test_a_wrong_number_of_means_is_refused(key: str, values: list[float], tmp_p
         load(tmp_path, **given)
 
 
-def load(cache: Path, **changes: Any) -> Data:
+class Given:
+    """A source of arrays that are there."""
+
+    def __init__(self, arrays: Arrays) -> None:
+        self._arrays, self.name = arrays, "given"
+
+    def check(self) -> Summary:
+        return Summary(60, 4, 3, 8)
+
+    def fingerprint(self) -> str:
+        return self.name
+
+    def content(self) -> str:
+        return self.name
+
+    def read(self) -> Arrays:
+        return self._arrays
+
+
+def load(cache: Path, source: Source = SOURCE, **changes: Any) -> Data:
     settings: dict[str, Any] = {
         "mean": None,
         "std": None,
@@ -192,7 +237,7 @@ def load(cache: Path, **changes: Any) -> Data:
         "read_test": False,
         "device": CPU,
     }
-    return load_data(SOURCE, cache=cache, **{**settings, **changes})
+    return load_data(source, cache=cache, **{**settings, **changes})
 
 
 def test_load_data_picks_what_the_split_says(tmp_path: Path) -> None:
@@ -273,7 +318,53 @@ def test_digits_under_protocols_that_read_the_test_set(cache: str, protocol: str
 
 def test_the_runs_seed_moves_no_picture_and_the_splits_does(cache: str) -> None:
     def split(*overrides: str) -> dict[str, int | str]:
-        return build.build_data(config_of(f"dataset.cache={cache}", *overrides), CPU).split.record()
+        return build.build_data(config_of(f"dataset.cache={cache}", *overrides), CPU).split_record
 
     assert split("seed=0") == split("seed=1")
     assert split("seed=0")["val_sha256"] != split("protocol.split_seed=1")["val_sha256"]
+
+
+def test_the_size_of_an_evaluation_comes_from_the_config_and_is_no_part_of_a_run(cache: str) -> None:
+    plain, sized = (config_of(f"dataset.cache={cache}", *more) for more in ((), ("trainer.eval_batch_size=50",)))
+    data = build.build_data(sized, CPU)
+    assert data.val is not None
+    assert [len(labels) for _, labels in data.val.in_order()] == [50] * 7 + [39]
+    assert hash_config(plain) == hash_config(sized)
+
+
+def test_the_digests_of_a_split_are_of_pictures_and_labels_not_of_places(tmp_path: Path) -> None:
+    def record(seed: int, turn: int, cache: str) -> dict[str, int | str]:
+        arrays = Synthetic(train_pictures=60, test_pictures=20, classes=4, channels=3, image_size=8, seed=seed).read()
+        arrays = dataclasses.replace(arrays, train_labels=(arrays.train_labels + turn) % 4)
+        return load(tmp_path / cache, source=Given(arrays)).split_record
+
+    first = record(0, 0, "first")
+    assert record(0, 0, "second") == first
+    assert (first["train"], first["val"]) == (48, 12)
+    for other in (record(1, 0, "pixels"), record(0, 1, "labels")):  # the split has the same places in all
+        assert other["val_sha256"] != first["val_sha256"]
+        assert other["train_sha256"] != first["train_sha256"]
+
+
+def test_a_source_that_changes_while_it_is_decoded_is_refused(tmp_path: Path) -> None:
+    source = Given(SOURCE.read())
+
+    def read() -> Arrays:
+        source.name = "changed"
+        return SOURCE.read()
+
+    source.read = read  # type: ignore[method-assign]
+    with pytest.raises(DataChanged, match="changed while they were decoded"):
+        load_arrays(source, tmp_path)
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def test_the_saliency_of_channels_does_not_depend_on_the_size_of_an_evaluation() -> None:
+    torch.manual_seed(0)
+    model, images = create_model("resnet8", 4), torch.randint(0, 256, (30, 8, 8, 3), dtype=torch.uint8)
+    at_once, by_seven = (
+        saliency_by_rank(model, Pictures(images, torch.zeros(30), torch.zeros(3), torch.ones(3), size))
+        for size in (30, 7)
+    )
+    for first, second in zip(at_once, by_seven, strict=True):
+        np.testing.assert_allclose(second, first, rtol=1e-4)  # sums of float32 in another order

@@ -84,19 +84,48 @@ def test_refuses_a_class_of_one_picture() -> None:
     assert len(split_training_set(labels, None, None, seed=0).train) == 41
 
 
+@pytest.mark.parametrize(
+    ("counts", "val_fraction", "train_size", "val", "train"),
+    [
+        # In shares alone, train would be [11, 0, 1]: a class that is never seen and yet judged.
+        ([198, 6, 6], None, 12, [0, 0, 0], [10, 1, 1]),
+        ([198, 6, 6], 0.05, None, [8, 1, 1], [190, 5, 5]),
+        # The held-out part may be the greater one.
+        ([198, 2, 2], 0.95, None, [190, 1, 1], [8, 1, 1]),
+        ([500, 3, 3, 3, 3], 0.02, 5, [6, 1, 1, 1, 1], [1, 1, 1, 1, 1]),
+    ],
+)
+def test_every_part_has_every_class(
+    counts: list[int], val_fraction: float | None, train_size: int | None, val: list[int], train: list[int]
+) -> None:
+    labels = np.random.default_rng(1).permutation(np.repeat(np.arange(len(counts)), counts))
+    for seed in range(5):
+        split = split_training_set(labels, val_fraction, train_size, seed)
+        for part, expected in ((split.val, val), (split.train, train)):
+            assert np.bincount(labels[part], minlength=len(counts)).tolist() == expected
+            assert part.tolist() == sorted({*part.tolist()})
+        assert not {*split.val} & {*split.train}
+
+
+def test_a_message_names_a_class_by_its_folder() -> None:
+    labels = np.array([0] * 20 + [1] + [2] * 20)
+    with pytest.raises(ValueError, match="but the class lynx has one picture left"):
+        split_training_set(labels, 0.2, None, seed=0, classes=("cat", "lynx", "dog"))
+
+
 def test_record_tells_splits_apart() -> None:
     split = Split(train=np.array([0, 2, 5]), val=np.array([1], dtype=np.int64))
     expected = sha256(np.array([0, 2, 5], dtype="<i8").tobytes()).hexdigest()[:16]
-    assert split.record() == {
+    assert split.record(np.arange(6)) == {
         "train": 3,
         "val": 1,
         "train_sha256": expected,
         "val_sha256": sha256(np.array([1], dtype="<i8").tobytes()).hexdigest()[:16],
     }
-    assert Split(train=np.array([0, 2, 6]), val=split.val).record()["train_sha256"] != expected
+    assert Split(train=np.array([0, 2, 4]), val=split.val).record(np.arange(6))["train_sha256"] != expected
 
 
 def test_record_of_a_seed_is_fixed() -> None:
     # Runs of different days are comparable only while these stay: scikit-learn draws the split.
-    record = split_training_set(np.arange(100) % 10, 0.1, 50, seed=0).record()
+    record = split_training_set(np.arange(100) % 10, 0.1, 50, seed=0).record(np.arange(100))
     assert record == {"train": 50, "val": 10, "train_sha256": "079f8ceee04524b2", "val_sha256": "0a7d886ba0b76fdd"}

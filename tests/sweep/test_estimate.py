@@ -97,7 +97,7 @@ def test_what_other_machines_will_do_is_measured_here_and_says_so(tmp_path: Path
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA, so it measures there")
 def test_runs_for_a_gpu_elsewhere_are_measured_on_the_cpu_here(tmp_path: Path) -> None:
-    overrides = (*places(tmp_path), *TINY, "device=cuda", "dataset.train_size=100")
+    overrides = (*places(tmp_path), *TINY, "device=cuda", "dataset.train_size=100", "trainer.precision=tf32")
     executor = FakeExecutor(good)
     executor.on_this_machine = False
     cost = measure_run(require_config(compose_config(*overrides)), executor)

@@ -135,14 +135,27 @@ def test_one_run_a_gpu_or_some(monkeypatch: pytest.MonkeyPatch) -> None:
     assert local_slots(config(n_jobs=None, trials_per_device=3)) == 6
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5e1d")
     assert cuda_devices(config()) == ["3", "GPU-5e1d"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-1, MIG-2,MIG-3")  # of which a process sees one
+    assert cuda_devices(config()) == ["MIG-1", "MIG-2", "MIG-3"]
     on_cpu = config(n_jobs=None).model_copy(update={"device": "cpu"})
     assert cuda_devices(on_cpu) == []
     assert local_slots(on_cpu) == min(cores(), 8)
 
 
+@pytest.mark.parametrize("names", ["0,1,2,3", "0,1,0", "1"])
+def test_devices_that_are_not_there_are_refused(names: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", names)
+    number = len(names.split(","))
+    with pytest.raises(ConfigError, match=f"CUDA_VISIBLE_DEVICES={names}: names {number} devices, but PyTorch sees 2"):
+        local_slots(config(n_jobs=None))
+
+
 @pytest.fixture
 def two_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
 
 

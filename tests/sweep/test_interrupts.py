@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tests.sweep.fakes import (
     states,
 )
 from tffd.records import FAILED, read_result
+from tffd.sweep.signals import without_interrupts
 from tffd.sweep.worker import Job
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
@@ -37,9 +39,9 @@ def interrupt(*numbers: int) -> Callable[[int], None]:
     return after_epoch
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_lets_runs_end_after_their_epoch_and_keeps_them(tmp_path: Path, number: int) -> None:
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number)
     long = Act([float(epoch) for epoch in range(9)], after_epoch=interrupt(number))
     sweep = open_sweep(tmp_path, grid(0, 1, 2), config(), acts(long), slots=2)
     with pytest.raises(KeyboardInterrupt):
@@ -48,12 +50,32 @@ def test_an_interrupt_lets_runs_end_after_their_epoch_and_keeps_them(tmp_path: P
     assert sweep.executor.closed
     assert "Interrupted: 2 trials write a checkpoint after this epoch" in sweep.output.getvalue()
     assert [read_result(tmp_path / "grid" / f"{i:04d}") for i in (0, 1)] == [None, None]
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is before
 
     again = open_sweep(tmp_path, grid(0, 1, 2), config(), acts(Act([2.0] * 9)), slots=2)
     assert again.run() == 0
     assert states(again) == [COMPLETE_STATE] * 3
     assert sorted(again.executor.started) == ["grid/0000", "grid/0001", "grid/0002"]
+
+
+def test_a_sweep_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
+    earlier = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        act = Act(after_epoch=interrupt(signal.SIGHUP))
+        assert open_sweep(tmp_path, grid(0, 1), config(), acts(act)).run() == 0
+    finally:
+        signal.signal(signal.SIGHUP, earlier)
+
+
+def test_a_process_that_is_started_apart_never_sees_what_a_terminal_sends(tmp_path: Path) -> None:
+    with without_interrupts():
+        process = subprocess.Popen(["sleep", "60"])
+    for number in (signal.SIGINT, signal.SIGHUP):
+        process.send_signal(number)
+    blocked = next(line for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if "SigBlk" in line)
+    assert int(blocked.split()[1], 16) & 0b11 == 0b11  # signals 1 and 2
+    process.terminate()
+    assert process.wait(timeout=60) == -signal.SIGTERM
 
 
 def test_a_run_that_ends_at_the_interrupt_is_recorded(tmp_path: Path) -> None:

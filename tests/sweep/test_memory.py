@@ -14,7 +14,8 @@ from tests.support import TINY, compose_config, places
 from tests.sweep.fakes import LOST, Act, config, grid, job_of, open_sweep
 from tffd import trial as trial_module
 from tffd.config import require_config
-from tffd.records import hash_config, read_result
+from tffd.identity import hash_config
+from tffd.records import read_result
 from tffd.sweep.study import Claim, ResumableStudy
 from tffd.sweep.worker import Job
 from tffd.training.progress import EpochReporter

@@ -216,6 +216,17 @@ def test_settings_of_a_search_that_do_not_go_together(tmp_path: Path, arguments:
         (("sweep=lambdas", "sweep.n_jobs=0"), "sweep.n_jobs=0: should be greater than or equal to 1"),
         (("sweep=lambdas", "lambda_intra=interval(-1,1)"), "lambda_intra=-1"),
         (("kd_mode=none,tfd", "lambda_intra=-1,0.1"), "lambda_intra=-1: should be greater than or equal to 0"),
+        (
+            ("sweep=lambdas", "sweep.baseline=null", "kd_mode.lambda_intra=1e-3"),
+            "lambda_intra: reaches no run, which is the same with lambda_intra=1e-05 and with lambda_intra=0.1",
+        ),
+        (("sweep=lambdas", "dataset.cache=choice(a,b)"), "dataset.cache: reaches no run"),
+        (("kd_mode=none", "lambda_inter=0.1,0.2", "seed=0,1"), "lambda_inter: reaches no run, which is the same with"),
+        (
+            ("sweep=lambdas", "sweep/pruner=hyperband", "trainer.epochs=2"),
+            "sweep.pruner.min_resource=3: trials of trainer.epochs=2 end before the first rung",
+        ),
+        (("sweep=lambdas", "sweep/pruner=halving", "trainer.epochs=3"), "so none is pruned; use at most 2, or leave"),
         (("dataset.train_size=20,200",), "trainer.batch_size=32: larger than the training set of 20 pictures"),
     ],
 )
@@ -237,6 +248,44 @@ def test_settings_of_hydras_own_sweepers_are_refused(tmp_path: Path, override: s
     with pytest.raises(ConfigError) as caught:
         make_plan(["sweep=lambdas"], compose(["sweep=lambdas"]), compose)
     assert [fault.split(";")[0] for fault in caught.value.faults] == [f"{override}: is for Hydra's own sweepers"]
+
+
+def test_settings_that_only_cost_time_may_vary_in_a_grid(tmp_path: Path) -> None:
+    assert plan(tmp_path, "threads=1,2", "trainer.checkpoint_every=1,5").studies[0].n_trials == 4
+
+
+def test_a_search_that_a_file_sets_for_the_stock_sweeper_alone_is_refused(tmp_path: Path) -> None:
+    def compose(overrides: list[str]) -> DictConfig:
+        cfg = compose_config(*places(tmp_path), *overrides)
+        params = {"lambda_intra": "interval(0, 1)", "trainer.lr": "interval(0, 1)"}
+        OmegaConf.update(cfg, "hydra.sweeper", {"params": params}, force_add=True)
+        return cfg
+
+    with pytest.raises(ConfigError, match="hydra.sweeper.params.lambda_intra=interval") as caught:
+        make_plan(["sweep=lambdas"], compose(["sweep=lambdas"]), compose)
+    assert "does not hold here; set sweep.space, or use hydra/sweeper=optuna" in caught.value.faults[0]
+
+
+def test_a_glob_is_written_out_in_grids_and_searches(tmp_path: Path) -> None:
+    def compose(overrides: list[str]) -> DictConfig:
+        return compose_config(*places(tmp_path), *overrides)
+
+    def options(group: str) -> list[str]:
+        return ["resnet8", "resnet14", "resnet8x4"] if group == "model" else []
+
+    glob = "model=glob(resnet8*,exclude=*x4)"
+    (grid,) = make_plan([glob], compose([]), compose, options).studies
+    assert grid.cells == [{"model": "resnet8"}]
+    arguments = ["sweep=lambdas", "sweep.baseline=null", "model=glob(*,exclude=*x4)"]
+    (search,) = make_plan(arguments, compose(arguments[:2]), compose, options).studies
+    assert search.texts["model"] == "choice(resnet8,resnet14)"
+    for key, there in (
+        ("lambda_intra", "lambda_intra is no group of configs"),
+        ("model", "there are resnet8, resnet14"),
+    ):
+        with pytest.raises(ConfigError, match="x\\*\\): matches no choice; ") as caught:
+            make_plan([f"{key}=glob(x*)"], compose([]), compose, options)
+        assert there in caught.value.faults[0]
 
 
 def test_faults_of_all_cells_are_told_once_with_a_cell_that_has_them(tmp_path: Path) -> None:

@@ -203,8 +203,10 @@ def test_power_off_at_every_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         starts, ended = run_until_it_ends(case, tmp_path / str(at), machine, memory())
         assert starts == 2
         assert [point for point, _, _ in ended] == [point for point, _, _ in expected]
-        # A verdict of the pruner that was about to be carried out may be lost; see test_left_behind.
-        assert ended == expected or "prun" in case
+        # Of epochs, a verdict that was about to be carried out may be lost: the fourth trial then comes to its end.
+        unjudged = [(point, "COMPLETE", 4.2) if value == 4.1 else (point, *others, value)
+                    for point, *others, value in expected]  # fmt: skip
+        assert ended in ([expected, unjudged] if case == "pruned search with known points" else [expected])
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import os
+import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,16 @@ import pytest
 from omegaconf import OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, WilcoxonPruner
+from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._base import BaseJournalSnapshot
+from optuna.trial import TrialState
 
 from tests.support import CONF
 from tests.sweep.fakes import config, search
 from tffd.config import SweepSection
 from tffd.sweep.lease import Lease
 from tffd.sweep.plan import StudyPlan
-from tffd.sweep.samplers import EvenGrid, auto_pruner, make_pruner, make_sampler, require_fit
+from tffd.sweep.samplers import EvenGrid, ReplayedCmaEs, auto_pruner, make_pruner, make_sampler, require_fit
 from tffd.sweep.storage import open_storage
 from tffd.sweep.study import Claim, ResumableStudy
 
@@ -30,7 +35,7 @@ TWO: dict[str, BaseDistribution] = {
 SAMPLERS = {
     "tpe": optuna.samplers.TPESampler,
     "gp": optuna.samplers.GPSampler,
-    "cmaes": optuna.samplers.CmaEsSampler,
+    "cmaes": ReplayedCmaEs,
     "qmc": optuna.samplers.QMCSampler,
     "random": optuna.samplers.RandomSampler,
     "grid": EvenGrid,
@@ -226,6 +231,76 @@ def test_two_commands_never_get_the_same_point_or_number(tmp_path: Path, name: s
     claims = claims_of_two_commands(tmp_path, search(10, space=TWO), name)
     assert [claim.number for claim in claims] == list(range(10))
     assert len({str(claim.values) for claim in claims}) == 10
+
+
+class Trap:
+    """Makes a directory when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.path),)
+
+
+def test_cmaes_reads_no_pickle_from_a_study_and_leaves_none(tmp_path: Path) -> None:
+    plan, trap = search(12, space=TWO), tmp_path / "sprung"
+    command = Command(tmp_path / "study", plan, "cmaes")
+    points = command.run(10)
+    study = command.study.optuna
+    planted = pickle.dumps(Trap(trap)).hex()
+    claim = command.claim()
+    study._storage.set_trial_system_attr(claim.trial._trial_id, "cma:optimizer:0", planted)
+    command.study.succeed(claim.trial, [value_at(claim)])
+    assert len({str(point) for point in [*points, *Command(tmp_path / "study", plan, "cmaes").run(1)]}) == 11
+    assert not trap.exists()
+    kept = [key for trial in study.trials for key in trial.system_attrs if "optimizer" in key]
+    assert kept == ["cma:optimizer:0"]
+
+
+def test_cmaes_comes_to_where_optunas_own_has_come(tmp_path: Path) -> None:
+    study = optuna.create_study(sampler=optuna.samplers.CmaEsSampler(seed=1))
+    study.optimize(lambda trial: (trial.suggest_float("x", -1, 1) - 0.3) ** 2 + trial.suggest_float("y", -1, 1), 40)
+    space = study.trials[0].distributions
+    ours = ReplayedCmaEs(seed=1)
+    ours.sample_relative(study, study.ask()._get_latest_trial(), space)
+    theirs = optuna.samplers.CmaEsSampler()._restore_optimizer(study.get_trials(states=(TrialState.COMPLETE,)))
+    mine = ours._restore_optimizer(study.get_trials(states=(TrialState.COMPLETE,)))
+    assert theirs is not None
+    if mine.generation > theirs.generation:  # Optuna tells the last generation when it is asked again
+        theirs.tell(
+            [
+                (np.array([(trial.params[key] + 1) / 2 for key in space]), trial.value)
+                for trial in ours._get_solution_trials(study.trials, theirs.generation)[: theirs.population_size]
+            ]
+        )
+    assert mine.generation == theirs.generation > 3
+    assert np.allclose(mine._mean, theirs._mean, rtol=1e-12)
+    assert np.allclose(mine._C, theirs._C, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        {"_target_": "optuna.samplers.CmaEsSampler", "seed": 0},
+        {
+            "_target_": "optuna.samplers.PartialFixedSampler",
+            "fixed_params": {},
+            "base_sampler": {"_target_": "optuna.samplers.CmaEsSampler"},
+        },
+    ],
+)
+def test_a_sampler_that_unpickles_what_is_in_a_study_is_refused(sampler: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"so runs the code of whoever can write to it; use sweep/sampler=cmaes"):
+        make_sampler(config(sampler=sampler).sweep)
+
+
+def test_no_other_part_of_optuna_that_a_sweep_uses_unpickles() -> None:
+    """The journal's snapshots are for Redis, which is no storage here."""
+    sources = Path(optuna.__file__).parent.rglob("*.py")
+    users = {path.stem for path in sources if "pickle.load" in path.read_text() and "testing" not in path.parts}
+    assert users == {"_cmaes", "_storage"}
+    assert not issubclass(JournalFileBackend, BaseJournalSnapshot)
 
 
 def test_the_points_of_qmc_are_those_of_its_sequence(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """How trials are handed out, with runs played from a script: totals, failures, commands that share a study."""
 
+import re
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.trial import TrialState
 
 from tests.sweep.fakes import (
@@ -28,7 +31,9 @@ from tests.sweep.fakes import (
 )
 from tffd.records import RESULT
 from tffd.sweep import scheduler as scheduler_module
+from tffd.sweep.attributes import ForeignEntry
 from tffd.sweep.storage import StorageLost, open_storage
+from tffd.sweep.study import ResumableStudy
 from tffd.sweep.worker import Job
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
@@ -87,9 +92,31 @@ def test_what_runs_may_end_when_too_many_failed(tmp_path: Path) -> None:
     assert [trial.state for trial in sweep.studies[0].trials()[:4]] == [FAIL, FAIL, COMPLETE_STATE, TrialState.WAITING]
 
 
-@pytest.mark.parametrize("error", [optuna.exceptions.StorageInternalError("gone"), OSError(28, "No space left")])
+def in_commit(cause: Exception) -> Exception:
+    """An error as Optuna raises it, whatever the cause."""
+    error = optuna.exceptions.StorageInternalError("This typically happens due to invalid data in the commit")
+    error.__cause__ = sqlalchemy.exc.OperationalError("insert", {}, cause)
+    error.__cause__.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (optuna.exceptions.StorageInternalError("gone"), "gone"),
+        (OSError(28, "No space left"), "[Errno 28] No space left"),
+        (in_commit(sqlite3.OperationalError("database or disk is full")), "database or disk is full"),
+        (
+            in_commit(sqlite3.OperationalError("attempt to write a readonly database")),
+            "attempt to write a readonly database; was its file removed?",
+        ),
+        (KeyError("Record does not exist."), "the study was deleted"),
+        (ForeignEntry("trial 3", "owner", 1), "trial 3 has owner=1, which no sweep command writes"),
+    ],
+    ids=["server", "disk", "full", "removed", "deleted", "foreign"],
+)
 def test_a_study_that_is_lost_leaves_checkpoints_and_the_next_command_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
 ) -> None:
     script = acts(Act([1.0] * 50, after_epoch=lambda epoch: lose() if epoch == 2 else None))
     sweep = open_sweep(tmp_path, search(3), config(pruner=MEDIAN), script, slots=2)
@@ -100,8 +127,12 @@ def test_a_study_that_is_lost_leaves_checkpoints_and_the_next_command_goes_on(
 
         monkeypatch.setattr(sweep.studies[0], "report", lost)
 
-    with pytest.raises(StorageLost, match=r"gone|No space left"):
+    with pytest.raises(StorageLost, match=re.escape(reason)):
         sweep.run()
+    assert f"cannot be read or written any more: {reason}" in sweep.output.getvalue()
+    assert "The trials at work (2) write a checkpoint after this epoch" in sweep.output.getvalue()
+    assert "Interrupted" not in sweep.output.getvalue()  # for nobody did
+    assert "invalid data" not in sweep.output.getvalue()
     assert sweep.executor.closed
     assert [(tmp_path / "search" / f"{number:04d}" / RESULT).exists() for number in range(2)] == [False] * 2
     monkeypatch.undo()
@@ -109,6 +140,34 @@ def test_a_study_that_is_lost_leaves_checkpoints_and_the_next_command_goes_on(
     assert again.run() == 0
     assert again.executor.started == [f"search/{number:04d}" for number in range(3)]
     assert states(again) == [COMPLETE_STATE] * 3
+
+
+@pytest.mark.parametrize(
+    ("lose", "reason"),
+    [
+        (lambda study, path: path.unlink(), "was its file removed"),
+        (lambda study, path: optuna.delete_study(study_name=study.name, storage=study.optuna._storage), "was deleted"),
+    ],
+    ids=["file", "study"],
+)
+def test_a_study_that_somebody_removes_is_told(
+    tmp_path: Path, lose: Callable[[ResumableStudy, Path], None], reason: str
+) -> None:
+    act = Act(after_epoch=lambda epoch: lose(sweep.studies[0], tmp_path / "study.db") if epoch == 2 else None)
+    sweep = open_sweep(tmp_path, grid(0, 1), config(), acts(act), storage=open_storage(None, tmp_path))
+    with pytest.raises(StorageLost, match=reason):
+        sweep.run()
+
+
+def test_an_error_of_ours_is_none_of_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = open_sweep(tmp_path, grid(0), config())
+
+    def broken(*arguments: object) -> None:
+        raise KeyError("epoch")
+
+    monkeypatch.setattr(sweep.studies[0], "succeed", broken)
+    with pytest.raises(KeyError, match="epoch"):
+        sweep.run()
 
 
 def test_a_command_that_waits_for_another_says_so_once(tmp_path: Path, signals_in_threads: None) -> None:

@@ -18,6 +18,7 @@ from tffd.sweep.space import (
     sort_arguments,
     suggest,
     trial_overrides,
+    write_value,
 )
 
 
@@ -245,3 +246,18 @@ def test_what_a_distribution_contains(distribution: BaseDistribution, value: Any
 
 def test_a_whole_number_between_the_steps_is_not_contained() -> None:
     assert not contains(IntDistribution(1, 7, step=3), 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("choice('a b','c,d=e')", ["'a b'", "'c,d=e'"]),
+        ("choice(tfd,none)", ["tfd", "none"]),
+        ("[1,2],[1,3]", ["[1,2]", "[1,3]"]),
+        (r"choice('it\'s','[x]','1e-3')", [r"'it\'s'", "'[x]'", "'1e-3'"]),
+        ("1,true,null", [1, True, None]),
+    ],
+)
+def test_a_choice_is_written_as_it_was_typed(text: str, written: list[object]) -> None:
+    choices = parse_distribution("k", text).choices  # type: ignore[attr-defined]
+    assert [write_value("k", choice, text) for choice in choices] == written

@@ -5,7 +5,9 @@ import json
 import os
 import secrets
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -22,7 +24,8 @@ from sqlalchemy.pool import NullPool
 from tests.sweep.fakes import config, forkserver, search
 from tffd.config import ConfigError
 from tffd.sweep.lease import Lease
-from tffd.sweep.storage import Storage, _PostgresLock, name_storage, open_storage, without_password
+from tffd.sweep.recognise import require_journal
+from tffd.sweep.storage import Storage, _PostgresLock, name_storage, open_storage
 from tffd.sweep.study import ResumableStudy
 
 POSTGRES = os.environ.get("TFFD_TEST_POSTGRES")
@@ -177,26 +180,6 @@ def test_a_driver_that_is_not_there_is_named_with_what_brings_one(tmp_path: Path
         open_storage("postgresql+psycopg2://user@127.0.0.1:1/db", tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("address", "shown"),
-    [
-        ("postgresql+psycopg://user:secret@host:5432/db", "postgresql+psycopg://user:***@host:5432/db"),
-        ("postgresql://user@host/db", "postgresql://user@host/db"),
-        ("postgresql://user:p%40ss@host/db?sslmode=require", "postgresql://user:***@host/db?sslmode=require"),
-        ("postgresql+psycopg://user:a/b@host/db", "postgresql+psycopg://user:***@host/db"),
-        ("postgresql://host/db?user=u&password=secret&x=y", "postgresql://host/db?user=u&password=***&x=y"),
-        ("postgresql://host:5432/db?user=a@b", "postgresql://host:5432/db?user=a@b"),
-        ("journal", "journal"),
-        ("journal:///tmp/x", "journal:///tmp/x"),
-        (Path("/tmp/study.db"), "/tmp/study.db"),
-        (None, "None"),
-        ("postgresql://user:secret@host:port/db", "postgresql://user:***@host:port/db"),
-    ],
-)
-def test_passwords_are_not_shown(address: object, shown: str) -> None:
-    assert without_password(address) == shown
-
-
 @pytest.mark.parametrize("torn", [b'{"op_code": 4, "work', b"\0" * 100, b"{"])
 def test_a_torn_last_line_of_a_journal_is_dropped_and_the_study_goes_on(tmp_path: Path, torn: bytes) -> None:
     finish_a_trial(open_storage("journal", tmp_path), "study")
@@ -218,6 +201,84 @@ def test_a_journal_cut_off_in_its_first_line_is_a_new_one(tmp_path: Path) -> Non
     assert (tmp_path / "study.journal").read_bytes() == b""
     finish_a_trial(storage, "study")
     assert count(storage, "study") == 1
+
+
+JOURNAL_LINE = b'{"op_code":0,"worker_id":"a","study_name":"x","directions":[2]}\n'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a shopping list without an end of line",
+        b'{"notes": "JSON of another program"}',
+        b'{"notes": 1}\n{"op_code": 0}',
+        b"\0" * 100,
+        b"[1]\n2",
+        b"[" * 100_000,
+    ],
+)
+def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "any file"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match="it is no journal of a study"):
+        open_storage(f"journal://{path}", tmp_path)
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_lock_that_is_not_the_journals_is_not_removed(tmp_path: Path) -> None:
+    (tmp_path / "poetry.lock").write_text("mine")
+    with pytest.raises(ConfigError, match="poetry.lock is no lock of a journal"):
+        open_storage(f"journal://{tmp_path}/poetry", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["poetry.lock"]
+
+
+def test_the_lock_that_a_killed_command_left_beside_a_journal_is_its_own(tmp_path: Path) -> None:
+    (tmp_path / "study.journal").write_bytes(JOURNAL_LINE)
+    (tmp_path / "study.journal.lock").symlink_to("/elsewhere/study.journal")
+    require_journal(tmp_path / "study.journal")
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "letter"
+    path.write_text("Dear all,\n" * 1000)
+    with pytest.raises(ConfigError, match="it is no SQLite database"):
+        open_storage(f"sqlite:///{path}", tmp_path)
+    assert path.read_text() == "Dear all,\n" * 1000
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_database_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "places.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("create table bookmarks (title text)")
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="is of another program: it has a table 'bookmarks'"):
+        open_storage(f"sqlite:///{path}", tmp_path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind", ["journal", "sqlite"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "directory"])
+def test_what_is_no_regular_file_is_refused(tmp_path: Path, kind: str, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "x")
+    with pytest.raises(ConfigError, match="is no regular file"):
+        open_storage(f"{kind}:///{tmp_path}/x".replace("journal:////", "journal:///"), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_directory_that_takes_no_files_is_refused_at_once(tmp_path: Path) -> None:
+    for address in ("sqlite:////proc/x.db", "journal:///proc/x"):
+        with pytest.raises(ConfigError, match="/proc is not writable"):
+            open_storage(address, tmp_path)
+
+
+def test_a_database_that_is_empty_or_that_optuna_made_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    path.touch()
+    finish_a_trial(open_storage(None, tmp_path), "study")
+    assert count(open_storage(None, tmp_path), "study") == 1
 
 
 def test_a_damaged_journal_is_named(tmp_path: Path) -> None:
@@ -311,6 +372,22 @@ def test_the_lock_keeps_other_processes_out_and_is_free_when_its_holder_is_kille
             assert ours.lock._connection is not None
             idle = ours.lock._connection.execute(sqlalchemy.text("show tcp_keepalives_idle")).scalar()
             assert idle in ("30", "0")  # by a socket of this machine there are none
+
+
+@pytest.mark.parametrize("kind", [postgres])
+def test_a_server_has_a_lock_for_each_study(kind: str, opened: Callable[[str], Storage], name: str) -> None:
+    tried = sqlalchemy.text("select pg_try_advisory_lock(:key)")
+    storage = opened(kind)
+    with storage.lock_of(name), storage.lock, storage.lock_of("another"):  # none of them waits for the others
+        ours = storage.lock_of(name)
+        assert isinstance(ours, _PostgresLock)
+        with sqlalchemy.create_engine(str(POSTGRES), poolclass=NullPool).connect() as server:
+            assert server.execute(tried, {"key": ours._key}).scalar() is False
+
+
+def test_a_file_has_one_lock_for_all_its_studies(tmp_path: Path) -> None:
+    storage = open_storage("journal", tmp_path)
+    assert storage.lock_of("a") is storage.lock_of("b") is storage.lock
 
 
 @pytest.mark.parametrize("kind", KINDS)

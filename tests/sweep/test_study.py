@@ -8,6 +8,7 @@ from optuna.trial import TrialState
 
 from tests.support import compose_config
 from tffd.config import Config, ConfigError, require_config
+from tffd.sweep.attributes import ForeignEntry
 from tffd.sweep.lease import Lease
 from tffd.sweep.plan import StudyPlan
 from tffd.sweep.storage import Storage, open_storage
@@ -198,6 +199,56 @@ def test_a_smaller_grid_leaves_the_cells_of_a_larger_one_at_work_alone(storage: 
     assert not smaller.is_open()
     assert run_all(larger, lease) == [{"seed": "2"}, {"seed": "3"}]
     assert [trial.state for trial in larger.trials()] == [TrialState.COMPLETE] * 4
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ("owner", "host:1-2:../../study.db"),
+        ("owner", ["host:1-2:3-ab"]),
+        ("failed_attempts", 3),
+        ("failed_attempts", [{}]),
+        ("tffd", "hash"),
+    ],
+)
+def test_a_trial_with_what_no_command_writes_is_refused(
+    storage: Storage, lease: Lease, attribute: str, value: object
+) -> None:
+    study = ResumableStudy(search(2), config(), storage)
+    claim = study.claim(lease)
+    assert claim is not None
+    claim.trial.set_user_attr(attribute, value)
+    with pytest.raises(ForeignEntry, match=f"trial 0 has {attribute}=|a trial has owner=") as caught:
+        ResumableStudy(search(2), config(), storage)
+    assert "somebody else has written to this study. Choose another name=..." in str(caught.value)
+    with pytest.raises(ForeignEntry):
+        study.claim(lease)  # as a sweep does that is at work
+
+
+@pytest.mark.parametrize("cell", [None, "seed=0", {"seed": 0}, {"model._target_": ["os.system"]}])
+def test_a_grids_trial_without_a_place_in_the_grid_is_refused(storage: Storage, cell: object) -> None:
+    study = ResumableStudy(grid(0, 1), config(), storage)
+    study.optuna.enqueue_trial({}, user_attrs={} if cell is None else {"cell": cell})
+    with pytest.raises(ForeignEntry, match="trial 0 has cell="):
+        ResumableStudy(grid(0, 1), config(), storage)
+
+
+@pytest.mark.parametrize(("key", "value"), [("lambda_intra", 7.0), ("model", 1.0)])
+def test_a_point_outside_the_search_is_refused(storage: Storage, lease: Lease, key: str, value: float) -> None:
+    study = ResumableStudy(search(2), config(), storage)
+    wide = FloatDistribution(1e-5, 10.0, log=True)
+    study.optuna.add_trial(optuna.trial.create_trial(params={key: value}, distributions={key: wide}, value=99.0))
+    with pytest.raises(ForeignEntry, match=f"trial 0 has {key}={value}, which no sweep command writes"):
+        study.best()
+
+
+def test_what_others_wrote_cannot_steer_the_terminal(storage: Storage, lease: Lease) -> None:
+    study = ResumableStudy(search(2), config(), storage)
+    study.optuna.set_user_attr("tffd", {"seed": "\x1b]0;title\x07"})
+    with pytest.raises(ConfigError) as caught:
+        ResumableStudy(search(2), config(), storage)
+    assert r"seed: was '\x1b]0;title\x07', is 0" in str(caught.value)
+    assert "\x1b" not in str(caught.value)
 
 
 def test_nothing_is_put_in_line_before_a_command_has_been_accepted(storage: Storage) -> None:

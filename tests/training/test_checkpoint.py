@@ -3,9 +3,10 @@
 import dataclasses
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from tffd.checkpoints import load_weights
 from tffd.data import Augmentation, Data, Pictures
 from tffd.data.splits import Split
 from tffd.models import create_model
-from tffd.training.checkpoint import Checkpoint, load_checkpoint, save_atomically, save_checkpoint
+from tffd.training import checkpoint as checkpoint_module
+from tffd.training.checkpoint import Checkpoint, NotWritten, load_checkpoint, save_atomically, save_checkpoint
 from tffd.training.loop import Progress, Recipe, Row, make_optimizer, train
 from tffd.training.step import Learners
 
@@ -290,3 +292,50 @@ def test_loading_executes_nothing(bare: bool, path: Path) -> None:
     if not bare:
         torch.load(path, weights_only=False)
         assert marker.exists()
+
+
+class OnCard(torch.Tensor):
+    """Stands in for a tensor on a card: what is written is what `cpu` returns."""
+
+    def cpu(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        return torch.full((2,), 7.0)
+
+
+def test_what_is_written_are_tensors_of_a_cpu(tmp_path: Path) -> None:
+    """Also those deep inside an optimiser's state; the versions of a state dict's layers stay with it."""
+    card = torch.zeros(2).as_subclass(OnCard)
+    state = torch.nn.BatchNorm1d(2).state_dict()
+    state["weight"] = card
+    save_atomically(
+        {"model": state, "optimizer": {"state": {0: {"buffer": card}}, "groups": [(1, card)]}}, tmp_path / "w"
+    )
+    content = torch.load(tmp_path / "w", weights_only=True)
+    expected = torch.full((2,), 7.0)
+    optimizer = content["optimizer"]
+    for tensor in (content["model"]["weight"], optimizer["state"][0]["buffer"], optimizer["groups"][0][1]):
+        assert torch.equal(tensor, expected)
+    assert content["model"]._metadata[""] == {"version": 2}
+    assert state["weight"] is card
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_file_written_on_a_card_loads_without_one(tmp_path: Path) -> None:
+    save_atomically({"model": {"w": torch.ones(2, device="cuda")}}, tmp_path / "w")
+    assert torch.load(tmp_path / "w", weights_only=True)["model"]["w"].device.type == "cpu"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("size", [10, 1_000_000])  # within a buffer, and beyond it: torch and Python fail in other ways
+def test_a_full_disk_is_told_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    @contextmanager
+    def onto_a_full_disk(path: Path) -> Iterator[BinaryIO]:
+        with open("/dev/full", "wb") as file:
+            yield file
+            file.flush()
+
+    monkeypatch.setattr(checkpoint_module, "replacing", onto_a_full_disk)
+    with pytest.raises(NotWritten, match="could not be written") as caught:
+        save_atomically({"model": torch.zeros(size)}, tmp_path / "checkpoint.pt")
+    assert "Once there is room the same command goes on" in str(caught.value)
+    assert "\n" not in str(caught.value)

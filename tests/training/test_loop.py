@@ -281,14 +281,14 @@ def test_evaluate_by_hand() -> None:
     assert {name: scalar.item() for name, scalar in scalars.items()} == pytest.approx(expected, rel=1e-6)
 
 
-def test_evaluate_in_several_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluate_in_several_batches() -> None:
     """The last one smaller; every picture counts once."""
     table = [[float(i == j) for j in range(6)] for i in range(7)]
     labels = [0, 1, 0, 3, 4, 5, 0]
     expected = {name: scalar.item() for name, scalar in evaluate(Fixed(table), numbered(labels), "test").items()}
-    monkeypatch.setattr("tffd.data.loading._EVAL_BATCH", 3)
-    model = Fixed(table)
-    scalars = {name: scalar.item() for name, scalar in evaluate(model, numbered(labels), "test").items()}
+    model, pictures = Fixed(table), numbered(labels)
+    pictures.eval_batch_size = 3
+    scalars = {name: scalar.item() for name, scalar in evaluate(model, pictures, "test").items()}
     assert len(model.modes) == 3
     assert scalars == pytest.approx(expected, rel=1e-6)
     assert scalars["test_top1"] == pytest.approx(100 * 5 / 7)

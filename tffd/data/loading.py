@@ -1,7 +1,7 @@
 """From a data set's config to normalised batches on the device."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,19 +9,35 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tffd.data.arrays import Arrays, cached
+from tffd.data.arrays import Arrays, cached, labelled_digests
 from tffd.data.augment import PadMode, crop_and_flip, normalise
-from tffd.data.sources import Source
+from tffd.data.room import bytes_on_device, require_room
+from tffd.data.sources import DataChanged, Source
 from tffd.data.splits import Split, split_training_set
 
 Partner = Literal["same_class", "previous"]
 
-_EVAL_BATCH = 1000  # bounds the memory of a forward pass without gradients; no result depends on it
+_MOST_EVALUATED = 1000
+_EVALUATED_PIXELS = _MOST_EVALUATED * 32 * 32  # bounds the memory of a forward pass without gradients
+_MEASURED = 1000  # pictures in a block of the statistics; they are exact, whatever it is
 
 
 def load_arrays(source: Source, cache: str | Path) -> Arrays:
-    """Return a source's arrays from the cache directory, decoding the source first if it is not there."""
-    return cached(Path(cache) / source.fingerprint(), source.read)
+    """Return a source's arrays from the cache directory, decoding the source first if it is not there.
+
+    Raises:
+        DataChanged: If the source changes while it is decoded.
+        ValueError: If it cannot be read.
+    """
+    fingerprint = source.fingerprint()
+
+    def read() -> Arrays:
+        arrays = source.read()
+        if source.fingerprint() != fingerprint:
+            raise DataChanged("the pictures changed while they were decoded. Start again when nothing writes to them.")
+        return arrays if arrays.content else replace(arrays, content=source.content())
+
+    return cached(Path(cache) / fingerprint, read)
 
 
 @dataclass(frozen=True)
@@ -57,17 +73,23 @@ class Pictures:
         images: uint8, [N, H, W, C].
         labels: int64, [N].
         mean, std: Per channel, in units of the full range 0 to 1.
+        eval_batch_size: Pictures that are evaluated at once; None for as many as hold the pixels of 1,000 pictures of
+            32x32, but at most 1,000. It decides over memory, and over no more of a result than the last bits of sums.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, mean: Tensor, std: Tensor) -> None:
+    def __init__(
+        self, images: Tensor, labels: Tensor, mean: Tensor, std: Tensor, eval_batch_size: int | None = None
+    ) -> None:
         self.images, self.labels, self.mean, self.std = images, labels, mean, std
+        fitting = _EVALUATED_PIXELS // (images.shape[1] * images.shape[2])
+        self.eval_batch_size = eval_batch_size or max(1, min(fitting, _MOST_EVALUATED))
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def first(self, count: int) -> "Pictures":
         """Return the first pictures of the split."""
-        return Pictures(self.images[:count], self.labels[:count], self.mean, self.std)
+        return Pictures(self.images[:count], self.labels[:count], self.mean, self.std, self.eval_batch_size)
 
     def epoch(
         self, batch_size: int, augmentation: Augmentation, seed: int, partner: Partner | None = None
@@ -101,8 +123,8 @@ class Pictures:
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield all pictures as they are, in order, in batches for evaluation."""
-        for start in range(0, len(self), _EVAL_BATCH):
-            batch = slice(start, start + _EVAL_BATCH)
+        for start in range(0, len(self), self.eval_batch_size):
+            batch = slice(start, start + self.eval_batch_size)
             yield normalise(self.images[batch], self.mean, self.std), self.labels[batch]
 
 
@@ -147,6 +169,8 @@ class Data:
     Attributes:
         val: None under a protocol that holds nothing out.
         test: None under a protocol that does not read the test set: none of its pictures is then touched.
+        content: What the source says of the identity of the whole data set.
+        split_record: Sizes of the split's parts, and digests of the pictures and labels in them.
     """
 
     train: Pictures
@@ -155,6 +179,8 @@ class Data:
     classes: tuple[str, ...]
     channels: int
     split: Split
+    content: str = ""
+    split_record: dict[str, int | str] = field(default_factory=dict)
 
 
 def load_data(
@@ -168,24 +194,30 @@ def load_data(
     split_seed: int,
     read_test: bool,
     device: torch.device,
+    eval_batch_size: int | None = None,
 ) -> Data:
     """Load a data set, split it and move what a run needs to its device.
 
     Args:
         mean, std: Per channel; None measures them on the pictures that are trained on.
         read_test: Whether the protocol reads the test set at all.
+        eval_batch_size: Pictures that are evaluated at once; None for a number that suits their size.
     Raises:
         ValueError: If the source cannot be read, or cannot be split as asked.
+        DataTooLarge: If the pictures do not fit the free memory of a card.
     """
     arrays = load_arrays(source, cache)
-    split = split_training_set(np.asarray(arrays.train_labels), val_fraction, train_size, split_seed)
+    train_labels = np.asarray(arrays.train_labels)
+    split = split_training_set(train_labels, val_fraction, train_size, split_seed, arrays.classes)
+    if device.type == "cuda":
+        require_room(bytes_on_device(arrays, split, read_test), torch.cuda.mem_get_info(device)[0], "free")
     chosen = arrays.train_images[split.train]
     channels = chosen.shape[-1]
     centre, spread = _statistics(chosen, mean, std)
 
     def on_device(images: np.ndarray, labels: np.ndarray) -> Pictures:
         tensors: list[Any] = [torch.from_numpy(array).to(device) for array in (images, labels)]
-        return Pictures(tensors[0], tensors[1], centre.to(device), spread.to(device))
+        return Pictures(tensors[0], tensors[1], centre.to(device), spread.to(device), eval_batch_size)
 
     return Data(
         train=on_device(chosen, arrays.train_labels[split.train]),
@@ -194,6 +226,8 @@ def load_data(
         classes=arrays.classes,
         channels=channels,
         split=split,
+        content=arrays.content,
+        split_record=split.record(labelled_digests(arrays)),
     )
 
 
@@ -220,8 +254,8 @@ def _statistics(images: np.ndarray, mean: list[float] | None, std: list[float] |
 def _measure(images: np.ndarray) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel, exactly and in little memory: from a histogram, block by block."""
     counts = np.zeros((images.shape[-1], 256))
-    for start in range(0, len(images), _EVAL_BATCH):
-        block = images[start : start + _EVAL_BATCH]
+    for start in range(0, len(images), _MEASURED):
+        block = images[start : start + _MEASURED]
         for channel, count in enumerate(counts):
             count += np.bincount(block[..., channel].ravel(), minlength=256)
     values, total = np.arange(256) / 255, counts.sum(axis=1)

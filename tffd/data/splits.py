@@ -1,5 +1,6 @@
 """Stratified, seeded choices of pictures: the held-out part of the training set, and subsets of the rest."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -18,27 +19,39 @@ class Split:
     train: np.ndarray
     val: np.ndarray
 
-    def record(self) -> dict[str, int | str]:
-        """Sizes and digests of both parts, by which two runs can be shown to have used the same pictures."""
+    def record(self, pictures: np.ndarray) -> dict[str, int | str]:
+        """Sizes and digests of both parts, by which two runs can be shown to have used the same pictures.
+
+        Args:
+            pictures: What tells each picture of the training set, and its label, from all others, [N, ...].
+        """
         return {
             "train": len(self.train),
             "val": len(self.val),
-            "train_sha256": sha256(self.train.tobytes()).hexdigest()[:16],
-            "val_sha256": sha256(self.val.tobytes()).hexdigest()[:16],
+            "train_sha256": sha256(pictures[self.train].tobytes()).hexdigest()[:16],
+            "val_sha256": sha256(pictures[self.val].tobytes()).hexdigest()[:16],
         }
 
 
-def split_training_set(labels: np.ndarray, val_fraction: float | None, train_size: int | None, seed: int) -> Split:
+def split_training_set(
+    labels: np.ndarray,
+    val_fraction: float | None,
+    train_size: int | None,
+    seed: int,
+    classes: Sequence[str] | None = None,
+) -> Split:
     """Hold out a stratified fraction for validation, then cut what remains to a stratified subset.
 
     The order matters: the held-out part does not shrink with `train_size`, so a search on few pictures is still judged
-    on many.
+    on many. Both parts have at least one picture of every class: where its share of a part is less than one picture, a
+    class gets one, at the cost of the class that has most.
 
     Args:
         labels: Class of every training picture, [N].
         val_fraction: Share to hold out, in (0, 1); None holds nothing out.
         train_size: Pictures to keep for training; None keeps all that remain.
         seed: Of both draws.
+        classes: Names of the labels, for messages.
     Raises:
         ValueError: If a part would hold fewer pictures than there are classes, a class has but one picture to divide,
             or too few pictures remain.
@@ -47,32 +60,49 @@ def split_training_set(labels: np.ndarray, val_fraction: float | None, train_siz
     rest, val = everything, everything[:0]
     if val_fraction is not None:
         held_out = round(val_fraction * len(labels))
-        rest, val = _draw(everything, labels, held_out, seed, f"protocol.val_fraction={val_fraction}")
+        rest, val = _draw(everything, labels, held_out, seed, f"protocol.val_fraction={val_fraction}", classes)
     if train_size is not None and train_size != len(rest):
         if train_size > len(rest):
             raise ValueError(
                 f"dataset.train_size={train_size} asks for more pictures than the {len(rest)} that remain after "
                 f"{len(val)} are held out; use at most {len(rest)}, or null for all."
             )
-        _, rest = _draw(rest, labels, train_size, seed, f"dataset.train_size={train_size}")
+        _, rest = _draw(rest, labels, train_size, seed, f"dataset.train_size={train_size}", classes)
     return Split(train=rest, val=val)
 
 
-def _draw(pool: np.ndarray, labels: np.ndarray, size: int, seed: int, setting: str) -> tuple[np.ndarray, np.ndarray]:
-    """Divide a pool into what is left and a stratified draw of `size`, both sorted."""
+def _draw(
+    pool: np.ndarray, labels: np.ndarray, size: int, seed: int, setting: str, classes: Sequence[str] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Divide a pool into what is left and a stratified draw of `size`, both sorted, with every class in both."""
     from sklearn.model_selection import train_test_split
 
-    names, counts = np.unique(labels[pool], return_counts=True)
-    classes = len(names)
-    if size < classes or len(pool) - size < classes:
+    present, counts = np.unique(labels[pool], return_counts=True)
+    if size < len(present) or len(pool) - size < len(present):
         raise ValueError(
             f"{setting} divides {len(pool)} pictures into {len(pool) - size} and {size}, but both parts need one "
-            f"picture of each of the {classes} classes at least."
+            f"picture of each of the {len(present)} classes at least."
         )
     if counts.min() < 2:
+        rarest = present[counts.argmin()]
+        name = f"with label {rarest}" if classes is None else classes[rarest]
         raise ValueError(
-            f"{setting} divides every class, but the class with label {names[counts.argmin()]} has one picture left. "
-            "Add pictures to it or remove it."
+            f"{setting} divides every class, but the class {name} has one picture left. Add pictures to it or remove "
+            "it."
         )
     rest, drawn = train_test_split(pool, test_size=size, stratify=labels[pool], random_state=seed)
+    for label in present:
+        for part, other in ((drawn, rest), (rest, drawn)):
+            if label not in labels[part]:
+                _give_one(label, labels, part, other)
     return np.sort(rest), np.sort(drawn)
+
+
+def _give_one(label: np.int64, labels: np.ndarray, part: np.ndarray, other: np.ndarray) -> None:
+    """Exchange the first picture of the class that a part has most of, for the first of a class that it lacks.
+
+    Both parts are in the random order of the draw, so the first is as good as any.
+    """
+    most = np.bincount(labels[part]).argmax()
+    given, taken = np.flatnonzero(labels[part] == most)[0], np.flatnonzero(labels[other] == label)[0]
+    part[given], other[taken] = other[taken], part[given]

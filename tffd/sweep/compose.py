@@ -7,6 +7,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import Container, DictConfig, OmegaConf
 
+from tffd.choices import missing_choices
+from tffd.config import ConfigError
+
 
 class Composer:
     """Does Hydra's work once for all configs that differ in the values of plain keys, and copies it.
@@ -28,6 +31,7 @@ class Composer:
 
         Raises:
             HydraException: If it cannot.
+            ConfigError: If a choice names no file of its group.
         """
         parsed = self._parser.parse_overrides(overrides)
         late = [override for override in parsed if self._sets_a_value(override)]
@@ -47,6 +51,8 @@ class Composer:
 
     def _full(self, overrides: list[str]) -> DictConfig:
         config: DictConfig = self._loader.load_sweep_config(self._base, overrides)
+        if faults := missing_choices(config, self._loader.get_group_options):
+            raise ConfigError(faults)
         return config
 
     def _sets_a_value(self, override: Override) -> bool:

@@ -16,11 +16,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from tffd.data import DataChanged
+from tffd.printable import printable
 from tffd.records import read_last_metrics
+from tffd.streams import LastingStream
 from tffd.sweep.plan import SweepPlan
 from tffd.sweep.space import Value
 from tffd.sweep.storage import StorageLost
 from tffd.sweep.study import ResumableStudy
+from tffd.wording import counted
 
 _REFRESH_SECONDS = 0.5
 _ROWS = 12  # of the live table: running trials and the last ones that ended
@@ -71,9 +75,11 @@ class SweepDisplay:
     ) -> None:
         self._plan, self._studies, self._directory, self._command = plan, studies, directory, command
         self._objectives = plan.objectives
-        self._console = console or Console(file=sys.stdout, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        stream: Any = LastingStream(sys.stdout)
+        self._console = console or Console(file=stream, markup=False, emoji=False, highlight=False, soft_wrap=True)
         self._lines: list[TrialLine] = []
-        self._total = sum(study.n_trials for study in plan.studies)
+        # A smaller sweep.n_trials than before takes none back.
+        self._total = sum(max(study.plan.n_trials, sum(study.counts().values())) for study in studies)
         self._done = self._done_before = self._count_done()
         self._started = time.monotonic()
         self._live: Live | None = None
@@ -82,7 +88,9 @@ class SweepDisplay:
 
     def __enter__(self) -> "SweepDisplay":
         earlier = f", {self._done} of them done before" if self._done else ""
-        self._console.print(f"{self._plan.config.name}: {self._total} trials{earlier}, in {self._directory}")
+        self._print(f"{self._plan.config.name}: {counted(self._total, 'trial')}{earlier}, in {self._directory}")
+        for notice in self._plan.data.notices():
+            self._print(notice)
         if self._console.is_terminal:
             self._live = Live(console=self._console, refresh_per_second=4, transient=True)
             self._live.start()
@@ -93,14 +101,20 @@ class SweepDisplay:
     ) -> None:
         if self._live is not None:
             self._live.stop()
+        if isinstance(error, DataChanged):
+            self._print(
+                f"The sweep stops: {error}. {self._count_done()} of {self._total} trials are done, on what was there "
+                f"before. Restore the pictures and go on with: {self._command}; or begin anew under another name=..."
+            )
         if isinstance(error, StorageLost):
-            self._console.print(
+            self._print(
                 f"The sweep cannot go on ({error}). What ended is in its record, what ran has its checkpoint or goes "
                 f"on as a job. Once that is mended: {self._command}"
             )
         if kind is KeyboardInterrupt:
-            self._console.print(
-                f"Interrupted with {self._count_done()} of {self._total} trials done. Go on with: {self._command}"
+            self._print(
+                f"Interrupted with {self._count_done()} of {counted(self._total, 'trial')} done. "
+                f"Go on with: {self._command}"
             )
 
     def started(self, line: TrialLine) -> None:
@@ -131,7 +145,19 @@ class SweepDisplay:
     def interrupted(self, running: int) -> None:
         """Tell that the sweep ends as soon as what runs has reached the end of an epoch."""
         if running:
-            self._print(f"Interrupted: {running} trials write a checkpoint after this epoch; Ctrl-C again ends at once")
+            write = "writes" if running == 1 else "write"
+            self._print(
+                f"Interrupted: {counted(running, 'trial')} {write} a checkpoint after this epoch; "
+                "Ctrl-C again ends at once"
+            )
+
+    def cannot_go_on(self, reason: str, running: int) -> None:
+        """Tell why the sweep has to end, and what it still waits for."""
+        if running:
+            self._print(
+                f"The sweep has to end: {reason}. The trials at work ({running}) write a checkpoint after this epoch; "
+                "Ctrl-C ends at once"
+            )
 
     def waits(self, running: int, seconds: float) -> None:
         """Tell, once, why nothing happens: what is left to do is at work for other commands."""
@@ -146,8 +172,8 @@ class SweepDisplay:
         """Tell that the sweep ends because too many trials failed."""
         limit = self._plan.config.sweep.max_failure_rate
         self._print(
-            f"Stopping: {failed} of {total} trials failed, more than sweep.max_failure_rate={limit:g} allows. See the "
-            "reasons above; with another rate the same command goes on"
+            f"Stopping: {failed} of {counted(total, 'trial')} failed, more than sweep.max_failure_rate={limit:g} "
+            "allows. See the reasons above; with another rate the same command goes on"
         )
 
     def refresh(self) -> None:
@@ -158,9 +184,9 @@ class SweepDisplay:
 
     def summarise(self) -> None:
         """Say how the sweep ended: counts, the best trial of a search, its baseline beside it, and where all lies."""
-        self._console.print()
+        self._print("")
         for study in self._studies:
-            self._console.print(_count(study))
+            self._print(_count(study))
         search = next((study for study in self._studies if study.plan.cells is None), None)
         best = search.best() if search is not None else []
         if best and len(self._objectives) > 1:
@@ -168,16 +194,16 @@ class SweepDisplay:
         elif best:
             baseline = next((study for study in self._studies if study.plan.key == "baseline"), None)
             self._compare(best[0], baseline)
-        self._console.print(f"Results:  {self._directory}")
-        self._console.print(f"Table:    {_analysis('table', self._directory)}")
+        self._print(f"Results:  {self._directory}")
+        self._print(f"Table:    {_analysis('table', self._directory)}")
         if best:
-            self._console.print(f"Best:     {_analysis('best', self._directory)}")
+            self._print(f"Best:     {_analysis('best', self._directory)}")
 
     def _show_front(self, front: list[FrozenTrial]) -> None:
-        self._console.print(f"Pareto front of {' and '.join(self._objectives)}:")
+        self._print(f"Pareto front of {' and '.join(self._objectives)}:")
         for trial in sorted(front, key=lambda trial: trial.values):
             numbers = "  ".join(f"{value:10.2f}" for value in trial.values)
-            self._console.print(f"{numbers}  search/{trial.number:04d}  {_point(trial.params)}")
+            self._print(f"{numbers}  search/{trial.number:04d}  {_point(trial.params)}")
 
     def _compare(self, best: FrozenTrial, baseline: ResumableStudy | None) -> None:
         objective, sweep = self._objectives[0], self._plan.config.sweep
@@ -191,8 +217,8 @@ class SweepDisplay:
             rows.append(("baseline", f"{statistics.mean(numbers):.2f}{spread}", f"{cells}  (n={len(numbers)})"))
         width = max(len(number) for _, number, _ in rows)
         for name, number, origin in rows:
-            self._console.print(f"{name:<10}  {objective} {number:<{width}}  {origin}")
-        self._console.print(
+            self._print(f"{name:<10}  {objective} {number:<{width}}  {origin}")
+        self._print(
             "The best of many trials was picked for its score, which flatters it: repeat it on fresh seeds before you "
             "believe the difference."
         )
@@ -208,21 +234,22 @@ class SweepDisplay:
         return sum(sum(study.counts().values()) for study in self._studies)
 
     def _print(self, text: str) -> None:
-        (self._live.console if self._live is not None else self._console).print(text)
+        # Names and reasons may come from anyone: they are neither markup nor control sequences.
+        (self._live.console if self._live is not None else self._console).print(Text(printable(text)))
 
     def _table(self) -> Table:
         keys = list(dict.fromkeys(key for line in self._lines for key in line.values))
         table = Table(box=None, pad_edge=False)
         for heading in ("trial", *keys, "epoch", self._objectives[0], "outcome"):
-            table.add_column(heading, no_wrap=True)
+            table.add_column(Text(printable(heading)), no_wrap=True)
         for line in self._lines[-_ROWS:]:
             values = [_short(line.values[key]) if key in line.values else "" for key in keys]
             row = {} if line.outcome else read_last_metrics(line.run_dir)
             epoch = f"{row.get('epoch', 0)}/{line.epochs}" if not line.outcome else ""
             metric = row.get(self._objectives[0])
-            table.add_row(
-                line.label(), *values, epoch, f"{float(metric):.2f}" if metric else "", line.outcome or "running"
-            )
+            value = f"{float(metric):.2f}" if metric else ""
+            texts = (line.label(), *values, epoch, value, line.outcome or "running")
+            table.add_row(*(Text(printable(text)) for text in texts))
         return table
 
     def _status(self) -> str:
@@ -236,7 +263,8 @@ def _count(study: ResumableStudy) -> str:
     counts = study.counts()
     named = ((TrialState.PRUNED, "pruned"), (TrialState.FAIL, "failed"))
     others = "".join(f", {counts[state]} {word}" for state, word in named if counts[state])
-    return f"{study.plan.key}: {counts[TrialState.COMPLETE]} of {study.plan.n_trials} trials complete{others}"
+    total = max(study.plan.n_trials, sum(counts.values()))
+    return f"{study.plan.key}: {counts[TrialState.COMPLETE]} of {counted(total, 'trial')} complete{others}"
 
 
 def _analysis(command: str, directory: Path) -> str:

@@ -29,6 +29,24 @@ def require_effect(arguments: Arguments, base: DictConfig) -> None:
         for key, instead in _OF_STOCK_SWEEPERS.items():
             if override.lstrip("+").startswith(f"{key}."):
                 raise ValueError(f"{override}: is for Hydra's own sweepers; use {instead}, or hydra/sweeper=optuna")
+    _require_same_for_stock_sweeper(base)
+
+
+def _require_same_for_stock_sweeper(base: DictConfig) -> None:
+    """A file may set the stock sweeper's search too; beside ours it says the same, or it would be passed over."""
+    for name, ours in (("params", "space"), ("n_trials", "n_trials"), ("direction", "direction")):
+        theirs, own = OmegaConf.select(base, f"hydra.sweeper.{name}"), OmegaConf.select(base, f"sweep.{ours}")
+        if theirs is None or theirs == own:
+            continue
+        value = theirs
+        if isinstance(theirs, DictConfig):
+            differing = (str(key) for key in theirs if own is None or own.get(key) != theirs[key])
+            key = next(differing, "")
+            name, value = f"{name}.{key}", theirs.get(key)
+        raise ValueError(
+            f"hydra.sweeper.{name}={value}: is for Hydra's own sweepers and does not hold here; set sweep.{ours}, or "
+            "use hydra/sweeper=optuna"
+        )
 
 
 def require_fit_for_grid(sweep: SweepSection, arguments: Arguments) -> None:

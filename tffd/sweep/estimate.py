@@ -10,13 +10,15 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from tffd.build import build_parts
-from tffd.config import Config, require_config
+from tffd.config import Config, ConfigError, require_config
 from tffd.data import Data
+from tffd.devices import device_name
+from tffd.printable import printable
 from tffd.sweep.executors import Executor
 from tffd.sweep.plan import Compose, StudyPlan, SweepPlan
-from tffd.sweep.space import Value, corners, trial_overrides
+from tffd.sweep.space import Value, corners
 from tffd.training.loop import Progress, evaluate, make_optimizer, train
-from tffd.trial import device_name
+from tffd.wording import counted
 
 _STEPS = 6  # timed, after as many to warm up
 _EVALUATED = 2000  # pictures at most
@@ -51,7 +53,8 @@ class RunCost:
 def measure_run(config: Config, executor: Executor) -> RunCost:
     """Time a few real steps and a part of the evaluation, and extend them to a run."""
     if not executor.on_this_machine and not torch.cuda.is_available():
-        config = config.model_copy(update={"device": "cpu"})  # as what is printed says
+        trainer = config.trainer.model_copy(update={"precision": "fp32"})
+        config = config.model_copy(update={"device": "cpu", "trainer": trainer})  # as what is printed says
     torch.set_num_threads(config.threads or executor.threads)
     parts = build_parts(config, untrained=True)
     batch, data = config.trainer.batch_size, parts.data
@@ -80,7 +83,7 @@ def estimate(plan: SweepPlan, compose: Compose, executor: Executor, console: Con
         Device-hours in all: hours that runs keep a device busy, however many there are.
     """
     console = console or Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
-    console.print(f"{plan.config.name}: a dry run; no result is written")
+    console.print(printable(plan.config.name) + ": a dry run; no result is written")
     measured: dict[str, RunCost] = {}
     total = runs_in_all = 0.0
     for study in plan.studies:
@@ -91,14 +94,14 @@ def estimate(plan: SweepPlan, compose: Compose, executor: Executor, console: Con
         total += runs * sum(cost.seconds for cost in costs) / len(costs)
         runs_in_all += runs
         epochs = "/".join(map(str, sorted({cost.epochs for cost in costs})))
-        console.print(f"{study.key}: {study.n_trials} trials x {_counted(seeds, 'seed')} x {epochs} epochs")
+        console.print(f"{study.key}: {counted(study.n_trials, 'trial')} x {counted(seeds, 'seed')} x {epochs} epochs")
     if not executor.on_this_machine:
         devices = ", ".join(dict.fromkeys(cost.device for cost in measured.values()))
         console.print(f"measured here, on {devices}; the jobs may have other devices and take more or less:")
     for cost in measured.values():
-        console.print(f"  {cost.name}: {1000 * cost.step:.1f} ms a step, {_duration(cost.epoch)} an epoch")
+        console.print(f"  {printable(cost.name)}: {1000 * cost.step:.1f} ms a step, {_duration(cost.epoch)} an epoch")
     console.print(
-        f"in all {runs_in_all:.0f} runs, at most {total / 3600:.2g} device-hours: "
+        f"in all {counted(round(runs_in_all), 'run')}, at most {total / 3600:.2g} device-hours: "
         f"about {_duration(total / executor.slots)} with {executor.slots} at a time"
     )
     return total / 3600
@@ -106,7 +109,7 @@ def estimate(plan: SweepPlan, compose: Compose, executor: Executor, console: Con
 
 def _configs(study: StudyPlan, plan: SweepPlan, compose: Compose) -> list[DictConfig]:
     points: Sequence[dict[str, Value]] = study.cells or corners(study.space, study.when)  # type: ignore[assignment]
-    return [compose(trial_overrides(plan.fixed, point)) for point in points]
+    return [compose(study.overrides(plan.fixed, point)) for point in points]
 
 
 def _cost(cfg: DictConfig, executor: Executor, measured: dict[str, RunCost]) -> RunCost:
@@ -118,7 +121,10 @@ def _cost(cfg: DictConfig, executor: Executor, measured: dict[str, RunCost]) -> 
         config.trainer.precision, config.trainer.compile, config.device,
     ])  # fmt: skip
     if kind not in measured:
-        measured[kind] = measure_run(config, executor)
+        try:
+            measured[kind] = measure_run(config, executor)
+        except ValueError as error:
+            raise ConfigError([f"kd_mode={config.composition}: a few steps of training failed: {error}"]) from error
     return replace(measured[kind], epochs=config.trainer.epochs)
 
 
@@ -129,10 +135,6 @@ def _evaluation_seconds(model: torch.nn.Module, data: Data, bf16: bool) -> float
     started = time.perf_counter()
     evaluate(model, some, "val", bf16)["val_loss"].item()
     return (time.perf_counter() - started) * len(data.val) / len(some)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _duration(seconds: float) -> str:

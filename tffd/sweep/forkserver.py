@@ -5,6 +5,8 @@ import multiprocessing
 import os
 from multiprocessing import forkserver
 
+from tffd.sweep.signals import without_interrupts
+
 # The last two are imported late, by the first optimiser and the first split: two seconds each of every fresh process.
 _PRELOADED = ["tffd.sweep.worker", "tffd.trial", "torch._dynamo", "sklearn.model_selection"]
 
@@ -20,7 +22,8 @@ def start_fork_server() -> None:
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        forkserver.ensure_running()
+        with without_interrupts():  # it ends with this process, not with the terminal; so do its children
+            forkserver.ensure_running()
     finally:
         os.dup2(kept, 2)
         os.close(kept)

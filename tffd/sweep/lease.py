@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import secrets
 import socket
 import threading
@@ -14,6 +15,7 @@ from types import TracebackType
 import optuna
 from filelock import FileLock, Timeout
 
+from tffd.sweep.attributes import parse_token
 from tffd.sweep.storage import STORAGE_ERRORS
 
 _BEATS_PER_TIMEOUT = 8
@@ -33,11 +35,12 @@ class Lease:
     """
 
     def __init__(self, directory: Path, studies: Sequence[optuna.Study], timeout: float) -> None:
-        self._folder = directory / ".commands"
+        self._folder = (directory / ".commands").absolute()  # its path goes to other processes
         self._folder.mkdir(parents=True, exist_ok=True)
         status = self._folder.stat()
         # Containers may share a name but hardly a file system: the folder's identity goes with it.
-        self._place = f"{socket.gethostname()}:{status.st_dev}-{status.st_ino}"
+        host = re.sub(r"[^\w.-]", "_", socket.gethostname(), flags=re.ASCII)
+        self._place = f"{host}:{status.st_dev}-{status.st_ino}"
         self.token = f"{self._place}:{os.getpid()}-{secrets.token_hex(4)}"
         self._lock = FileLock(self.path)
         self._studies, self._timeout = studies, timeout
@@ -64,10 +67,14 @@ class Lease:
         self._lock.release()
 
     def is_alive(self, token: str) -> bool:
-        """Tell whether the command of a token is at work, as far as one can know."""
+        """Tell whether the command of a token is at work, as far as one can know.
+
+        Raises:
+            ForeignEntry: If that is no token of a command.
+        """
         if token == self.token:
             return True
-        if token.rpartition(":")[0] == self._place:
+        if parse_token(token).place == self._place:
             return is_locked(self._path(token))
         attributes = (study._storage.get_study_system_attrs(study._study_id) for study in self._studies)
         count = [of_study.get(_ATTRIBUTE + token) for of_study in attributes]
@@ -78,11 +85,11 @@ class Lease:
         return time.monotonic() - since < self._timeout
 
     def _path(self, token: str) -> Path:
-        return self._folder / token.rpartition(":")[2]
+        return self._folder / parse_token(token).file
 
     def _beat(self) -> None:
         for count in itertools.count():
-            with suppress(*STORAGE_ERRORS):  # the next beat may come through
+            with suppress(*STORAGE_ERRORS, KeyError):  # the next beat may come through; of a deleted study others tell
                 self._write(count)
             if self._ended.wait(self._timeout / _BEATS_PER_TIMEOUT):
                 return

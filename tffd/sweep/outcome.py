@@ -7,9 +7,13 @@ from typing import Any
 from tffd.records import FAILED, read_last_metrics, read_result
 from tffd.sweep.worker import Job
 
-_SAME_AGAIN = ("TrainingDiverged", "NotFinite")
+_SAME_AGAIN = ("TrainingDiverged", "NotFinite", "DataTooLarge")
 _OF_THE_RUN = ("Timeout", "OutOfMemory")
 _UNTIL_MENDED = ("ConfigError", "DamagedRecord", "OtherConfiguration")
+
+_OF_THE_ACCELERATOR = ("AcceleratorError", "DeviceMissing: device=cuda")
+_ACCELERATOR_WORDS = ("CUDA error", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS", "CUDA driver", "No CUDA GPUs")
+_OF_THE_CODE = "device-side assert"  # a wrong index, on every card alike
 
 
 def read_outcome(job: Job) -> dict[str, Any] | None:
@@ -42,6 +46,13 @@ def is_final(reason: str) -> bool:
 def may_be_retried(reason: str) -> bool:
     """Tell whether a failure may go away by itself; some only do so once the user has done something."""
     return not reason.startswith((*_SAME_AGAIN, *_UNTIL_MENDED))
+
+
+def is_accelerator_error(reason: str) -> bool:
+    """Tell whether a failure is one of the card rather than of the run; a card whose memory is full is sound."""
+    if _OF_THE_CODE in reason or reason.startswith("OutOfMemoryError") or "out of memory" in reason:
+        return False
+    return reason.startswith(_OF_THE_ACCELERATOR) or any(word in reason for word in _ACCELERATOR_WORDS)
 
 
 def values_of(result: dict[str, Any], objectives: Sequence[str], in_grid: bool) -> list[float] | None:

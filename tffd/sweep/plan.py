@@ -1,25 +1,31 @@
 """What a sweep command will do: its studies, checked completely before anything is written."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hydra.errors import InstantiationException
+from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution
 
 from tffd.checks import check_config, find_faults, trains_elsewhere
+from tffd.choices import Options, describe_composition
 from tffd.config import Config, ConfigError, SweepSection, read_config
-from tffd.records import COST_OBJECTIVES, VALIDATION_OBJECTIVES, hash_config
+from tffd.identity import hash_config
+from tffd.records import COST_OBJECTIVES, VALIDATION_OBJECTIVES
 from tffd.sweep.effect import require_effect, require_fit_for_grid
-from tffd.sweep.samplers import EvenGrid, make_pruner, make_sampler, require_fit
+from tffd.sweep.pinned import PinnedData
+from tffd.sweep.reach import idle_dimensions
+from tffd.sweep.samplers import EvenGrid, make_pruner, make_sampler, require_epochs, require_fit
 from tffd.sweep.space import (
     Arguments,
     Cell,
     Conditions,
+    Value,
     as_overrides,
     contains,
     corners,
+    expand_globs,
     merge,
     parse_distribution,
     parse_grid,
@@ -27,6 +33,7 @@ from tffd.sweep.space import (
     settle,
     sort_arguments,
     trial_overrides,
+    write_value,
 )
 
 _NOTHING_VARIES = (
@@ -63,6 +70,11 @@ class StudyPlan:
     enqueue: list[dict[str, Any]] = field(default_factory=list)
     identities: list[dict[str, str]] = field(default_factory=list)
 
+    def overrides(self, fixed: Sequence[str], point: Mapping[str, Value]) -> list[str]:
+        """Write the overrides of the trial at a point; those of a grid's cell are written as they were typed."""
+        texts = {key: write_value(key, value, self.texts[key]) for key, value in point.items() if key in self.texts}
+        return trial_overrides(fixed, {**point, **texts} if self.cells is None else point)
+
 
 @dataclass(frozen=True)
 class SweepPlan:
@@ -74,35 +86,47 @@ class SweepPlan:
         studies: In the order in which they run.
         objectives: The fields of result.json that are each trial's values; in a grid, whose trials may read the test
             set, the test accuracy stands in where nothing was held out.
+        data: What its trials train on, as it was checked.
     """
 
     config: Config
     fixed: list[str]
     studies: list[StudyPlan]
     objectives: list[str]
+    data: PinnedData = field(default_factory=PinnedData)
 
 
-def make_plan(arguments: Sequence[str], base: DictConfig, compose: Compose) -> SweepPlan:
+def make_plan(
+    arguments: Sequence[str], base: DictConfig, compose: Compose, options: Options = lambda group: []
+) -> SweepPlan:
     """Read a sweep command and check every config that it can lead to, without writing anything.
 
+    Args:
+        arguments: Overrides as typed.
+        base: Composed config of the command, without what varies.
+        compose: Composes the config of a trial.
+        options: The names in a config group.
     Raises:
         ConfigError: With every fault found.
     """
-    sorted_arguments = sort_arguments(arguments)
     reading, elsewhere = read_config(base), trains_elsewhere(base)
     faults = objective_faults(reading.sound["sweep"]) if "sweep" in reading.sound else []
     if reading.config is None:
         raise ConfigError([*faults, *find_faults(base, elsewhere)])
     config = reading.config
     try:
+        sorted_arguments = sort_arguments(arguments, options)
         require_effect(sorted_arguments, base)
-        studies = _studies(config, sorted_arguments)
+        studies = _studies(config, sorted_arguments, options)
     except (ValueError, TypeError, InstantiationException) as error:
         raise ConfigError([*faults, str(error).strip().splitlines()[0], *find_faults(base, elsewhere)]) from error
-    studies = [_checked(study, sorted_arguments.fixed, compose, elsewhere, faults) for study in studies]
+    data = PinnedData()
+    studies = [_checked(study, sorted_arguments.fixed, compose, elsewhere, faults, data) for study in studies]
+    if not faults:
+        faults = [fault for study in studies for fault in idle_dimensions(study, sorted_arguments.fixed, compose)]
     if faults:
         raise ConfigError(dict.fromkeys(faults))
-    return SweepPlan(config, sorted_arguments.fixed, studies, config.sweep.objectives)
+    return SweepPlan(config, sorted_arguments.fixed, studies, config.sweep.objectives, data)
 
 
 def objective_faults(sweep: SweepSection) -> list[str]:
@@ -118,22 +142,24 @@ def objective_faults(sweep: SweepSection) -> list[str]:
     return faults
 
 
-def _studies(config: Config, arguments: Arguments) -> list[StudyPlan]:
+def _studies(config: Config, arguments: Arguments, options: Options) -> list[StudyPlan]:
     sweep, grid = config.sweep, config.ablation.grid
     if sweep.space and grid:
         raise ValueError("a search and an ablation were asked for at once; start one with sweep=..., then the other")
-    dimensions = merge(sweep.space or grid, arguments)
+    dimensions = merge(expand_globs(sweep.space or grid, options), arguments)
     if not dimensions:
         raise ValueError(_NOTHING_VARIES)
     if not sweep.space:
         require_fit_for_grid(sweep, arguments)
         return [_grid("grid", dimensions)]
+    if "trainer.epochs" not in dimensions:
+        require_epochs(make_pruner(sweep), config.trainer.epochs)
     search = _search(sweep, dimensions, arguments)
     if not sweep.baseline:
         return [search]
     # Each trial is compared with the baseline seed by seed.
     seeds = {"seed": ",".join(map(str, sweep.seeds))} if sweep.seeds else {}
-    return [_grid("baseline", sweep.baseline | seeds), search]
+    return [_grid("baseline", expand_globs(sweep.baseline, options) | seeds), search]
 
 
 def _search(sweep: SweepSection, dimensions: dict[str, str], arguments: Arguments) -> StudyPlan:
@@ -183,8 +209,10 @@ def _grid(key: str, dimensions: dict[str, str]) -> StudyPlan:
     return StudyPlan(key, tuple(dimensions), len(cells), cells=cells)
 
 
-def _checked(study: StudyPlan, fixed: list[str], compose: Compose, elsewhere: bool, faults: list[str]) -> StudyPlan:
-    """Check the config of every cell, bound and known point, and give a grid's cells their hashes.
+def _checked(
+    study: StudyPlan, fixed: list[str], compose: Compose, elsewhere: bool, faults: list[str], data: PinnedData
+) -> StudyPlan:
+    """Check the config of every cell, bound and known point, pin its data, and give a grid's cells their hashes.
 
     Faults are added to the list, each with a point where it shows.
     """
@@ -193,10 +221,12 @@ def _checked(study: StudyPlan, fixed: list[str], compose: Compose, elsewhere: bo
     for point in points:
         where = f"  [in {' '.join(as_overrides(point))}]"
         try:
-            config = check_config(compose(trial_overrides(fixed, point)), elsewhere)
-        except ConfigError as error:
+            config = check_config(compose(study.overrides(fixed, point)), elsewhere)
+            data.pin(config)
+        except (ConfigError, HydraException) as error:
+            found = error.faults if isinstance(error, ConfigError) else [describe_composition(error)]
             known = {fault.split("  [in ")[0] for fault in faults}
-            faults += [f"{fault}{where}" for fault in error.faults if fault not in known]
+            faults += [f"{fault}{where}" for fault in found if fault not in known]
             continue
         configs.append(config)
         if study.cells is None and config.protocol.test != "never":

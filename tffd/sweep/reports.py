@@ -1,8 +1,10 @@
 """What a pruner learns of a trial at work. The engine reads it from files, so reports cost the trial nothing."""
 
 import csv
+import io
 from pathlib import Path
 
+from tffd.files import read_regular
 from tffd.records import METRICS
 from tffd.sweep.study import Claim, ResumableStudy
 
@@ -52,9 +54,9 @@ class EpochReports:
 def _read(path: Path, objective: str) -> list[tuple[int, float]]:
     column = objective.removeprefix("best_")
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            values = [(int(row["epoch"]), float(row[column])) for row in csv.DictReader(file) if row.get(column)]
-    except FileNotFoundError:
+        rows = csv.DictReader(io.StringIO(read_regular(path).decode(), newline=""))
+        values = [(int(row["epoch"]), float(row[column])) for row in rows if row.get(column)]
+    except (FileNotFoundError, ValueError, csv.Error):  # not there yet, or no table of epochs: nothing to report
         return []
     if column == objective:
         return values

@@ -190,6 +190,7 @@ class RunningTrial:
         self._losses = 1 if epoch > self._last_epoch else self._losses + 1
         self._last_epoch = max(epoch, self._last_epoch)
         if is_loss(reason) and self._losses < _MOST_LOSSES:
+            self._require_same_data()
             self._display.lost(self._line, reason)
             self._train()
             return
@@ -199,7 +200,13 @@ class RunningTrial:
             return  # its process is about to end; the next look will find it gone
         self._conclude(read_result(job.run_dir) or {"status": FAILED, "error": reason})
 
+    def _require_same_data(self) -> None:
+        """Raise DataChanged rather than to try again on other pictures."""
+        self._make(self._seeds[len(self._values)])
+
     def _retry_or_fail(self, reason: str) -> None:
+        if not self._is_interrupted:
+            self._require_same_data()
         retried = may_be_retried(reason) and self._study.attempts(self._trial) < self._sweep.retries
         if self._is_interrupted and retried:
             self._leave()  # the next command finds its record

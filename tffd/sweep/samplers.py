@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 from hydra.utils import instantiate
+from optuna._transform import _SearchSpaceTransform  # as CmaEsSampler uses it; it has no public name
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, NopPruner, WilcoxonPruner
+from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner, WilcoxonPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial
 
-from tffd.app import TRUSTED_TARGETS
 from tffd.config import SweepSection
 from tffd.sweep.space import Conditions
+from tffd.trust import TRUSTED_TARGETS
 
 Point = dict[str, Any]
 
@@ -37,7 +40,24 @@ def make_sampler(sweep: SweepSection, number: int = 0) -> BaseSampler:
             sampler: BaseSampler = _make(arguments, independent_sampler=RandomSampler(seed=seed + number))
             return sampler
         arguments["seed"] = seed + number
-    return _make(arguments)  # type: ignore[no-any-return]
+    return require_harmless(_make(arguments))
+
+
+def require_harmless(sampler: BaseSampler) -> BaseSampler:
+    """Refuse Optuna's own CMA-ES, alone or inside another sampler: it would run code that others put into a study.
+
+    Raises:
+        ValueError: If it is one, or has one.
+    """
+    if isinstance(sampler, CmaEsSampler) and not isinstance(sampler, ReplayedCmaEs):
+        raise ValueError(
+            "sweep.sampler: Optuna's CmaEsSampler unpickles what it finds in a study, and so runs the code of whoever "
+            "can write to it; use sweep/sampler=cmaes, which does not"
+        )
+    for part in vars(sampler).values():
+        if isinstance(part, BaseSampler):
+            require_harmless(part)
+    return sampler
 
 
 def make_pruner(sweep: SweepSection) -> BasePruner:
@@ -92,6 +112,51 @@ def require_fit(
         raise ValueError("sweep/pruner=wilcoxon: compares trials seed by seed; set sweep.seeds, such as [1,2,3,4,5]")
     if sweep.seeds and not isinstance(pruner, WilcoxonPruner):
         raise ValueError("sweep.seeds: trials of several seeds are pruned between seeds; use sweep/pruner=wilcoxon")
+
+
+def require_epochs(pruner: BasePruner, epochs: int) -> None:
+    """Check that a pruner with rungs has one before the last epoch.
+
+    Raises:
+        ValueError: If not: it would never stop a trial.
+    """
+    first = getattr(pruner, "_min_resource", None)
+    if isinstance(pruner, HyperbandPruner | SuccessiveHalvingPruner) and isinstance(first, int) and first >= epochs:
+        raise ValueError(
+            f"sweep.pruner.min_resource={first}: trials of trainer.epochs={epochs} end before the first rung, so none "
+            f"is pruned; {f'use at most {epochs - 1}, or ' if epochs > 1 else ''}leave the pruner out"
+        )
+
+
+class ReplayedCmaEs(CmaEsSampler):
+    """Optuna's CMA-ES, which finds where it stands from the values of a study's trials.
+
+    Optuna keeps the pickled optimiser in a trial's attributes. To unpickle it is to run what anybody who can write to
+    the study has put there, so here nothing is read from them: the generations are told to a new optimiser again, some
+    0.1 ms each, and it has then nothing left to be told, so that nothing is pickled either.
+    """
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Choose a point; see CmaEsSampler."""
+        self._asked = study, search_space
+        return super().sample_relative(study, trial, search_space)
+
+    def _restore_optimizer(self, completed_trials: list[FrozenTrial]) -> Any:
+        study, space = self._asked
+        transform = _SearchSpaceTransform(space, transform_step=not self._with_margin, transform_0_1=True)
+        optimizer = self._init_optimizer(transform, study.direction)
+        sign = 1 if study.direction is StudyDirection.MINIMIZE else -1
+        while True:
+            told = self._get_solution_trials(completed_trials, optimizer.generation)[: optimizer.population_size]
+            if len(told) < optimizer.population_size:
+                return optimizer
+            points = [
+                t.system_attrs["x_for_tell"] if self._with_margin else transform.transform(t.params) for t in told
+            ]
+            values = [sign * t.value for t in told if t.value is not None]
+            optimizer.tell([(np.asarray(x, dtype=float), y) for x, y in zip(points, values, strict=True)])
 
 
 class EvenGrid(RandomSampler):

@@ -5,12 +5,13 @@ import time
 from optuna.trial import TrialState
 
 from tffd.config import SweepSection
+from tffd.data import DataChanged
 from tffd.sweep.display import SweepDisplay
 from tffd.sweep.executors import Executor
 from tffd.sweep.lease import Lease
 from tffd.sweep.running import MakeJob, RunningTrial
 from tffd.sweep.signals import StopRequests
-from tffd.sweep.storage import STORAGE_ERRORS, StorageLost
+from tffd.sweep.storage import STORAGE_ERRORS, StorageLost, is_of_storage, reason_of
 from tffd.sweep.study import ResumableStudy
 
 _POLL_SECONDS = 0.02
@@ -52,6 +53,7 @@ class Scheduler:
             How many trials failed.
         Raises:
             KeyboardInterrupt: If the user interrupts; what has ended is recorded, what has not can go on.
+            DataChanged: If a trial would not see the pictures that those before it saw; likewise.
             StorageLost: If the study or a file cannot be read or written; likewise.
         """
         with StopRequests() as signals:
@@ -69,9 +71,15 @@ class Scheduler:
                         self._let_go_if_ended(running)
                     self._display.refresh()
                     time.sleep(_POLL_SECONDS)
-            except STORAGE_ERRORS as error:
-                self._wait_for_checkpoints(signals)
-                raise StorageLost(str(error).strip().splitlines()[0]) from error
+            except DataChanged as error:
+                self._wait_for_checkpoints(signals, str(error))
+                raise
+            except (*STORAGE_ERRORS, KeyError) as error:
+                if not is_of_storage(error):
+                    raise
+                reason = reason_of(error)
+                self._wait_for_checkpoints(signals, f"the study cannot be read or written any more: {reason}")
+                raise StorageLost(reason) from error
             finally:
                 self._executor.close(cancel=signals.count > 1)
             if signals.count:
@@ -130,14 +138,17 @@ class Scheduler:
         for running in self._running:
             running.interrupt()
 
-    def _wait_for_checkpoints(self, signals: StopRequests) -> None:
+    def _wait_for_checkpoints(self, signals: StopRequests, reason: str) -> None:
         """Let what runs end well without a word to the study; the next command finds what it left.
 
         A cluster's jobs go on: it finds them too.
         """
         if not self._executor.on_this_machine:
             return
-        self._interrupt()
+        self._interrupted = True
+        self._display.cannot_go_on(reason, len(self._running))
+        for running in self._running:
+            running.interrupt()
         before = signals.count
         while signals.count == before and any(running.is_training() for running in self._running):
             time.sleep(_POLL_SECONDS)

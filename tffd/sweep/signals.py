@@ -6,16 +6,24 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
+_REQUESTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_OF_TERMINALS = {signal.SIGINT, signal.SIGHUP}
+"""What a terminal sends to all processes that belong to it: for Ctrl-C, and when it is closed."""
+
 
 class StopRequests:
-    """Counts the requests to end, Ctrl-C and SIGTERM, while a sweep runs."""
+    """Counts the requests to end while a sweep runs: Ctrl-C, SIGTERM and the loss of its terminal.
+
+    A command that was told to pass over one, as nohup does with the loss of the terminal, goes on doing so.
+    """
 
     def __init__(self) -> None:
         self.count = 0
         self._earlier: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequests":
-        self._earlier = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        heeded = [number for number in _REQUESTS if signal.getsignal(number) is not signal.SIG_IGN]
+        self._earlier = {number: signal.signal(number, self._receive) for number in heeded}
         return self
 
     def __exit__(
@@ -30,8 +38,11 @@ class StopRequests:
 
 @contextmanager
 def without_interrupts() -> Iterator[None]:
-    """Have the processes that are started meanwhile never see Ctrl-C; this one sees what came as soon as it is over."""
-    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Have the processes that are started meanwhile never see what terminals send to all of theirs.
+
+    This one sees what came as soon as it is over.
+    """
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_TERMINALS)
     try:
         yield
     finally:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import FloatRange, IntervalSweep, Override, RangeSweep
-from hydra.errors import HydraException
+from hydra.core.override_parser.types import FloatRange, Glob, IntervalSweep, RangeSweep
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
+from tffd.choices import Options
+from tffd.sweep.grammar import Value, parse, plain, write
+
 Cell = dict[str, str]
-Value = str | int | float | bool | None
 Conditions = Mapping[str, Mapping[str, Sequence[str]]]
 """Dimension to {other dimension: values of it for which the first is searched}."""
 
@@ -30,8 +31,15 @@ class Arguments:
     varied: dict[str, str]
 
 
-def sort_arguments(arguments: Sequence[str]) -> Arguments:
-    """Tell the overrides that hold for all trials from those that list or bound values."""
+def sort_arguments(arguments: Sequence[str], options: Options = lambda group: []) -> Arguments:
+    """Tell the overrides that hold for all trials from those that list or bound values.
+
+    Args:
+        arguments: As typed.
+        options: The names in a group, for `glob(...)`.
+    Raises:
+        ValueError: If a glob matches nothing.
+    """
     fixed, varied = [], {}
     for override in OverridesParser.create().parse_overrides(list(arguments)):
         line = str(override.input_line)
@@ -39,7 +47,26 @@ def sort_arguments(arguments: Sequence[str]) -> Arguments:
             varied[_key(line)] = line.split("=", 1)[1]
         else:
             fixed.append(line)
-    return Arguments(fixed, varied)
+    return Arguments(fixed, expand_globs(varied, options))
+
+
+def expand_globs(dimensions: Mapping[str, str], options: Options) -> dict[str, str]:
+    """Write out which names of a group are meant by `glob(...)`; the other dimensions stay as they are.
+
+    Raises:
+        ValueError: If a glob matches nothing.
+    """
+    expanded = dict(dimensions)
+    for key, text in dimensions.items():
+        pattern = parse(key, text).value()
+        if isinstance(pattern, Glob):
+            known = options(key)
+            names = pattern.filter(known)
+            if not names:
+                there = f"there are {', '.join(known)}" if known else f"{key} is no group of configs; list its values"
+                raise ValueError(f"{key}={text}: matches no choice; {there}")
+            expanded[key] = f"choice({','.join(names)})"
+    return expanded
 
 
 def merge(configured: Mapping[str, str], arguments: Arguments) -> dict[str, str]:
@@ -77,7 +104,7 @@ def settle(
 
 def _values(key: str, text: str) -> list[str]:
     """The values that an override gives a key, each in one form however it was written; none for an interval."""
-    override = _parse(key, text)
+    override = parse(key, text)
     if isinstance(override.value(), IntervalSweep):
         return []
     return (
@@ -116,7 +143,7 @@ def parse_distribution(key: str, text: str) -> BaseDistribution:
     Raises:
         ValueError: If the text is no sweep, or bounds are empty, reversed or not positive on a log scale.
     """
-    override = _parse(key, text)
+    override = parse(key, text)
     value = override.value()
     if not override.is_sweep_override():
         raise ValueError(f"{key}={text}: is one value; a search needs choices such as 1,2 or bounds, interval(1, 2)")
@@ -135,7 +162,7 @@ def parse_distribution(key: str, text: str) -> BaseDistribution:
     if isinstance(value, RangeSweep) and not value.shuffle and not isinstance(value.range(), FloatRange):
         step = values[1] - values[0] if len(values) > 1 else 1
         return IntDistribution(min(values[0], values[-1]), max(values[0], values[-1]), step=abs(step))
-    return CategoricalDistribution([_plain(item) for item in values])
+    return CategoricalDistribution([plain(item) for item in values])
 
 
 def parse_grid(dimensions: Mapping[str, str]) -> list[Cell]:
@@ -146,14 +173,14 @@ def parse_grid(dimensions: Mapping[str, str]) -> list[Cell]:
     """
     columns = []
     for key, text in dimensions.items():
-        override = _parse(key, text)
+        override = parse(key, text)
         if isinstance(override.value(), IntervalSweep):
             raise ValueError(
                 f"{key}={text}: a grid needs a list of values, such as {key}=0.001,0.01; "
                 "intervals are searched with sweep=lambdas"
             )
         if override.is_sweep_override():
-            values = list(dict.fromkeys(override.sweep_string_iterator()))
+            values = list(dict.fromkeys(map(write, override.sweep_iterator())))
         else:
             values = [override.get_value_element_as_str()]
         columns.append([(key, value) for value in values])
@@ -214,8 +241,23 @@ def trial_overrides(fixed: Sequence[str], values: Mapping[str, Value]) -> list[s
 
 
 def as_overrides(values: Mapping[str, Value]) -> list[str]:
-    """Write values as Hydra overrides."""
+    """Write values, of which texts are in Hydra's grammar already, as overrides."""
     return [f"{key}={'null' if value is None else value}" for key, value in values.items()]
+
+
+def write_value(key: str, value: Value, text: str) -> Value:
+    """Write a point's value of a dimension in Hydra's grammar: a choice that is a text with quotes where it needs them.
+
+    Args:
+        key: The dimension.
+        value: What was chosen.
+        text: The dimension as it was written.
+    """
+    override = parse(key, text)
+    if not isinstance(value, str) or isinstance(override.value(), IntervalSweep):
+        return value
+    items = list(override.sweep_iterator())
+    return next((write(item) for item in items if plain(item) == value), value)
 
 
 def contains(distribution: BaseDistribution, value: Value) -> bool:
@@ -230,14 +272,3 @@ def contains(distribution: BaseDistribution, value: Value) -> bool:
 
 def _key(override: str) -> str:
     return override.split("=", 1)[0].lstrip("+")
-
-
-def _parse(key: str, text: str) -> Override:
-    try:
-        return OverridesParser.create().parse_override(f"{key}={text}")
-    except HydraException as error:
-        raise ValueError(f"{key}={text}: cannot be read ({str(error).splitlines()[0]})") from error
-
-
-def _plain(item: object) -> Value:
-    return item if isinstance(item, (int, float, bool)) or item is None else str(item)

@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-import re
+import sqlite3
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +13,26 @@ import optuna
 import sqlalchemy
 from filelock import FileLock
 from optuna.exceptions import StorageInternalError
+from optuna.storages._rdb.models import NOT_FOUND_MSG  # it has no public name
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from tffd.checks import writable_fault
 from tffd.config import ConfigError
+from tffd.passwords import without_password
+from tffd.sweep.attributes import ForeignEntry
+from tffd.sweep.recognise import require_journal, require_sqlite
 
 _KINDS = (
     "journal (a file in the sweep's directory), journal:///path, sqlite:///path or postgresql+psycopg://user@host/db"
 )
-STORAGE_ERRORS = (StorageInternalError, SQLAlchemyError, OSError)
-"""What Optuna's storages raise while a server is away or a disk is full."""
+STORAGE_ERRORS = (StorageInternalError, SQLAlchemyError, OSError, ForeignEntry)
+"""What Optuna's storages raise while a server is away or a disk is full, and what we raise over a foreign entry."""
+
+_WITHOUT_FILE = ("attempt to write a readonly database", "no such table")
+"""What SQLite says when its file has been removed."""
 
 _SECONDS_TO_WAIT = 60  # for another process's write to SQLite
 
@@ -34,11 +43,24 @@ class Storage:
 
     Attributes:
         optuna: What Optuna's studies are opened with.
-        lock: Held while one command of several decides what it does next; free again when its holder dies.
+        lock: Held by one process at a time; free again when its holder dies.
+        lock_of_study: From a study's name to a lock of its own, where the storage can have many.
     """
 
     optuna: optuna.storages.BaseStorage
     lock: AbstractContextManager[object]
+    lock_of_study: Callable[[str], AbstractContextManager[object]] | None = None
+
+    def lock_of(self, study: str) -> AbstractContextManager[object]:
+        """What is held while one command of several decides what it does next in a study."""
+        return self.lock if self.lock_of_study is None else self.lock_of_study(study)
+
+    def count_trials(self, study: str) -> int:
+        """How many trials a study has, 0 if there is no such study."""
+        try:
+            return self.optuna.get_n_trials(self.optuna.get_study_id_from_name(study))
+        except KeyError:
+            return 0
 
 
 def open_storage(address: str | None, directory: Path, every_epoch: bool = False) -> Storage:
@@ -57,14 +79,13 @@ def open_storage(address: str | None, directory: Path, every_epoch: bool = False
         if isinstance(place, Path):
             return _open_journal(place)
         if place.get_backend_name() == "sqlite":
-            lock: AbstractContextManager[object] = _file_lock(Path(str(place.database)))
-            settings = {"connect_args": {"timeout": _SECONDS_TO_WAIT}}
-        else:
-            lock = _PostgresLock(place)
-            settings = {"pool_pre_ping": True}  # type: ignore[dict-item]  # a search outlives many a connection
+            return _open_sqlite(place)
+        lock = _PostgresLock(place, "")
         with lock:
-            return Storage(optuna.storages.RDBStorage(place.render_as_string(False), engine_kwargs=settings), lock)
-    except (SQLAlchemyError, ImportError, ValueError, OSError) as error:
+            # A search outlives many a connection.
+            database = optuna.storages.RDBStorage(place.render_as_string(False), engine_kwargs={"pool_pre_ping": True})
+        return Storage(database, lock, lambda study: _PostgresLock(place, study))
+    except (SQLAlchemyError, sqlite3.Error, ImportError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         shown = without_password(address or directory / "study.db")
         raise ConfigError(
@@ -83,8 +104,8 @@ def name_storage(address: str | None, directory: Path, every_epoch: bool = False
     """Name what `open_storage` would open: the same wherever the sweep's directory lies, and without a password."""
     try:
         place = _locate(address, directory, every_epoch)
-    except (SQLAlchemyError, ValueError):
-        return str(address)  # opening it says what is wrong
+    except ValueError:
+        return without_password(address)  # opening it says what is wrong
     if isinstance(place, Path):
         return os.path.relpath(place, directory)
     if place.get_backend_name() == "sqlite":
@@ -92,11 +113,21 @@ def name_storage(address: str | None, directory: Path, every_epoch: bool = False
     return f"postgresql:///{place.database}"  # hosts have many names
 
 
+def is_lacking(address: str | None, directory: Path, every_epoch: bool = False) -> bool:
+    """Tell whether what `open_storage` would open is a file that is not there yet."""
+    try:
+        place = _locate(address, directory, every_epoch)
+    except ValueError:
+        return False  # opening it says what is wrong
+    path = place if isinstance(place, Path) else Path(str(place.database))
+    return (isinstance(place, Path) or place.get_backend_name() == "sqlite") and not path.exists()
+
+
 def _locate(address: str | None, directory: Path, every_epoch: bool) -> Path | URL:
     """The path of a journal, or the URL of a database.
 
     Raises:
-        SQLAlchemyError, ValueError: If the address is of no known kind.
+        ValueError: If the address is of no known kind.
     """
     journal, database = directory / "study.journal", directory / "study.db"
     by_default = address is None and not database.exists() and (every_epoch or journal.exists())
@@ -104,17 +135,29 @@ def _locate(address: str | None, directory: Path, every_epoch: bool) -> Path | U
         return journal
     if address is not None and address.startswith("journal:///"):
         return Path(address.removeprefix("journal://"))
-    url = make_url(address) if address else URL.create("sqlite", database=str(database))
+    try:
+        url = make_url(address) if address else URL.create("sqlite", database=str(database))
+    except (SQLAlchemyError, ValueError):  # whose words may hold a part of the password
+        raise ValueError(f"is no address; there are {_KINDS}") from None
     in_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
     if not in_file and url.get_backend_name() != "postgresql":
         raise ValueError(f"is of no kind that several commands can share; there are {_KINDS}")
     return url
 
 
-def without_password(address: object) -> str:
-    """Write an address so that it can be shown and kept."""
-    without = re.sub(r"(://[^:/@]*:)[^@?]+@", r"\1***@", str(address))
-    return re.sub(r"([?&]password=)[^&]+", r"\1***", without)
+def is_of_storage(error: BaseException) -> bool:
+    """Tell whether an error is a storage's: it does not answer, or the study that it kept was deleted."""
+    return isinstance(error, STORAGE_ERRORS) or (isinstance(error, KeyError) and NOT_FOUND_MSG in str(error))
+
+
+def reason_of(error: BaseException) -> str:
+    """Say in a line why a storage failed: in the words of its first cause, not of what was raised from it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, KeyError):
+        return "the study was deleted"
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return f"{reason}; was its file removed?" if reason.startswith(_WITHOUT_FILE) else reason
 
 
 class StorageLost(Exception):
@@ -122,11 +165,16 @@ class StorageLost(Exception):
 
 
 class _PostgresLock:
-    """An advisory lock of the server, on a connection of its own: the server frees it when its holder is gone."""
+    """An advisory lock of the server, on a connection of its own: the server frees it when its holder is gone.
 
-    def __init__(self, url: URL) -> None:
+    Args:
+        url: Of the database.
+        study: Whose lock it is; "" for that of the whole database.
+    """
+
+    def __init__(self, url: URL, study: str) -> None:
         self._engine = sqlalchemy.create_engine(url, poolclass=NullPool)
-        self._key = int.from_bytes(hashlib.sha256(b"tffd").digest()[:4])
+        self._key = int.from_bytes(hashlib.sha256(f"tffd {study}".encode()).digest()[:8], signed=True)
         self._connection: sqlalchemy.Connection | None = None
 
     def __enter__(self) -> None:
@@ -143,10 +191,21 @@ class _PostgresLock:
             self._connection.close()  # with NullPool this ends the session, and with it the lock
 
 
+def _open_sqlite(url: URL) -> Storage:
+    path = Path(str(url.database))
+    require_sqlite(path)  # before a lock is put beside it
+    lock = _file_lock(path)
+    settings = {"connect_args": {"timeout": _SECONDS_TO_WAIT}}
+    with lock:
+        return Storage(optuna.storages.RDBStorage(url.render_as_string(False), engine_kwargs=settings), lock)
+
+
 def _open_journal(path: Path) -> Storage:
+    require_journal(path)  # before a lock is put beside it
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = _file_lock(path)
     with lock:
+        require_journal(path)  # nobody writes to it any more but those who append
         backend = JournalFileBackend(str(path))
         _drop_torn_line(path)
         return Storage(optuna.storages.JournalStorage(backend), lock)
@@ -166,4 +225,6 @@ def _drop_torn_line(path: Path) -> None:
 
 
 def _file_lock(database: Path) -> FileLock:
+    if fault := writable_fault(str(database.parent)):  # filelock would wait for ever
+        raise ValueError(fault)
     return FileLock(database.with_name(f".{database.name}.lock"))

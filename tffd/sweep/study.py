@@ -9,27 +9,28 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from tffd.build import build_source, uses_teacher
+from tffd.build import data_content, uses_teacher
 from tffd.config import Config, ConfigError
+from tffd.sweep.attributes import (
+    ATTEMPTS,
+    CELL,
+    FINAL,
+    IDENTITY,
+    OWNER,
+    ForeignEntry,
+    attempts_of,
+    cell_of,
+    identity_in,
+    is_final,
+    require_ours,
+)
 from tffd.sweep.lease import Lease
 from tffd.sweep.plan import StudyPlan
 from tffd.sweep.samplers import make_pruner, make_sampler
-from tffd.sweep.space import Cell, Value, suggest
+from tffd.sweep.space import Value, contains, suggest
 from tffd.sweep.storage import Storage
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-
-_IDENTITY = "tffd"
-"""User attribute of a study: what may not change while it grows."""
-
-_CELL = "cell"
-"""User attribute of a grid's trial: its place in the grid."""
-
-_OWNER = "owner"
-"""User attribute of a trial: the sweep command that runs it."""
-
-_FINAL = "final"
-"""User attribute of a failed trial: that the same would happen again."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class Claim:
     trial: Trial
 
 
+def name_study(config: Config, plan: StudyPlan) -> str:
+    """The name of a sweep's study in its storage."""
+    return f"{config.name}.{plan.key}"
+
+
 class ResumableStudy:
     """One study of a plan in its storage, which several commands may share.
 
@@ -56,12 +62,13 @@ class ResumableStudy:
         storage: Where it is kept.
     Raises:
         ConfigError: If the storage holds a study of that name with another space, base config or objective.
+        ForeignEntry: If that study holds what no sweep command writes.
     """
 
     def __init__(self, plan: StudyPlan, config: Config, storage: Storage) -> None:
         self.plan = plan
-        self.name = f"{config.name}.{plan.key}"
-        self._config, self._lock = config, storage.lock
+        self.name = name_study(config, plan)
+        self._config, self._lock = config, storage.lock_of(self.name)
         with self._lock:
             self.optuna = optuna.create_study(
                 study_name=self.name,
@@ -70,7 +77,7 @@ class ResumableStudy:
                 pruner=make_pruner(config.sweep) if plan.cells is None else optuna.pruners.NopPruner(),
                 load_if_exists=True,
             )
-            self._require_same(_identity(plan, config), self.trials())
+            self._require_same(_identity(plan, config))
         self._is_in_line = False
 
     def claim(self, lease: Lease) -> Claim | None:
@@ -94,10 +101,14 @@ class ResumableStudy:
             taken = left or waiting
             # Trial(study, id) is Optuna's way to take up a trial that was asked for before.
             trial = Trial(self.optuna, taken._trial_id) if taken else self.optuna.ask()
-            trial.set_user_attr(_OWNER, lease.token)
+            trial.set_user_attr(OWNER, lease.token)
             if self.plan.cells is not None:
-                return Claim(trial.number, _cell(trial), trial)
-            return Claim(trial.number, suggest(trial, self.plan.space, self.plan.when), trial)
+                return Claim(trial.number, cell_of(trial), trial)
+            values = suggest(trial, self.plan.space, self.plan.when)
+            for key, value in values.items():  # a trial that was left has brought its own
+                if not contains(self.plan.space[key], value):
+                    raise ForeignEntry(f"trial {trial.number}", key, value)
+            return Claim(trial.number, values, trial)
 
     def is_open(self) -> bool:
         """Tell whether trials are to be handed out, or at work, here or elsewhere."""
@@ -139,23 +150,30 @@ class ResumableStudy:
         """
         with _if_not_ended_elsewhere():
             trial.set_user_attr("error", reason)
-            trial.set_user_attr(_FINAL, final)
+            trial.set_user_attr(FINAL, final)
         self._end(trial, None, TrialState.FAIL)
 
     def count_attempt(self, trial: Trial, reason: str) -> int:
         """Record that a trial is about to be tried again, and return how often it has been."""
-        attempts = [*trial.user_attrs.get("failed_attempts", []), reason]
+        attempts = [*attempts_of(trial), reason]
         with _if_not_ended_elsewhere():
-            trial.set_user_attr("failed_attempts", attempts)
+            trial.set_user_attr(ATTEMPTS, attempts)
         return len(attempts)
 
     def attempts(self, trial: Trial) -> int:
         """How often a trial has failed and been tried again."""
-        return len(trial.user_attrs.get("failed_attempts", []))
+        return len(attempts_of(trial))
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
-        """Return the trials in any of the states (all by default), in the order of their numbers."""
-        return self.optuna.get_trials(deepcopy=False, states=states or None)
+        """Return the trials in any of the states (all by default), in the order of their numbers.
+
+        Raises:
+            ForeignEntry: If one of them holds what no sweep command writes.
+        """
+        trials = self.optuna.get_trials(deepcopy=False, states=states or None)
+        for trial in trials:
+            require_ours(trial, self.plan.space if self.plan.cells is None else None)
+        return trials
 
     def counts(self) -> dict[TrialState, int]:
         """Count the trials that ended, by state; of a grid, the planned cells, each by the best that became of it."""
@@ -164,7 +182,7 @@ class ResumableStudy:
             return {state: sum(trial.state is state for trial in ended) for state in ENDED}
         became: dict[str, TrialState] = {}
         for state in reversed(ENDED):
-            became |= {str(_cell(trial)): state for trial in ended if trial.state is state}
+            became |= {str(cell_of(trial)): state for trial in ended if trial.state is state}
         outcomes = [became.get(str(cell)) for cell in self.plan.cells]
         return {state: outcomes.count(state) for state in ENDED}
 
@@ -180,7 +198,7 @@ class ResumableStudy:
     def _ours(self) -> list[FrozenTrial]:
         """The trials that this plan has: a grid leaves the cells of a larger one to those who want them."""
         trials, cells = self.trials(), self.plan.cells
-        return trials if cells is None else [trial for trial in trials if _cell(trial) in cells]
+        return trials if cells is None else [trial for trial in trials if cell_of(trial) in cells]
 
     def _remaining(self, trials: list[FrozenTrial]) -> int:
         waiting = sum(trial.state is TrialState.WAITING for trial in trials)
@@ -193,27 +211,29 @@ class ResumableStudy:
         for point in self.plan.enqueue:
             self.optuna.enqueue_trial(point, skip_if_exists=True)
         if self.plan.cells is not None:
-            kept = [trial for trial in self.trials() if trial.state is not TrialState.FAIL or _is_final(trial)]
-            present = [_cell(trial) for trial in kept]
+            kept = [trial for trial in self.trials() if trial.state is not TrialState.FAIL or is_final(trial)]
+            present = [cell_of(trial) for trial in kept]
             for cell, identity in zip(self.plan.cells, self.plan.identities, strict=True):
                 if cell not in present:
                     # As attributes, not parameters: Optuna fixes the choices of a parameter for good, but grids grow.
-                    self.optuna.enqueue_trial({}, user_attrs={_CELL: cell, _IDENTITY: identity})
+                    self.optuna.enqueue_trial({}, user_attrs={CELL: cell, IDENTITY: identity})
         self._is_in_line = True
 
-    def _require_same(self, identity: dict[str, str], earlier: list[FrozenTrial]) -> None:
-        before: dict[str, str] | None = self.optuna.user_attrs.get(_IDENTITY)
+    def _require_same(self, identity: dict[str, str]) -> None:
+        before = identity_in(self.optuna.user_attrs, self.name)
         if before is None:
-            self.optuna.set_user_attr(_IDENTITY, identity)
+            self.optuna.set_user_attr(IDENTITY, identity)
         changes = _changes(before or identity, identity)
-        now = {str(cell): known for cell, known in zip(self.plan.cells or [], self.plan.identities, strict=True)}
-        for trial in earlier if self.plan.cells is not None and not changes else []:
-            changes += _changes(trial.user_attrs[_IDENTITY], now.get(str(_cell(trial)), trial.user_attrs[_IDENTITY]))
+        now = {str(cell): wanted for cell, wanted in zip(self.plan.cells or [], self.plan.identities, strict=True)}
+        for trial in self.trials() if not changes and self.plan.cells is not None else []:
+            known = identity_in(trial.user_attrs, f"trial {trial.number}") or {}
+            changes += _changes(known, now.get(str(cell_of(trial)), known))
         if changes:
             differences = "; ".join(dict.fromkeys(changes))
             raise ConfigError(
                 [f"{self.name} was begun with other settings; choose another name=..., or restore {differences}"]
             )
+        self.trials()  # which checks them, with what they are known to have in common
 
 
 def _identity(plan: StudyPlan, config: Config) -> dict[str, str]:
@@ -222,7 +242,7 @@ def _identity(plan: StudyPlan, config: Config) -> dict[str, str]:
     settings: dict[str, Any] = config.model_dump(by_alias=True, include=sections)
     del settings["dataset"]["source"]
     if not any(key.startswith("dataset") for key in plan.keys):  # else the hashes of the cells tell the pictures
-        settings["pictures"] = build_source(config).content()
+        settings["pictures"] = data_content(config)
     settings["seed"] = config.seed
     if plan.cells is None:
         settings |= {"lambda_intra": config.lambda_intra, "lambda_inter": config.lambda_inter}
@@ -235,7 +255,8 @@ def _identity(plan: StudyPlan, config: Config) -> dict[str, str]:
         # The two lambdas are named above, or in the identities of a grid's cells.
         lambdas = {term for term in mode["weights"] if mode["weights"][term] == getattr(config, f"lambda_{term}", None)}
         mode["weights"] = {term: weight for term, weight in mode["weights"].items() if term not in lambdas}
-    idle = ("dataset.root.", "dataset.cache.", "trainer.checkpoint_every.")  # of no consequence
+    # Of no consequence:
+    idle = ("dataset.root.", "dataset.cache.", "trainer.checkpoint_every.", "trainer.eval_batch_size.")
     varied = tuple(f"{key}." for key in plan.keys)
     shared = {key: value for key, value in _flatten(settings).items() if not f"{key}.".startswith((*idle, *varied))}
     return shared | {"objective": str(config.sweep.objective), "direction": str(config.sweep.direction)}
@@ -243,10 +264,15 @@ def _identity(plan: StudyPlan, config: Config) -> dict[str, str]:
 
 def _changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
     return [
-        f"{key}: was {before.get(key)}, is {now.get(key)}"
+        f"{_shown(key)}: was {_shown(before.get(key))}, is {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key)
     ]
+
+
+def _shown(text: str | None) -> str:
+    """Text of a study, which may be anybody's, so that it cannot steer a terminal."""
+    return str(text) if str(text).isprintable() else ascii(text)
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
@@ -256,20 +282,11 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def _cell(trial: Trial | FrozenTrial) -> Cell:
-    cell: Cell = trial.user_attrs[_CELL]
-    return cell
-
-
-def _is_final(trial: FrozenTrial) -> bool:
-    return bool(trial.user_attrs.get(_FINAL))
-
-
 def _is_left(trial: FrozenTrial, lease: Lease) -> bool:
     """Tell whether a trial is at work for a command that no longer lives, or was cut off before it had one."""
     if trial.state is not TrialState.RUNNING:
         return False
-    owner = trial.user_attrs.get(_OWNER)
+    owner = trial.user_attrs.get(OWNER)
     return owner is None or not lease.is_alive(owner)
 
 

@@ -17,9 +17,12 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from tffd.app import register_resolvers, run_from_hydra
+from tffd.links import require_no_links
 from tffd.records import read_result
+from tffd.session import RunInterrupted
+from tffd.streams import open_streams
 from tffd.sweep.lease import is_locked
-from tffd.trial import RunInterrupted, RunInUse, record_loss
+from tffd.trial import RunInUse, record_loss
 
 LOG = "run.log"
 
@@ -51,11 +54,18 @@ def run_in_worker(job: Job) -> None:
 
     Its outcome is what it leaves in result.json: nothing, if it was interrupted and is to go on.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the sweep decides
+    for number in (signal.SIGINT, signal.SIGHUP):  # they reach all processes of a terminal; the sweep decides
+        signal.signal(number, signal.SIG_IGN)
+    open_streams()
     if job.lease is not None:
         _end_with_the_sweep(job.lease)
     job.run_dir.mkdir(parents=True, exist_ok=True)
-    log = os.open(job.run_dir / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        require_no_links(job.run_dir)
+    except ValueError as error:
+        record_loss(job.config, job.run_dir, f"ConfigError: {error}", study=job.study, trial=job.number)
+        return
+    log = os.open(job.run_dir / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
     for stream in (1, 2):  # by descriptor, so that what C libraries print is caught too
         os.dup2(log, stream)
     os.close(log)
@@ -79,7 +89,7 @@ def _run(job: Job) -> None:
     context = HydraContext(config_loader=config_loader, callbacks=Callbacks(), execution_whitelist=whitelist)
 
     def task(cfg: DictConfig) -> None:
-        run_from_hydra(cfg, Console(file=sys.stdout, force_terminal=False, width=120))
+        run_from_hydra(cfg, Console(file=sys.stdout, force_terminal=False, width=120), job.config_hash)
 
     outcome: JobReturn = run_job(
         task_function=task,

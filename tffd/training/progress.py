@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tffd.config import Config
+from tffd.printable import printable
+from tffd.wording import counted
 
 _MIN_SECONDS_BETWEEN_LINES = 2.0
 
@@ -35,7 +37,7 @@ class EpochReporter:
         self._started, self._last_line = time.perf_counter(), 0.0
         title = f"{config.model.name} on {config.dataset.name}, {config.composition}, seed {config.seed}"
         where = f" (going on after epoch {resumed_at})" if resumed_at else ""
-        self._print(f"{title}: {self._epochs} epochs{where}")
+        self._print(f"{title}: {counted(self._epochs, 'epoch')}{where}")
         if not self._console.is_terminal:
             yield
             return
@@ -77,7 +79,7 @@ class EpochReporter:
 
     def _print(self, line: str) -> None:
         """Print as it is: in rich's markup a directory called [best] would vanish, and long lines be broken."""
-        self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def _metrics(row: dict[str, float]) -> str:

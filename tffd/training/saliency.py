@@ -1,7 +1,7 @@
 """A look inside a trained network: how much of a stage each of its channels carries."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tffd.data import Pictures
 from tffd.losses import channel_saliency
@@ -14,7 +14,11 @@ _PICTURES = 512
 def saliency_by_rank(model: nn.Module, pictures: Pictures, bf16: bool = False) -> list[list[float]]:
     """Return each stage's channel saliencies, largest first, over the first pictures of a split as they are."""
     model.eval()
-    inputs, _ = next(pictures.first(_PICTURES).in_order())
-    with autocast(inputs.device, bf16):
-        stages = model(inputs).stages
-    return [channel_saliency(stage.float()).sort(descending=True).values.tolist() for stage in stages]
+    few = pictures.first(_PICTURES)
+    sums: list[Tensor] = []
+    for inputs, _ in few.in_order():
+        with autocast(inputs.device, bf16):
+            stages = model(inputs).stages
+        found = [channel_saliency(stage.float()) * len(inputs) for stage in stages]  # means over the batch
+        sums = [total + more for total, more in zip(sums, found, strict=True)] if sums else found
+    return [(total / len(few)).sort(descending=True).values.tolist() for total in sums]

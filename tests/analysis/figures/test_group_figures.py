@@ -16,6 +16,7 @@ from analysis.figures.series import choose_styles, make_series, mean_and_band
 from analysis.figures.style import BASELINE, GREY, MOST
 from analysis.gather import gather
 from analysis.metrics import describe_metric
+from analysis.trials import trials_by_search
 from tests.analysis.figures.support import write_csv, write_saliency
 
 
@@ -102,7 +103,8 @@ def test_no_terms(tmp_path: Path, write_terms: Any) -> None:
 
 
 def test_series_are_the_baseline_and_then_trials_by_score(search: Path) -> None:
-    series = make_series(gather(search), describe_metric("val_top1"))
+    gathered, metrics = gather(search), [describe_metric("val_top1")]
+    series = make_series(gathered, trials_by_search(gathered, metrics), metrics)
     assert series[0].label == "none" and series[0].baseline
     values = [np.mean(one.values("val_top1")) for one in series[1:]]
     assert len(values) == 12
@@ -190,5 +192,5 @@ def test_ablation_compares_within_a_model(tmp_path: Path, write_runs: Any) -> No
 
 
 def test_ablation_leaves_trials_out(search: Path) -> None:
-    with pytest.raises(ValueError, match="an ablation compares 2 to 30 settings; there are 1 outside of a search"):
+    with pytest.raises(ValueError, match="an ablation compares 2 to 30 settings; there is 1 outside of a search"):
         ablation_info(gather(search))

@@ -22,7 +22,7 @@ def test_files_are_named_and_the_rest_is_explained(search: Path, capsys: Any) ->
     assert path.read_bytes().startswith(b"%PDF")
     assert err.splitlines() == [
         f"skipped: {search / 'search/0003/seed0/metrics.csv'} ends in the middle of a line",
-        "not drawn: ablation: an ablation compares 2 to 30 settings; there are 1 outside of a search",
+        "not drawn: ablation: an ablation compares 2 to 30 settings; there is 1 outside of a search",
     ]
 
 

@@ -3,21 +3,21 @@
 import io
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from PIL import Image
 
 from analysis.figures import FORMATS, KINDS, mpl_marks, web_marks
 from analysis.figures.ablation import ablation_info
-from analysis.figures.chart import Chart, Label, Line
+from analysis.figures.chart import Chart, Label, Line, Mark
 from analysis.figures.kinds import INFOS, make_infos, read_source
 from analysis.figures.mpl_marks import add_mark
 from analysis.figures.render import draw, interactive, to_bytes, to_html
 from analysis.figures.style import BLACK
 from analysis.figures.web_marks import traces_of
 from analysis.gather import gather
-from analysis.words import short, tick
+from analysis.words import conditions, count, short, there_are, tick
 
 
 @pytest.fixture
@@ -78,10 +78,7 @@ def test_pyplot_is_left_alone(infos: dict[str, Any]) -> None:
 
 
 def test_both_libraries_draw_every_mark() -> None:
-    from analysis.figures import chart
-
-    marks = [getattr(chart, name) for name in ("Line", "Band", "Points", "Bars", "Surface", "Rule", "Label")]
-    for mark in marks:
+    for mark in get_args(Mark):  # a new kind of mark is drawn by both, or this fails
         assert mark in mpl_marks.add_mark.registry
         assert mark in web_marks.traces_of.registry
     with pytest.raises(TypeError, match="plotly draws no int"):
@@ -117,6 +114,14 @@ def test_short_numbers(value: Any, text: str) -> None:
 @pytest.mark.parametrize(("value", "text"), [(1e-2, "1e-2"), (0.1, "0.1"), (1.0, "1"), (100.0, "100"), (2e-3, "2e-3")])
 def test_ticks(value: float, text: str) -> None:
     assert tick(value) == text
+
+
+def test_counts_of_one_are_singular() -> None:
+    run = {"model": "m", "dataset": "d", "protocol": "p", "epochs": 1, "seed": 0}
+    assert conditions([run]) == "m on d, protocol p, 1 epoch, seed 0"
+    assert conditions([run, run | {"epochs": 2, "seed": 1}]) == "m on d, protocol p, 1, 2 epochs, 2 seeds"
+    assert [count(number, "trial") for number in (0, 1, 2)] == ["0 trials", "1 trial", "2 trials"]
+    assert [there_are(number) for number in (0, 1, 2)] == ["there are 0", "there is 1", "there are 2"]
 
 
 def test_long_names_are_broken_into_lines(tmp_path: Path, write_runs: Any) -> None:

@@ -76,9 +76,21 @@ def test_landscape_averages_seeds_and_prefers_what_has_them_all(tmp_path: Path, 
     write_trial(3, [20.0], lambda_intra=1e-3, lambda_inter=1e-3, status="pruned", epochs_run=1)
     info = landscape_info(gather(tmp_path))
     assert [(point.value, point.n) for point in info.points] == [(61.0, 2), (63.0, 2), (70.0, 1)]
-    assert info.points[info.best].value == 63.0
+    assert (info.best, info.best_value) == (1, 63.0)
     assert info.pruned == ((1e-3, 1e-3),)
     assert "3 pairs of lambdas, means of 1 to 2 runs" in info.notes
+    assert info.notes[-2:] == (
+        "1 trial drawn without all seeds or objectives, which cannot be the best",
+        "Best: trial 1, val_top1 63.00",
+    )
+
+
+def test_landscape_of_trials_that_all_lack_a_seed_has_no_best(square: Path, write_sweep: Any) -> None:
+    write_sweep({"study": "search", "kind": "search", "n_trials": 4}, path="demo", seeds=[0, 1])
+    info = landscape_info(gather(square))
+    assert (info.best, len(info.points)) == (None, 4)
+    assert info.notes[-1] == "4 trials drawn without all seeds or objectives, which cannot be the best"
+    assert not any(getattr(mark, "name", "").startswith("best") for mark in info.chart().panels[0].marks)
 
 
 def test_landscape_of_a_loss_has_its_best_at_the_bottom(square: Path) -> None:
@@ -116,7 +128,12 @@ def test_history_of_the_best_so_far(search: Path) -> None:
     assert list(info.best) == sorted(info.best)
     assert info.pruned == ((12, 40.5),)
     assert info.baseline == (pytest.approx(60.333333), pytest.approx(1.527525), 3)
-    assert info.notes[-1] == "12 complete trials (mean of 2 runs), 1 pruned, 1 stale"
+    assert info.notes[2:] == (
+        "12 complete trials (mean of 2 runs)",
+        "1 trial left out: 1 stale",
+        f"Best: trial 2, val_top1 {max(info.values):.2f}",
+        "1 pruned trial at the last value",
+    )
 
 
 def test_trials_read_their_overrides(search: Path) -> None:
@@ -155,6 +172,9 @@ def test_a_sweep_without_a_recorded_space(search: Path) -> None:
         ("", [1.0, 99.0], "linear", 1.0, 99.0),
         ("", [1.0, "a"], "choice", math.nan, math.nan),
         ("", [], "choice", math.nan, math.nan),
+        ("tag(log, interval(1e-3,1))", [0.0, 0.4], "log", 1e-3, 1.0),
+        ("", [0.0, 1.0, 100.0], "log", 1.0, 100.0),
+        ("tag(log, interval(1e-3,1))", [-1.0, 0.4], "linear", -1.0, 1.0),
     ],
 )
 def test_dimensions(text: str, values: list[Any], scale: str, low: float, high: float) -> None:
@@ -175,7 +195,10 @@ def test_the_plan_says_how_many_seeds_a_trial_has(tmp_path: Path, write_trial: A
     write_trial(1, [62.0, 63.0])
     found = find_search(gather(tmp_path))
     assert [(trial.status, trial.value) for trial in found.trials] == [("complete", 61.0), ("missing", 62.5)]
-    assert found.described()[1] == "1 complete trial (mean of 3 runs), 1 with seeds to come"
+    assert found.described(found.complete())[1:3] == (
+        "1 complete trial (mean of 3 runs)",
+        "1 trial left out: 1 with seeds to come",
+    )
 
 
 def test_a_dimension_whose_condition_did_not_hold_is_absent(
@@ -191,7 +214,7 @@ def test_a_dimension_whose_condition_did_not_hold_is_absent(
     assert find_search(gathered).trials[2].params == {"kd_mode": "intra", "lambda_intra": 0.01}
     info = parallel_info(gathered)
     assert len(info.values) == 2
-    assert info.notes[-1] == "1 complete trial is left out, as it lacks a parameter that others have"
+    assert info.notes[-2:] == ("1 trial left out: 1 without lambda_inter", "Best: trial 1, val_top1 61.00")
 
 
 def test_pictures_of_one_search_refuse_none_and_several(tmp_path: Path, write_trial: Any, write_run: Any) -> None:
@@ -265,7 +288,7 @@ def test_a_trial_given_up_between_its_seeds_has_no_place_on_the_front(tmp_path: 
     (tmp_path / "demo" / "search" / "0001" / "trial.json").write_text('{"status": "pruned", "seeds": [0, 1]}')
     info = pareto_info(gather(tmp_path))
     assert [info.choices[i].label for i in info.front] == ["trial 0", "trial 2"]
-    assert "1 trial given up between seeds left out" in info.notes
+    assert info.notes[-2:] == ("1 trial left out: 1 pruned", "Best: trial 2, val_top1 64.00")
 
 
 def test_pareto_front_of_two_objectives(tmp_path: Path, write_trial: Any, write_sweep: Any) -> None:
@@ -284,7 +307,7 @@ def test_pareto_refuses_what_does_not_compare(tmp_path: Path, write_runs: Any) -
     write_runs("st", [90.0], dataset="cifar10", train_seconds=None)  # has no cost, so it is not drawn
     info = pareto_info(gather(tmp_path))
     assert [choice.label for choice in info.choices] == ["none, dataset=digits", "tfd, dataset=digits"]
-    assert "1 setting without val_top1 or train_seconds" in info.notes
+    assert "1 setting left out, without val_top1 or train_seconds" in info.notes
     write_runs("at", [91.0], dataset="cifar10")
     with pytest.raises(ValueError, match="is of one data set and one protocol, and its runs differ in dataset: "):
         pareto_info(gather(tmp_path))

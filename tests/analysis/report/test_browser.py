@@ -147,6 +147,20 @@ def test_the_filter_counts_what_it_shows(browser: Browser, search: Path) -> None
     assert browser.run("document.getElementById('shown').ariaLive") == "polite"
 
 
+def test_the_filter_compares_a_column_in_its_own_type(
+    browser: Browser, tmp_path: Path, write_trial: Any, write_sweep: Any
+) -> None:
+    write_sweep({"study": "search", "kind": "search", "n_trials": 5}, space={"x": "1_1,11,1e3,1000,A"}, path="demo")
+    for number, name in enumerate(("1_1", "11", "1e3", "1000", "A")):
+        write_trial(number, [60.0 + number], params={"x": name})
+    _open(browser, tmp_path)
+    for text, trials in (("x=11", ["1"]), ("x=1_1", ["0"]), ("x=1e3", ["2"]), ("x=1000", ["3"]), ("x=a", []),
+                         ("trial=1e0", ["1"]), ("trial>=3", ["3", "4"]), ("trial=x", [])):  # fmt: skip
+        browser.run("document.getElementById('filter').value = ''; document.getElementById('filter').focus()")
+        browser.write(text)
+        assert _column(browser, "trial") == trials, text
+
+
 def test_hostile_names_do_nothing(browser: Browser, troubled: Path) -> None:
     browser.call("Page.setInterceptFileChooserDialog", enabled=False)
     _open(browser, troubled)

@@ -1,21 +1,19 @@
 """Pictures in directories."""
 
 import os
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from zlib import crc32
 
 import numpy as np
 
-from tffd.data.arrays import Arrays, Summary
+from tffd.data.arrays import DIGEST_BYTES, Arrays, Summary
+from tffd.data.sources.decoding import RULES, UnreadablePicture, decode
+from tffd.data.sources.picture_tree import PICTURE_SUFFIXES, PassedOver, list_classes, list_pictures
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+_SHOWN = 20  # broken pictures that a message names
 
 
 @dataclass(frozen=True)
@@ -23,12 +21,16 @@ class ImageFolder:
     """Any tree `train/<class>/*` and `test/<class>/*` of pictures, each resized to a square.
 
     The layout is that of torchvision's ImageFolder: classes are the sorted names of the sub-directories, and all
-    pictures below one belong to it, however deep. Unlike there, names that begin with a dot, such as
-    .ipynb_checkpoints, are passed over.
+    pictures below one belong to it, however deep. Unlike there, hidden names (.ipynb_checkpoints) and the folders of
+    systems (@eaDir, __MACOSX) are passed over. `tffd.data.sources.decoding` has the rule for every kind of picture.
+
+    The identity of the data is the bytes of the files in the order in which they are read, their classes, the size and
+    the rules of decoding: a copy of a tree is the same data. Whether files have changed since they were read is told by
+    path, inode, ctime, mtime and size together.
 
     Args:
         root: Directory that holds train/ and test/.
-        image_size: Pixels a side after resizing (bilinear, with antialiasing).
+        image_size: Pixels a side after resizing.
     """
 
     root: str
@@ -37,7 +39,8 @@ class ImageFolder:
     def check(self) -> Summary:
         if self.image_size < 1:
             raise ValueError(f"image_size must be at least 1, got {self.image_size}.")
-        train, test = self._classes("train"), self._classes("test")
+        passed_over = PassedOver()
+        train, test = self._classes("train", passed_over), self._classes("test", passed_over)
         if train != test:
             alone = [f"train/{name}" for name in train if name not in test]
             alone += [f"test/{name}" for name in test if name not in train]
@@ -45,7 +48,9 @@ class ImageFolder:
                 f"train and test of {self.root} must hold the same classes; without a counterpart: {_some(alone)}. "
                 "Add the missing directories or remove these."
             )
-        counts = {split: [len(self._pictures(split, name)) for name in train] for split in ("train", "test")}
+        counts = {
+            split: [len(self._pictures(split, name, passed_over)) for name in train] for split in ("train", "test")
+        }
         for split, numbers in counts.items():
             empty = [f"{split}/{name}" for name, number in zip(train, numbers, strict=True) if number == 0]
             if empty:
@@ -53,108 +58,117 @@ class ImageFolder:
                     f"no picture ({', '.join(PICTURE_SUFFIXES)}) in {_some(empty)} of {self.root}. "
                     "Add some or remove the class from both splits."
                 )
-        return Summary(sum(counts["train"]), len(train), channels=3, image_size=self.image_size)
+        totals = {split: sum(numbers) for split, numbers in counts.items()}
+        notice = (
+            f"Pictures in {self.root}: {totals['train']} in train and {totals['test']} in test, of {len(train)} "
+            f"classes. Passed over: {passed_over}."
+        )
+        return Summary(totals["train"], len(train), channels=3, image_size=self.image_size, notice=notice)
+
+    def files(self) -> dict[str, tuple[int, ...]]:
+        start = len(os.path.join(self.root, ""))
+        return {entry.path[start:]: _state(entry) for pictures in self._by_class() for entry in pictures}
 
     def fingerprint(self) -> str:
-        where = zlib.crc32(os.fsencode(Path(self.root).resolve()))
-        return f"{self.content()}-{where:08x}"
+        """Sums, for they do not care for the order in which a directory lists its files."""
+        start, count, states = len(os.path.join(self.root, "")), 0, 0
+        for pictures in self._by_class():
+            count += len(pictures)
+            for entry in pictures:
+                name = crc32(entry.path[start:].encode("utf-8", "surrogateescape"))
+                states += hash((name, *_state(entry)))  # integers alone hash alike in every process
+        where = crc32(os.fsencode(Path(self.root).resolve()))
+        return f"folder{self.image_size}-rules{RULES}-{count}-{states % 2**64:016x}-{where:08x}"
 
     def content(self) -> str:
-        """Paths, sizes and times of all pictures; sums do not care for the order in which a directory lists them.
-
-        The products tie a time and a size to a name: two pictures that change places change the sum.
-        """
-        count = names = products = 0
-        start = len(os.path.join(self.root, ""))
-        for split in ("train", "test"):
-            for name in self._classes(split):
-                pictures = self._pictures(split, name)
-                count += len(pictures)
-                with _readable():
-                    for entry in pictures:
-                        status = entry.stat()
-                        path = zlib.crc32(entry.path[start:].encode(errors="surrogateescape"))
-                        names += path
-                        products += path * (status.st_mtime_ns + status.st_size)
-        return f"folder{self.image_size}-{count}-{names:x}-{products % 2**64:016x}"
+        classes = self._classes("train")
+        paths, labels, train = self._listed(classes)
+        return self._identity(classes, labels, train, _read_each(paths, lambda index, content: None))
 
     def read(self) -> Arrays:
         self.check()
         classes = self._classes("train")
-        train_images, train_labels = self._decode("train", classes)
-        test_images, test_labels = self._decode("test", classes)
-        return Arrays(train_images, train_labels, test_images, test_labels, tuple(classes))
+        paths, labels, train = self._listed(classes)
+        images = np.empty((len(paths), self.image_size, self.image_size, 3), dtype=np.uint8)
 
-    def _classes(self, split: str) -> list[str]:
+        def keep(index: int, content: bytes) -> None:
+            images[index] = decode(content, self.image_size)
+
+        digests = _read_each(paths, keep)
+        return Arrays(
+            images[:train], labels[:train], images[train:], labels[train:], tuple(classes),
+            content=self._identity(classes, labels, train, digests), train_digests=digests[:train],
+        )  # fmt: skip
+
+    def _identity(self, classes: list[str], labels: np.ndarray, train: int, digests: np.ndarray) -> str:
+        identity = sha256(repr((RULES, self.image_size, train, classes)).encode(errors="surrogateescape"))
+        identity.update(labels.tobytes())
+        identity.update(digests.tobytes())
+        return f"folder{self.image_size}-{train}+{len(labels) - train}-{identity.hexdigest()[:16]}"
+
+    def _classes(self, split: str, passed_over: PassedOver | None = None) -> list[str]:
         directory = Path(self.root) / split
         if not directory.is_dir():
             raise ValueError(
                 f"{directory} is missing. An image folder holds train/<class>/ and test/<class>/; "
                 "name it with dataset.root."
             )
-        with _readable(), os.scandir(directory) as entries:
-            classes = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        classes = list_classes(directory, passed_over or PassedOver())
         if not classes:
             raise ValueError(f"{directory} is empty of classes: it needs one sub-directory of pictures a class.")
         return classes
 
-    def _pictures(self, split: str, name: str) -> list[os.DirEntry[str]]:
-        """All pictures of a class, in no order."""
-        found, unseen = [], [os.path.join(self.root, split, name)]
-        while unseen:
-            with _readable(), os.scandir(unseen.pop()) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
-                    if entry.is_dir():
-                        unseen.append(entry.path)
-                    elif entry.name.lower().endswith(PICTURE_SUFFIXES):
-                        found.append(entry)
-        return found
+    def _pictures(self, split: str, name: str, passed_over: PassedOver | None = None) -> list[os.DirEntry[str]]:
+        return list_pictures(os.path.join(self.root, split, name), passed_over or PassedOver())
 
-    def _decode(self, split: str, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        paths = [
-            (path, label)
-            for label, name in enumerate(classes)
-            for path in sorted((entry.path for entry in self._pictures(split, name)), key=os.path.split)
-        ]
-        images = np.empty((len(paths), self.image_size, self.image_size, 3), dtype=np.uint8)
-        for index, (path, _) in enumerate(paths):
-            images[index] = _decode_picture(path, self.image_size)
-        return images, np.asarray([label for _, label in paths], dtype=np.int64)
+    def _by_class(self) -> Iterator[list[os.DirEntry[str]]]:
+        for split in ("train", "test"):
+            for name in self._classes(split):
+                yield self._pictures(split, name)
+
+    def _listed(self, classes: list[str]) -> tuple[list[str], np.ndarray, int]:
+        """All pictures in the order in which they are read, their labels, and how many of them are for training."""
+        paths, labels, counts = [], [], []
+        for split in ("train", "test"):
+            for label, name in enumerate(classes):
+                found = sorted((entry.path for entry in self._pictures(split, name)), key=os.path.split)
+                paths += found
+                labels += [label] * len(found)
+            counts.append(len(paths))
+        return paths, np.asarray(labels, dtype=np.int64), counts[0]
 
 
-@contextmanager
-def _readable() -> Iterator[None]:
+def _state(entry: os.DirEntry[str]) -> tuple[int, ...]:
     try:
-        yield
-    except OSError as error:
-        raise ValueError(f"{error.filename} cannot be read ({error.strerror}). Repair or remove it.") from error
+        status = entry.stat()
+    except OSError:  # a link to nothing, say: named with all that is broken once the pictures are read
+        return ()
+    return status.st_ino, status.st_ctime_ns, status.st_mtime_ns, status.st_size
 
 
-def _decode_picture(path: str, size: int) -> np.ndarray:
-    from PIL import Image
+def _read_each(paths: list[str], use: Callable[[int, bytes], None]) -> np.ndarray:
+    """Read all files, use each, and return their digests, uint8, [N, DIGEST_BYTES].
 
-    try:
-        with Image.open(path) as picture:
-            rgb = _to_rgb(picture)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} is not a readable picture ({error}). Replace or remove it.") from error
-    # Pillow's bilinear filter widens with the reduction, as torchvision's Resize(antialias=True) does.
-    return np.asarray(rgb if rgb.size == (size, size) else rgb.resize((size, size), Image.Resampling.BILINEAR))
-
-
-def _to_rgb(picture: "Image.Image") -> "Image.Image":
-    """Convert to 8 bits a channel. Pillow alone cuts values above 255 off: a picture of 16 bits would turn white."""
-    from PIL import Image
-
-    if picture.mode.startswith("I;16"):
-        picture = Image.fromarray((np.asarray(picture) // 256).astype(np.uint8))
-    elif picture.mode in ("I", "F"):
-        raise ValueError(f"its values are of mode {picture.mode}, without a known range; save it with 8 or 16 bits")
-    elif picture.mode == "P":
-        picture = picture.convert("RGBA")  # a palette with transparency makes Pillow warn, else
-    return picture.convert("RGB")
+    Raises:
+        ValueError: If some cannot be read or used; it names them.
+    """
+    digests = np.zeros((len(paths), DIGEST_BYTES), dtype=np.uint8)
+    broken = []
+    for index, path in enumerate(paths):
+        try:
+            with open(path, "rb") as file:
+                content = file.read()
+            use(index, content)
+        except (OSError, UnreadablePicture) as error:
+            broken.append((path, error.strerror if isinstance(error, OSError) else error))
+        else:
+            digests[index] = np.frombuffer(sha256(content).digest()[:DIGEST_BYTES], dtype=np.uint8)
+    if len(broken) == 1:
+        raise ValueError(f"{broken[0][0]} is not a readable picture ({broken[0][1]}). Replace or remove it.")
+    if broken:
+        named = _some([f"{path} ({reason})" for path, reason in broken], _SHOWN)
+        raise ValueError(f"{len(broken)} files are no readable pictures: {named}. Replace or remove them.")
+    return digests
 
 
 def _some(names: list[str], shown: int = 5) -> str:

@@ -30,9 +30,12 @@ class Executor(Protocol):
         on_this_machine: Whether runs share its GPUs, and end when the sweep does.
     """
 
-    slots: int
     threads: int
     on_this_machine: bool
+
+    @property
+    def slots(self) -> int:
+        """May become fewer."""
 
     def start(self, job: Job) -> Handle:
         """Start a run; it may have to wait for its turn.

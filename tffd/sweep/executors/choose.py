@@ -6,8 +6,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from tffd.config import Config, ConfigError
 from tffd.sweep.executors.base import Executor
+from tffd.sweep.executors.cards import Cards
 from tffd.sweep.executors.local import LocalExecutor
 from tffd.sweep.executors.loky import LokyExecutor
+from tffd.sweep.executors.on_cards import CardExecutor
 from tffd.sweep.executors.submitit import SubmititExecutor
 
 _MOST_JOBS = 8  # unless sweep.n_jobs asks for more: each needs about a gigabyte
@@ -89,13 +91,46 @@ def _refuse_sharing(config: Config) -> None:
 
 
 def cuda_devices(config: Config) -> list[str]:
-    """The CUDA devices that this process may use and the config asks for, as CUDA_VISIBLE_DEVICES names them."""
+    """The CUDA devices that this process may use and the config asks for, as CUDA_VISIBLE_DEVICES names them.
+
+    Raises:
+        ConfigError: If CUDA_VISIBLE_DEVICES names some that PyTorch does not see: their runs would find no device.
+    """
     import torch
 
     if config.device == "cpu" or not torch.cuda.is_available():
         return []
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
-    return allowed.split(",")
+    count, allowed = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    if not allowed:
+        return [str(index) for index in range(count)]
+    names = [name.strip() for name in allowed.split(",")]
+    # A process sees one slice of a card at most (NVIDIA's MIG), so their number tells nothing; each run looks itself.
+    if len(names) != count and not any(name.startswith("MIG-") for name in names):
+        raise ConfigError(
+            [
+                f"CUDA_VISIBLE_DEVICES={allowed}: names {len(names)} devices, but PyTorch sees {count} of them; name "
+                "those that are there, each once"
+            ]
+        )
+    return names
+
+
+def pin_to_devices(executor: Executor, config: Config) -> Executor:
+    """Let the runs of this machine share its CUDA devices, if there are any; clusters pin their jobs themselves."""
+    names = cuda_devices(config) if executor.on_this_machine else []
+    if not names:
+        return executor
+    devices = [(name, _key(index, name)) for index, name in enumerate(names)]
+    return CardExecutor(executor, Cards(devices, config.sweep.trials_per_device))
+
+
+def _key(index: int, name: str) -> str:
+    """What a device is called in every process; its number depends on CUDA_VISIBLE_DEVICES."""
+    import torch
+
+    if name.startswith("MIG-"):
+        return name
+    return str(getattr(torch.cuda.get_device_properties(index), "uuid", name))
 
 
 def cores() -> int:

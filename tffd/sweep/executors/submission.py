@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import redirect_stderr
 from typing import TYPE_CHECKING
 
+from tffd.printable import printable
+
 if TYPE_CHECKING:
     import submitit
 
@@ -72,5 +74,5 @@ class Submitter:
                 "What has ended is recorded. The same command goes on."
             )
         if reason != self._reason:
-            print(f"No job is taken at present ({reason}); it is tried again.", file=sys.stderr)
+            print(printable(f"No job is taken at present ({reason}); it is tried again."), file=sys.stderr)
         self._reason, self._next_try = reason, now + _SECONDS_BETWEEN_TRIES

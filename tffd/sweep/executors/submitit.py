@@ -6,7 +6,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 from tffd.config import ConfigError
-from tffd.files import replacing
+from tffd.files import read_regular, replacing
 from tffd.sweep.executors.slurm_queue import WAITING, SlurmQueue
 from tffd.sweep.executors.submission import Submitter
 from tffd.sweep.executors.submitit_run import PendingRun, SubmititRun
@@ -93,7 +93,7 @@ class SubmititExecutor:
         if self._queue is None:
             return None
         try:
-            content = json.loads((job.run_dir / _JOB).read_text(encoding="utf-8"))
+            content = json.loads(read_regular(job.run_dir / _JOB))
         except (FileNotFoundError, ValueError):
             return None
         import submitit

@@ -1,0 +1,59 @@
+"""Every choice of a group exists, or the nearest names are told."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException
+
+from tests.support import CONF, compose_config, places, run_py
+from tffd.app import register_resolvers
+from tffd.choices import describe_composition, missing_choices
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "experiment=cifar100_resnet2O",
+            "experiment=cifar100_resnet2O: there is no such choice; did you mean cifar",
+        ),
+        ("kd_mode=tdf", "kd_mode=tdf: there is no such choice; did you mean tfd"),
+        ("sweep/sampler=tpee", "sweep/sampler=tpee: there is no such choice; did you mean tpe?"),
+        ("lambdas=zzz", "lambdas=zzz: there is no such choice; there are readme, script"),
+        ("hydra/launcher=basicc", "hydra/launcher=basicc: there is no such choice; did you mean basic?"),
+    ],
+)
+def test_unknown_names(override: str, message: str) -> None:
+    with pytest.raises(ConfigCompositionException) as caught:
+        compose_config(override)
+    told = describe_composition(caught.value)
+    assert told.startswith(message)
+    assert "\n" not in told
+
+
+def test_what_an_optional_entry_would_pass_over_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("defaults: [config, optional extra: null, _self_]\n")
+    (tmp_path / "extra").mkdir()
+    (tmp_path / "extra" / "one.yaml").write_text("# @package _global_\nseed: 3\n")
+    register_resolvers()
+    search = [f"hydra.searchpath=[file://{CONF}]"]
+
+    def faults(choice: str) -> list[str]:
+        with initialize_config_dir(str(tmp_path)):
+            cfg = compose("mine", overrides=[*search, f"extra={choice}"], return_hydra_config=True)
+            return missing_choices(cfg, GlobalHydra.instance().config_loader().get_group_options)
+
+    assert faults("one") == []
+    assert faults("oen") == ["extra=oen: there is no such choice; did you mean one?"]
+    assert faults("[one,tow]") == ["extra=tow: there is no such choice; there are one"]
+
+
+@pytest.mark.parametrize("arguments", [("experiment=cifar100_resnet2O",), ("-m", "kd_mode=none,tdf", "seed=0,1")])
+def test_a_command_with_an_unknown_name_is_refused(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    refused = run_py(*arguments, *places(tmp_path))
+    assert refused.returncode == 2
+    assert "there is no such choice; did you mean" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "results").exists()

@@ -1,0 +1,97 @@
+"""Which device and which precision a run has, and what the cards of this machine can do."""
+
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+_TENSOR_CORES = 8  # the compute capability from which NVIDIA's cards have bfloat16 and TF32
+
+
+class DeviceMissing(ValueError):
+    """What was asked for, or found when a sweep began, is not there."""
+
+
+def pick_device(name: str) -> torch.device:
+    """Turn auto, cpu or cuda into a device; auto takes CUDA where there is one.
+
+    Raises:
+        DeviceMissing: If cuda is asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        where = "here" if visible is None else f"here with CUDA_VISIBLE_DEVICES={visible}"
+        raise DeviceMissing(f"device=cuda: PyTorch sees no CUDA device {where}; use device=cpu or device=auto")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def resolve_precision(precision: str, device: str) -> str:
+    """Return what a precision comes to on a device: auto is bf16 on CUDA cards that have it, else fp32.
+
+    Where the CUDA device is not to be seen from here, as it is of a cluster's node, auto means bf16: a run whose card
+    has none fails by name.
+
+    Args:
+        precision: auto, fp32, tf32 or bf16.
+        device: auto, cpu or cuda.
+    """
+    if precision != "auto":
+        return precision
+    available = torch.cuda.is_available()
+    if device == "cpu" or (device == "auto" and not available):
+        return "fp32"
+    return "bf16" if not available or _cards_have_tensor_cores() else "fp32"
+
+
+def require_precision(precision: str, device: torch.device) -> None:
+    """Refuse a precision that a device lacks: it would be emulated, or replaced in silence.
+
+    Args:
+        precision: fp32, tf32 or bf16.
+        device: Where the run is, or will be; a CUDA device may be one that is not to be seen from here.
+    Raises:
+        DeviceMissing: If the device lacks it.
+    """
+    if device.type == "cpu" and precision == "tf32":
+        raise DeviceMissing("trainer.precision=tf32: is a mode of CUDA cards; on a CPU use trainer.precision=fp32")
+    if device.type == "cuda" and precision != "fp32" and torch.cuda.is_available() and not _cards_have_tensor_cores():
+        name = torch.cuda.get_device_name(0)
+        raise DeviceMissing(f"trainer.precision={precision}: {name} does not have it; use trainer.precision=fp32")
+
+
+def use_precision(precision: str) -> None:
+    """Let this process compute in a precision; fp32 is IEEE's, for PyTorch's own default has TF32 in convolutions.
+
+    Has not run on a GPU: the tests look at the switches alone.
+    """
+    tf32 = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
+
+
+def smallest_memory() -> int:
+    """Bytes of memory of the smallest card that this process sees."""
+    return min(torch.cuda.get_device_properties(index).total_memory for index in range(torch.cuda.device_count()))
+
+
+def _cards_have_tensor_cores() -> bool:
+    """Tell whether all cards that this process sees have bfloat16 and TF32; a sweep may use any of them."""
+    if torch.version.hip is not None:
+        return True
+    capabilities = [torch.cuda.get_device_capability(index) for index in range(torch.cuda.device_count())]
+    return all(major >= _TENSOR_CORES for major, _ in capabilities)
+
+
+def device_name(device: torch.device) -> str:
+    """What a device is called by its maker."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({_processor()})"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

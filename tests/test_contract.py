@@ -21,11 +21,13 @@ from tests.support import TINY, places, run_py
 from tffd import records
 
 # Fields of result.json that are no column of the analysis by their own name: objects, whose parts are columns.
-OBJECTS = {"split", "versions"}
+OBJECTS = {"split", "versions", "term_weights"}
 # Fields that the analysis need not know; it keeps them as columns all the same.
-OPTIONAL = {"data", "precision", "weights"}
+OPTIONAL = {
+    "data", "weights", "teacher_digest", "teacher_past", "teacher_top1", "teacher_split", "mode_parameters"
+}  # fmt: skip
 # What a run under protocol=validation has no value of.
-NULL = {"error", "test_top1", "test_top5", "test_loss", "best_test_top1"}
+NULL = {"error", "teacher", "test_top1", "test_top5", "test_loss", "best_test_top1"}
 EPOCH = {
     "epoch", "lr", "kd_factor", "train_loss", "train_ce", "train_top1", "intra", "inter",
     "val_top1", "val_top5", "val_loss",

@@ -44,7 +44,7 @@ SETTINGS: dict[str, Any] = {
 changes = st.dictionaries(st.sampled_from(sorted(SETTINGS)), st.none(), max_size=4).flatmap(
     lambda keys: st.fixed_dictionaries({key: SETTINGS[key] for key in keys})
 )
-texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12).filter(str.isprintable)
 
 
 @cache

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
 
@@ -38,6 +39,21 @@ def missing_choices(cfg: DictConfig, options: Options) -> list[str]:
             if path.rpartition("/")[2] not in known:
                 faults.append(describe_missing(path, known))
     return faults
+
+
+def all_modes(words: Iterable[str]) -> str | None:
+    """Return the override that composes all kd_modes which a sweep varies; None where it varies none.
+
+    On top of them Hydra can set what holds for one of them alone, as in `kd_mode=none,st kd_mode.st.temperature=2`.
+    """
+    of_modes = [word for word in words if word.startswith("kd_mode=")]
+    names: dict[str, None] = {}
+    for override in OverridesParser.create().parse_overrides(of_modes):
+        if not override.is_sweep_override() or isinstance(override.value(), Glob):
+            return None
+        for choice in override.sweep_iterator():
+            names |= dict.fromkeys(map(str, choice if isinstance(choice, list) else [choice]))
+    return f"kd_mode=[{','.join(names)}]" if names else None
 
 
 def describe_missing(path: str, known: Iterable[str]) -> str:

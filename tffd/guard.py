@@ -5,16 +5,18 @@ It offers no other place; these two functions of it are therefore wrapped.
 """
 
 import functools
+import inspect
 import sys
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.hydra import Hydra
 from hydra.errors import ConfigCompositionException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from tffd.app import refuse
-from tffd.choices import describe_composition, missing_choices
+from tffd.choices import all_modes, describe_composition, missing_choices
 from tffd.trust import find_distrust
 
 
@@ -26,10 +28,19 @@ def guard_hydra() -> None:
 
 
 def _composing_known_choices(compose: Any) -> Any:
+    begin = inspect.signature(compose)
+
     @functools.wraps(compose)
     def composed(self: Hydra, *args: Any, **kwargs: Any) -> DictConfig:
         try:
-            config: DictConfig = compose(self, *args, **kwargs)
+            call = begin.bind(self, *args, **kwargs)
+            every = all_modes(call.arguments["overrides"]) if call.arguments["run_mode"] == RunMode.MULTIRUN else None
+            if every is not None:
+                call.arguments["overrides"] = [*call.arguments["overrides"], every]
+                call.arguments["parsed_overrides"] = None
+            config: DictConfig = compose(*call.args, **call.kwargs)
+            if every is not None:
+                config.hydra.overrides.task = [word for word in config.hydra.overrides.task if word != every]
         except (ConfigCompositionException, OverrideParseException) as error:
             _refuse([describe_composition(error, self.config_loader.get_group_options)])
             raise

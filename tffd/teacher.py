@@ -74,8 +74,10 @@ def find_teacher(config: Config) -> Path | None:
         return Path(str(config.teacher.checkpoint))
     run = teacher_run(config)
     name, run_hash = run_name(run), hash_config(run).run
-    own = Path(config.results_dir) / config.name / name
-    for directory in (own, *sorted(Path(config.results_dir).glob(f"*/{name}"))):
+    results = Path(config.results_dir)
+    own = [results / config.name / name, *(results / config.name / records.TEACHER).glob("*")]
+    others = [*results.glob(f"*/{name}"), *results.glob(f"*/{records.TEACHER}/*")]
+    for directory in (*own, *sorted(others)):
         weights = directory / records.WEIGHTS
         if weights.is_file() and _is_complete(directory, run_hash):
             return weights

@@ -23,6 +23,7 @@ TRUSTED_TARGETS = (
     "tffd.distill.*",
     "tffd.app.CheckFirst",
     "tffd.sweep.samplers.EvenGrid",
+    "tffd.sweep.samplers.ReplayedCmaEs",
     "tffd.sweep.samplers.auto_pruner",
     *(f"optuna.samplers.{name}Sampler" for name in _SAMPLERS),
     *(f"optuna.pruners.{name}Pruner" for name in _PRUNERS),

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from analysis.ablations import analyse
 from analysis.best_layout import remarks
 from analysis.best_trial import find_best
 from analysis.conclusion import conclude
-from analysis.factorial import analyse
 from analysis.factorial_layout import lay_out_factorial
 from analysis.figures.kinds import read_source
 from analysis.gather import gather

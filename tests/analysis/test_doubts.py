@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from analysis.ablations import analyse
 from analysis.best_layout import remarks
 from analysis.best_trial import find_best
 from analysis.compare import compare_trees
 from analysis.compare_layout import remarks as compare_remarks
 from analysis.doubts import doubtful_numbers
-from analysis.factorial import analyse
 from analysis.factorial_layout import lay_out_factorial
 from analysis.figures.kinds import read_source
 from analysis.gather import gather

@@ -47,8 +47,8 @@ def test_columns_are_told_by_their_names() -> None:
     [
         *("name=other", "device=auto", "threads=2", "trainer.name=other", "trainer.checkpoint_every=3", "seed=5"),
         *("sweep.n_jobs=3", "dataset.cache=elsewhere", "results_dir=elsewhere"),
-        *("trainer.lr=0.3", "trainer.gamma=0.3", "trainer.precision=fp32", "dataset.augment.pad=2", "model=resnet14"),
-        *("dataset.train_size=100", "protocol.split_seed=1", "protocol.val_fraction=0.2", "kd_mode.reduction=sum"),
+        *("trainer.lr=0.3", "trainer.gamma=0.3", "trainer.precision=bf16", "dataset.augment.pad=2", "model=resnet14"),
+        *("dataset.train_size=100", "protocol.split_seed=1", "protocol.val_fraction=0.2", "kd_mode.tfd.reduction=sum"),
     ],
 )
 def test_what_counts_is_what_makes_another_run(tmp_path: Path, override: str) -> None:

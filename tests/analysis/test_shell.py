@@ -158,13 +158,13 @@ def test_a_file_gets_what_was_recorded_and_a_terminal_what_it_can_show(
 def test_texts_that_a_spreadsheet_would_run(tmp_path: Path, write_run: Any, capsys: Any) -> None:
     texts = ["=cmd|' /C calc'!A0", "+1+1", "-2", "@SUM(A1)", "\t=1", "＝1", "plain", "a=b"]
     for number, text in enumerate(texts):
-        write_run(f"{number}", name=text, seed=number, lambda_intra=-0.5, **{"=field": "x"})
+        write_run(f"{number}", name=text, seed=number, val_loss=0.5, **{"=field": "x"})
     for safe in ([], ["--safe-csv"]):
         assert main(["runs", str(tmp_path), *safe]) == 0
         rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out, newline="")))
         mark = "'" if safe else ""
         assert [row["name"] for row in rows] == [*(mark + text for text in texts[:-2]), *texts[-2:]]
-        assert {row["lambda_intra"] for row in rows} == {"-0.5"}
+        assert {row["val_loss"] for row in rows} == {"0.5"}
         assert {row[f"{mark}=field"] for row in rows} == {"x"}
     assert main(["table", str(tmp_path), "--rows", "name", "--format", "csv", "--safe-csv"]) == 0
     assert "\n'+1+1,val_top1," in capsys.readouterr().out

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
 from PIL import ExifTags, Image
 
-from tests.support import compose_config
+from tests.support import CONF
 from tffd.app import CheckFirst
 from tffd.data.sources.decoding import BACKGROUND, UnreadablePicture, decode
 from tffd.data.sources.image_folder import ImageFolder
@@ -186,7 +187,9 @@ def test_the_line_is_shown_when_a_run_starts(tree: Path, capsys: pytest.CaptureF
     (tree / "train" / "cat" / "3.heic").write_bytes(b"x")
     overrides = ("dataset=image_folder", f"dataset.root={tree}", f"dataset.cache={tree}/cache", "dataset.val_fraction=0.5",
                  "trainer.batch_size=2", "model=resnet8", "sweep=none")  # fmt: skip
-    CheckFirst().on_run_start(compose_config(*overrides))
+    with initialize_config_dir(str(CONF)):
+        cfg = compose("config", overrides=list(overrides), return_hydra_config=True)
+    CheckFirst().on_run_start(cfg)
     assert (
         "4 in train and 4 in test, of 2 classes. Passed over: 1 file of other suffixes (.heic 1)."
         in capsys.readouterr().out

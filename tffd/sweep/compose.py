@@ -33,7 +33,8 @@ class Composer:
             HydraException: If it cannot.
             ConfigError: If a choice names no file of its group.
         """
-        parsed = self._parser.parse_overrides(overrides)
+        parsed = self._without_other_modes(self._parser.parse_overrides(overrides))
+        overrides = [str(override.input_line) for override in parsed]
         late = [override for override in parsed if self._sets_a_value(override)]
         config = copy.deepcopy(self._shared([str(override.input_line) for override in parsed if override not in late]))
         if not all(_is_leaf(config, override.key_or_group) for override in late):
@@ -42,6 +43,16 @@ class Composer:
             OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
         config.hydra.overrides.task = [override.input_line for override in parsed if not override.is_hydra_override()]
         return config
+
+    def _without_other_modes(self, parsed: list[Override]) -> list[Override]:
+        """Leave out the settings of kd_modes that a run does not have: they hold for those that have them."""
+        settings = [override for override in parsed if override.key_or_group.startswith("kd_mode.")]
+        if not settings:
+            return parsed
+        groups = [override for override in parsed if self._loader.get_group_options(override.key_or_group)]
+        modes = self._shared([str(override.input_line) for override in groups]).kd_mode
+        idle = [override for override in settings if override.key_or_group.split(".")[1] not in modes]
+        return [override for override in parsed if override not in idle]
 
     def _shared(self, overrides: list[str]) -> DictConfig:
         key = tuple(overrides)

@@ -48,4 +48,6 @@ def plain(item: object) -> Value:
     """Return an item of a sweep as Optuna can keep it: lists become text."""
     if isinstance(item, QuotedString):
         return item.text
+    if isinstance(item, list):
+        return write(item)
     return item if isinstance(item, (int, float, bool)) or item is None else str(Override._convert_value(item))  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from tffd.checks import check_config, find_faults, trains_elsewhere
 from tffd.choices import Options, describe_composition
 from tffd.config import Config, ConfigError, SweepSection, read_config
 from tffd.identity import hash_config
-from tffd.records import COST_OBJECTIVES, VALIDATION_OBJECTIVES
+from tffd.records import COST_OBJECTIVES, TEACHER, VALIDATION_OBJECTIVES
 from tffd.sweep.effect import require_effect, require_fit_for_grid
 from tffd.sweep.pinned import PinnedData
 from tffd.sweep.reach import idle_dimensions
@@ -26,6 +26,7 @@ from tffd.sweep.space import (
     contains,
     corners,
     expand_globs,
+    is_interval,
     merge,
     parse_distribution,
     parse_grid,
@@ -35,6 +36,7 @@ from tffd.sweep.space import (
     trial_overrides,
     write_value,
 )
+from tffd.sweep.teachers import DROPPED, Teachers, kept
 
 _NOTHING_VARIES = (
     "nothing varies in this sweep: choose one with sweep=lambdas or ablation=terms, or list values, such as seed=0,1,2"
@@ -49,7 +51,7 @@ class StudyPlan:
     """One Optuna study: a search or a grid.
 
     Attributes:
-        key: "search", "grid" or "baseline": the directory of its trials, and the study in their records.
+        key: "teacher", "baseline", "search" or "grid": the directory of its trials, and the study in their records.
         keys: What varies.
         n_trials: Total number of trials, those of earlier commands included.
         cells: Every trial of a grid; None for a search.
@@ -58,6 +60,8 @@ class StudyPlan:
         when: Its dimensions that apply only for some choices of others.
         enqueue: Points that a search tries first; Optuna chooses the dimensions that they leave open.
         identities: Of a grid's cells, what may not change when one is run again.
+        drops: Sections whose fixed settings do not hold for it.
+        after: Key of a study that has to end before this one begins.
     """
 
     key: str
@@ -69,11 +73,13 @@ class StudyPlan:
     when: Conditions = field(default_factory=dict)
     enqueue: list[dict[str, Any]] = field(default_factory=list)
     identities: list[dict[str, str]] = field(default_factory=list)
+    drops: tuple[str, ...] = ()
+    after: str | None = None
 
     def overrides(self, fixed: Sequence[str], point: Mapping[str, Value]) -> list[str]:
         """Write the overrides of the trial at a point; those of a grid's cell are written as they were typed."""
         texts = {key: write_value(key, value, self.texts[key]) for key, value in point.items() if key in self.texts}
-        return trial_overrides(fixed, {**point, **texts} if self.cells is None else point)
+        return trial_overrides(kept(fixed, self.drops), {**point, **texts} if self.cells is None else point)
 
 
 @dataclass(frozen=True)
@@ -120,8 +126,12 @@ def make_plan(
         studies = _studies(config, sorted_arguments, options)
     except (ValueError, TypeError, InstantiationException) as error:
         raise ConfigError([*faults, str(error).strip().splitlines()[0], *find_faults(base, elsewhere)]) from error
-    data = PinnedData()
-    studies = [_checked(study, sorted_arguments.fixed, compose, elsewhere, faults, data) for study in studies]
+    data, teachers = PinnedData(), Teachers(sorted_arguments.fixed, compose)
+    studies = [_checked(study, sorted_arguments.fixed, compose, elsewhere, faults, data, teachers) for study in studies]
+    if teachers.cells and not faults:
+        keys = tuple(dict.fromkeys(key for cell in teachers.cells for key in cell))
+        first = StudyPlan(TEACHER, keys, len(teachers.cells), cells=teachers.cells, drops=DROPPED)
+        studies.insert(0, _checked(first, sorted_arguments.fixed, compose, elsewhere, faults, data, teachers))
     if not faults:
         faults = [fault for study in studies for fault in idle_dimensions(study, sorted_arguments.fixed, compose)]
     if faults:
@@ -146,10 +156,11 @@ def _studies(config: Config, arguments: Arguments, options: Options) -> list[Stu
     sweep, grid = config.sweep, config.ablation.grid
     if sweep.space and grid:
         raise ValueError("a search and an ablation were asked for at once; start one with sweep=..., then the other")
+    searches = bool(sweep.space) or (not grid and any(is_interval(key, text) for key, text in arguments.varied.items()))
     dimensions = merge(expand_globs(sweep.space or grid, options), arguments)
     if not dimensions:
         raise ValueError(_NOTHING_VARIES)
-    if not sweep.space:
+    if not searches:
         require_fit_for_grid(sweep, arguments)
         return [_grid("grid", dimensions)]
     if "trainer.epochs" not in dimensions:
@@ -210,7 +221,13 @@ def _grid(key: str, dimensions: dict[str, str]) -> StudyPlan:
 
 
 def _checked(
-    study: StudyPlan, fixed: list[str], compose: Compose, elsewhere: bool, faults: list[str], data: PinnedData
+    study: StudyPlan,
+    fixed: list[str],
+    compose: Compose,
+    elsewhere: bool,
+    faults: list[str],
+    data: PinnedData,
+    teachers: Teachers,
 ) -> StudyPlan:
     """Check the config of every cell, bound and known point, pin its data, and give a grid's cells their hashes.
 
@@ -229,6 +246,8 @@ def _checked(
             faults += [f"{fault}{where}" for fault in found if fault not in known]
             continue
         configs.append(config)
+        if teachers.waits_for(config, study.overrides(fixed, point)):
+            study = replace(study, after=TEACHER)
         if study.cells is None and config.protocol.test != "never":
             faults.append(
                 f"protocol={config.protocol.name}: reads the test set, which no search may; use protocol=validation"

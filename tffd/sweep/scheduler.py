@@ -103,7 +103,13 @@ class Scheduler:
                 return elsewhere > 0 or any(study.is_open() for study in self._studies)
         return True
 
+    def _waits(self, study: ResumableStudy) -> bool:
+        """Tell whether a study begins only when another one has ended."""
+        return any(other.plan.key == study.plan.after and other.is_open() for other in self._studies)
+
     def _start_next(self, study: ResumableStudy) -> bool:
+        if study.plan.after is not None and self._waits(study):
+            return False
         claim = study.claim(self._lease)
         if claim is None:
             return False
@@ -127,7 +133,9 @@ class Scheduler:
         failed = sum(study.counts()[TrialState.FAIL] for study in self._studies)
         total = sum(study.plan.n_trials for study in self._studies)
         is_open = any(study.is_open() for study in self._studies)
-        if failed > self._sweep.max_failure_rate * total and is_open and not self._gave_up:
+        awaited = {study.plan.after for study in self._studies}
+        lost = any(s.plan.key in awaited and s.counts()[TrialState.FAIL] and not s.is_open() for s in self._studies)
+        if (lost or failed > self._sweep.max_failure_rate * total) and is_open and not self._gave_up:
             self._gave_up = True  # what runs may end
             self._display.gave_up(failed, total)
 

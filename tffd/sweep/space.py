@@ -134,6 +134,11 @@ def require_conditions(space: Mapping[str, BaseDistribution], when: Conditions) 
                 )
 
 
+def is_interval(key: str, text: str) -> bool:
+    """Tell whether a dimension has bounds, so that only a search can vary it."""
+    return isinstance(parse(key, text).value(), IntervalSweep)
+
+
 def parse_distribution(key: str, text: str) -> BaseDistribution:
     """Turn sweep syntax into an Optuna distribution.
 

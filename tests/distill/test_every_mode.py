@@ -17,6 +17,7 @@ from tffd.training.step import Learners, batch_losses
 
 MODES = sorted(path.stem for path in (CONF / "kd_mode").glob("*.yaml"))
 CLASSES, CHANNELS, SIZE = 4, 3, 16
+EQUAL, WIDER = "resnet14", "resnet8x4"  # teachers; some modes take equal widths alone
 
 
 def composed(mode: str, teacher: str) -> tuple[Config, Distillation]:
@@ -24,7 +25,10 @@ def composed(mode: str, teacher: str) -> tuple[Config, Distillation]:
     config = require_config(compose_config(f"kd_mode={mode}", "model=resnet8", f"teacher={teacher}"))
     distillation = build.build_distillation(config)
     setting = build.build_setting(config, classes=CLASSES, channels=CHANNELS, image_size=SIZE, pictures=12)
-    assert distillation.check(setting) == []
+    faults = distillation.check(setting)
+    if teacher == WIDER and faults and "channels" in faults[0]:
+        pytest.skip(f"refused: {faults[0]}")
+    assert faults == []
     torch.manual_seed(0)
     distillation.build(setting)
     return config, distillation
@@ -52,7 +56,7 @@ def test_there_are_modes() -> None:
     assert {"none", "intra", "inter", "tfd", "tfd_plus", "st", "at", "fitnet"} <= set(MODES)
 
 
-@pytest.mark.parametrize("teacher", ["resnet8x4", "resnet14"], ids=["wider", "equal-widths"])
+@pytest.mark.parametrize("teacher", [WIDER, EQUAL], ids=["wider", "equal-widths"])
 @pytest.mark.parametrize("mode", MODES)
 def test_one_step(mode: str, teacher: str) -> None:
     """Finite terms of the names it declares; the student and all of its own parts learn, the teacher does not."""
@@ -74,8 +78,8 @@ def test_one_step(mode: str, teacher: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_layout_of_memory_changes_nothing(mode: str) -> None:
     """channels_last equals contiguous, but for the order of sums (float32: 1e-4)."""
-    _, distillation = composed(mode, "resnet14")
-    student, frozen = networks("resnet14")
+    _, distillation = composed(mode, EQUAL)
+    student, frozen = networks(EQUAL)
     found = []
     for layout in (torch.contiguous_format, torch.channels_last):
         twins = [copy.deepcopy(network).to(memory_format=layout) for network in (student, frozen)]
@@ -91,8 +95,8 @@ def test_layout_of_memory_changes_nothing(mode: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_bf16_and_the_smallest_batches(mode: str, count: int) -> None:
     """Under autocast the terms are float32 and finite."""
-    _, distillation = composed(mode, "resnet14")
-    student, frozen = networks("resnet14")
+    _, distillation = composed(mode, EQUAL)
+    student, frozen = networks(EQUAL)
     learners = Learners(student.train(), distillation, frozen)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss, logged = losses(learners, batch(count))

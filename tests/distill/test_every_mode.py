@@ -1,6 +1,7 @@
 """What every kd_mode of conf/kd_mode must do, found by its file: a new one needs no new test here."""
 
 import copy
+import re
 
 import pytest
 import torch
@@ -16,13 +17,20 @@ from tffd.models import ModelOutput, create_model
 from tffd.training.step import Learners, batch_losses
 
 MODES = sorted(path.stem for path in (CONF / "kd_mode").glob("*.yaml"))
+# The other published forms of a mode, as its file's comments state them: the overrides that give them.
+RECIPES = [
+    (mode, re.findall(r"\S+=\S+", line))
+    for mode in MODES
+    for line in (CONF / "kd_mode" / f"{mode}.yaml").read_text(encoding="utf-8").splitlines()
+    if line.startswith("# Recipe: ")
+]
 CLASSES, CHANNELS, SIZE = 4, 3, 16
 EQUAL, WIDER = "resnet14", "resnet8x4"  # teachers; some modes take equal widths alone
 
 
-def composed(mode: str, teacher: str) -> tuple[Config, Distillation]:
+def composed(mode: str, teacher: str, *overrides: str) -> tuple[Config, Distillation]:
     """Build a mode with its published settings, for a resnet8."""
-    config = require_config(compose_config(f"kd_mode={mode}", "model=resnet8", f"teacher={teacher}"))
+    config = require_config(compose_config(f"kd_mode={mode}", "model=resnet8", f"teacher={teacher}", *overrides))
     distillation = build.build_distillation(config)
     setting = build.build_setting(config, classes=CLASSES, channels=CHANNELS, image_size=SIZE, pictures=12)
     faults = distillation.check(setting)
@@ -73,6 +81,16 @@ def test_one_step(mode: str, teacher: str) -> None:
         assert parameter.grad is not None and parameter.grad.isfinite().all()
     after = frozen.state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize(("mode", "overrides"), RECIPES, ids=lambda value: value if isinstance(value, str) else "")
+def test_recipes(mode: str, overrides: list[str]) -> None:
+    """Each states overrides that differ from the file's values, and takes a step."""
+    assert overrides, f"{mode}.yaml has a recipe without overrides"
+    config, distillation = composed(mode, EQUAL, *overrides)
+    assert config.kd_mode != composed(mode, EQUAL)[0].kd_mode
+    student, frozen = networks(EQUAL)
+    assert losses(Learners(student.train(), distillation, frozen), batch())[0].isfinite()
 
 
 @pytest.mark.parametrize("mode", MODES)

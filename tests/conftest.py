@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 GOLDEN = Path(__file__).parent / "golden"
 
 # So that a failed comparison in these helpers shows its numbers.
-pytest.register_assert_rewrite("tests.golden_a", "tests.golden_c")
+pytest.register_assert_rewrite("tests.golden_a", "tests.golden_c", "tests.distill.properties")
 
 
 @pytest.fixture(autouse=True)

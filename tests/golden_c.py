@@ -2,6 +2,9 @@
 
 The environment variable TFFD_GOLDEN names another directory with files of the same names and keys, on which the tests
 marked `golden_c` run as well. So they take hyper-parameters and sizes from the files.
+
+A test file lists the cases that it compares with, each with its inputs, in a constant GOLDEN_C, and test_golden_c.py
+collects them: a case of a mode that is here must be in one of them.
 """
 
 import json
@@ -17,35 +20,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-# Which cases of the set each function here computes so far, and on what; the function's tests run on all of its cases.
-Inputs = tuple[str, str]
-COVERED: Mapping[str, Mapping[str, Inputs]] = {
-    "soft_targets": {
-        "rep.kd.k10": ("s/logits10", "t/logits10"),
-        "rep.kd.k100": ("s/logits100", "t/logits100"),
-        "kdzoo.st": ("s/logits100", "t/logits100"),
-        "mdist.kd": ("s/logits100", "t/logits100"),
-    },
-    "soft_targets standardised": {
-        "lskd.kd.k10.t2": ("s/logits10", "t/logits10"),
-        "lskd.kd.k100.t2": ("s/logits100", "t/logits100"),
-        "lskd.kd.k100.t4": ("s/logits100", "t/logits100"),
-    },
-    "attention_transfer repdistiller": {
-        "rep.at.t_eq": ("s", "t_eq"),
-        "rep.at.t_df": ("s", "t_df"),
-        "rep.at.t_sz": ("s", "t_sz"),
-        "mdist.at": ("s", "t_sz"),
-    },
-    "attention_transfer kdzoo": {"kdzoo.at": ("s", "t_df")},
-    "hint": {"rep.hint.none": ("s/f3", "t_eq/f3")},
-    "hint behind a Regressor": {
-        "rep.hint.t_df2": ("s/f2", "t_df/f2"),
-        "rep.hint.t_sz1": ("s/f1", "t_sz/f1"),
-        "rep.hint.t_sz2": ("s/f2", "t_sz/f2"),
-        "rep.hint.t_sz3": ("s/f3", "t_sz/f3"),
-    },
+# The kd_mode that a case belongs to, where its name says it otherwise. Some repositories hold one mode, and the second
+# part of their cases' names is a variant.
+_MODES = {
+    "kd": "st",
+    "hint": "fitnet",
+    "hcl": "reviewkd",
+    "ls": "label_smoothing",
+    "reg": "tf_kd",
+    "self": "tf_kd",
+    "tfkd.kd": "tf_kd",
+    "cskd": "cs_kd",
+    "pskd": "ps_kd",
 }
+_OF_ONE_MODE = ("dist", "ickd", "cskd", "pskd", "dlb", "byot", "frskd")
 
 DTYPES = (torch.float64, torch.float32)
 
@@ -69,9 +57,11 @@ class Tolerance:
 TOLERANCES = {torch.float64: Tolerance(1e-9, 1e-9, 1e-10), torch.float32: Tolerance(2e-5, 1e-5, 1e-6)}
 
 
-def covered(*functions: str) -> list[tuple[str, str, str, str]]:
-    """Return (function, case, student's input, teacher's input) of every case that these entries of COVERED list."""
-    return [(function, case, *inputs) for function in functions for case, inputs in COVERED[function].items()]
+def mode_of(case: str) -> str:
+    """Return the kd_mode whose figures a case has, whether there is such a mode here yet or not."""
+    repository, *rest = case.split(".")
+    name = repository if repository in _OF_ONE_MODE or not rest else rest[0]
+    return _MODES.get(f"{repository}.{name}") or _MODES.get(name, name)
 
 
 def directory() -> Path:

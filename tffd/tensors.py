@@ -1,5 +1,6 @@
 """What the losses share: precision, map sizes, reductions over stages, and the refusal of shapes that do not fit."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -13,6 +14,21 @@ Reduction = Literal["mean", "sum"]
 def in_float32(tensor: Tensor) -> Tensor:
     """Widen half precision before anything is averaged or squared: it would be rounded, or overflow."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+def without_autocast(tensor: Tensor) -> torch.autocast:
+    """Return a context in which products of matrices keep their precision; autocast would round them to bfloat16."""
+    return torch.autocast(tensor.device.type, enabled=False)
+
+
+def unit_vectors(tensor: Tensor, dim: int = -1) -> Tensor:
+    """Divide vectors by their L2 norm; those shorter than 1e-12 become 0.
+
+    The latter have no gradient either, where that of torch.nn.functional.normalize would be 1e12 times as large as the
+    one of what comes out.
+    """
+    norm: Tensor = torch.linalg.vector_norm(tensor, dim=dim, keepdim=True)
+    return tensor / norm.masked_fill(norm <= 1e-12, math.inf)
 
 
 def pool_to_smaller(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,12 +74,39 @@ def require_maps(function: str, *maps: Tensor) -> None:
 
 
 def require_same_batch(function: str, first: Tensor, second: Tensor) -> None:
-    """Raise ValueError, in the name of a function, if two maps are not of the same number of pictures."""
+    """Raise ValueError, in the name of a function, if two tensors are not of the same number of pictures."""
     if first.shape[0] != second.shape[0]:
         raise ValueError(
             f"{function} compares maps of the same pictures; the batch sizes are {first.shape[0]} and "
             f"{second.shape[0]}. Pass maps of one batch."
         )
+
+
+def require_vectors(function: str, student: Tensor, teacher: Tensor) -> None:
+    """Raise ValueError, in the name of a function, unless both are vectors of as many pictures, of any widths."""
+    for vectors in (student, teacher):
+        if vectors.ndim != 2 or vectors.numel() == 0:
+            raise ValueError(f"{function} needs a vector for each picture, [B, D]; got shape {shape_of(vectors)}.")
+    require_same_batch(function, student, teacher)
+
+
+def require_logits(function: str, *logits: Tensor) -> None:
+    """Raise ValueError, in the name of a function, unless these are class scores [B, K] of one shape."""
+    for scores in logits:
+        if scores.ndim != 2 or scores.numel() == 0:
+            raise ValueError(f"{function} needs non-empty class scores [B, K]; got shape {shape_of(scores)}.")
+    if len({scores.shape for scores in logits}) > 1:
+        student, teacher = (shape_of(scores) for scores in logits)
+        raise ValueError(
+            f"{function} compares class scores of the same pictures and classes; the student's have shape {student} "
+            f"and the teacher's {teacher}. Use a teacher that was trained on the same classes, and pass one batch."
+        )
+
+
+def require_temperature(temperature: float) -> None:
+    """Raise ValueError if class scores cannot be divided by it."""
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature divides the class scores, so it must be finite and above 0; got {temperature}.")
 
 
 def shape_of(tensor: Tensor) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """What every kd_mode of conf/kd_mode must do, found by its file: a new one needs no new test here."""
 
 import copy
+import re
 
 import pytest
 import torch
@@ -16,15 +17,26 @@ from tffd.models import ModelOutput, create_model
 from tffd.training.step import Learners, batch_losses
 
 MODES = sorted(path.stem for path in (CONF / "kd_mode").glob("*.yaml"))
+# The other published forms of a mode, as its file's comments state them: the overrides that give them.
+RECIPES = [
+    (mode, re.findall(r"\S+=\S+", line))
+    for mode in MODES
+    for line in (CONF / "kd_mode" / f"{mode}.yaml").read_text(encoding="utf-8").splitlines()
+    if line.startswith("# Recipe: ")
+]
 CLASSES, CHANNELS, SIZE = 4, 3, 16
+EQUAL, WIDER = "resnet14", "resnet8x4"  # teachers; some modes take equal widths alone
 
 
-def composed(mode: str, teacher: str) -> tuple[Config, Distillation]:
+def composed(mode: str, teacher: str, *overrides: str) -> tuple[Config, Distillation]:
     """Build a mode with its published settings, for a resnet8."""
-    config = require_config(compose_config(f"kd_mode={mode}", "model=resnet8", f"teacher={teacher}"))
+    config = require_config(compose_config(f"kd_mode={mode}", "model=resnet8", f"teacher={teacher}", *overrides))
     distillation = build.build_distillation(config)
     setting = build.build_setting(config, classes=CLASSES, channels=CHANNELS, image_size=SIZE, pictures=12)
-    assert distillation.check(setting) == []
+    faults = distillation.check(setting)
+    if teacher == WIDER and faults and "channels" in faults[0]:
+        pytest.skip(f"refused: {faults[0]}")
+    assert faults == []
     torch.manual_seed(0)
     distillation.build(setting)
     return config, distillation
@@ -52,7 +64,7 @@ def test_there_are_modes() -> None:
     assert {"none", "intra", "inter", "tfd", "tfd_plus", "st", "at", "fitnet"} <= set(MODES)
 
 
-@pytest.mark.parametrize("teacher", ["resnet8x4", "resnet14"], ids=["wider", "equal-widths"])
+@pytest.mark.parametrize("teacher", [WIDER, EQUAL], ids=["wider", "equal-widths"])
 @pytest.mark.parametrize("mode", MODES)
 def test_one_step(mode: str, teacher: str) -> None:
     """Finite terms of the names it declares; the student and all of its own parts learn, the teacher does not."""
@@ -71,11 +83,39 @@ def test_one_step(mode: str, teacher: str) -> None:
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
+@pytest.mark.parametrize("mode", sorted(set(MODES) - {"none"}))
+def test_own_loss_falls_on_one_batch(mode: str) -> None:
+    """To 90 % within 20 steps without cross-entropy, on the student and on the mode's own parts."""
+    _, distillation = composed(mode, EQUAL)
+    student, frozen = networks(EQUAL)
+    learners = Learners(student.train(), distillation, frozen if distillation.needs_teacher else None)
+    distillation.cross_entropy = 0
+    optimizer = torch.optim.Adam([*student.parameters(), *distillation.parameters()], lr=3e-3)
+    course = []
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss, _ = losses(learners, batch())
+        loss.backward()
+        optimizer.step()
+        course.append(loss.item())
+    assert min(course) < course[0] - 0.1 * abs(course[0])
+
+
+@pytest.mark.parametrize(("mode", "overrides"), RECIPES, ids=lambda value: value if isinstance(value, str) else "")
+def test_recipes(mode: str, overrides: list[str]) -> None:
+    """Each states overrides that differ from the file's values, and takes a step."""
+    assert overrides, f"{mode}.yaml has a recipe without overrides"
+    config, distillation = composed(mode, EQUAL, *overrides)
+    assert config.kd_mode != composed(mode, EQUAL)[0].kd_mode
+    student, frozen = networks(EQUAL)
+    assert losses(Learners(student.train(), distillation, frozen), batch())[0].isfinite()
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_layout_of_memory_changes_nothing(mode: str) -> None:
     """channels_last equals contiguous, but for the order of sums (float32: 1e-4)."""
-    _, distillation = composed(mode, "resnet14")
-    student, frozen = networks("resnet14")
+    _, distillation = composed(mode, EQUAL)
+    student, frozen = networks(EQUAL)
     found = []
     for layout in (torch.contiguous_format, torch.channels_last):
         twins = [copy.deepcopy(network).to(memory_format=layout) for network in (student, frozen)]
@@ -91,8 +131,8 @@ def test_layout_of_memory_changes_nothing(mode: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_bf16_and_the_smallest_batches(mode: str, count: int) -> None:
     """Under autocast the terms are float32 and finite."""
-    _, distillation = composed(mode, "resnet14")
-    student, frozen = networks("resnet14")
+    _, distillation = composed(mode, EQUAL)
+    student, frozen = networks(EQUAL)
     learners = Learners(student.train(), distillation, frozen)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss, logged = losses(learners, batch(count))

@@ -1,12 +1,10 @@
 """Soft targets, the distillation of Hinton et al.: the kd_mode, and the pure functions of class scores."""
 
-import math
-
 from torch import Tensor
 from torch.nn import functional as F
 
 from tffd.distill.base import DistillMode, Setting, Step
-from tffd.tensors import in_float32, shape_of
+from tffd.tensors import in_float32, require_logits, require_temperature, shape_of
 
 _STANDARD_DEVIATION_EPS = 1e-7  # the reference's guard of a picture whose scores are all equal
 
@@ -54,9 +52,8 @@ def soft_targets(
     Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015; distiller_zoo/KD.py of RepDistiller at
         b84f547, which Knowledge-Distillation-Zoo (65470c8) and mdistiller (a08d46f) equal.
     """
-    _require_logits("soft_targets", student_logits, teacher_logits)
-    if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature divides the class scores, so it must be finite and above 0; got {temperature}.")
+    require_logits("soft_targets", student_logits, teacher_logits)
+    require_temperature(temperature)
     student, teacher = in_float32(student_logits), in_float32(teacher_logits.detach())
     if standardise:
         student, teacher = standardise_logits(student), standardise_logits(teacher)
@@ -78,7 +75,7 @@ def standardise_logits(logits: Tensor) -> Tensor:
     Source: Sun et al., "Logit Standardization in Knowledge Distillation", CVPR 2024 (mdistiller/distillers/KD.py of
         logit-standardization-KD at f6e5aa5).
     """
-    _require_logits("standardise_logits", logits)
+    require_logits("standardise_logits", logits)
     if logits.shape[1] < 2:
         raise ValueError(
             f"standardise_logits needs the spread of at least 2 classes; got shape {shape_of(logits)}. "
@@ -87,15 +84,3 @@ def standardise_logits(logits: Tensor) -> Tensor:
     scores = in_float32(logits)
     centred = scores - scores.mean(dim=1, keepdim=True)
     return centred / (scores.std(dim=1, keepdim=True) + _STANDARD_DEVIATION_EPS)
-
-
-def _require_logits(function: str, *logits: Tensor) -> None:
-    for scores in logits:
-        if scores.ndim != 2 or scores.numel() == 0:
-            raise ValueError(f"{function} needs non-empty class scores [B, K]; got shape {shape_of(scores)}.")
-    if len({scores.shape for scores in logits}) > 1:
-        student, teacher = (shape_of(scores) for scores in logits)
-        raise ValueError(
-            f"{function} compares class scores of the same pictures and classes; the student's have shape {student} "
-            f"and the teacher's {teacher}. Use a teacher that was trained on the same classes, and pass one batch."
-        )

@@ -42,7 +42,10 @@ _SHOULD_AGREE = {
     "git_commit": "commits",
 }
 _RECORDED = ("device", "precision", "threads", "versions.", "git_commit")
-_PAST = "weights.past"  # of a network that a run started from
+_PASTS = {
+    "weights.past": "runs start from weights of an unknown past (model.weights)",
+    "teacher_past": "teachers have weights of an unknown past (teacher.checkpoint)",
+}
 _MOST = 10  # values that a caption lists; seeds apart
 
 
@@ -51,7 +54,7 @@ def conditions_of(runs: Sequence[Run], metrics: Iterable[Metric] = ()) -> dict[s
 
     Where some runs recorded their machine, versions or commit, "not recorded for 3 runs" is another value.
     """
-    columns = dict.fromkeys((*(column for column, _, _ in _STATED), *_SHOULD_AGREE, _PAST))
+    columns = dict.fromkeys((*(column for column, _, _ in _STATED), *_SHOULD_AGREE, *_PASTS))
     columns.update(dict.fromkeys(column for run in runs[:1] for column in run if column.startswith("versions.")))
     found: dict[str, set[Any]] = {}
     for column in columns:
@@ -97,11 +100,9 @@ def condition_notes(conditions: Conditions, by: Sequence[str]) -> Iterator[str]:
 
 def past_notes(conditions: Conditions) -> Iterator[str]:
     """A caution where a run started from a network of which nobody can tell what it was trained on."""
-    if "unknown" in conditions.get(_PAST, ()):
-        yield (
-            "caution: runs start from weights of an unknown past (model.weights): if these have seen the pictures that "
-            "judge the runs, the numbers flatter"
-        )
+    for column, whose in _PASTS.items():
+        if "unknown" in conditions.get(column, ()):
+            yield (f"caution: {whose}: if these have seen the pictures that judge the runs, the numbers flatter")
 
 
 def list_values(values: Sequence[Any]) -> str:

@@ -18,6 +18,9 @@ from analysis.scan import has_config, scan
 if TYPE_CHECKING:
     from analysis.settings import Settings
 
+TEACHER = "teacher"
+"""Study of the runs that train a teacher."""
+
 STATUSES = (*ENDED, "running", "stale")
 
 
@@ -53,6 +56,7 @@ class Gathered:
         duplicates: Runs that were left out of `runs`.
         repeated: Their rows.
         given_up: Directories of trials that were pruned between their seeds, and lack none of the others.
+        teachers: Rows of the complete runs that trained a teacher for the others, and are no part of `runs`.
         settings: Of the runs, with a column in `runs` for each that varies; None before `with_settings`.
     """
 
@@ -64,6 +68,7 @@ class Gathered:
     duplicates: tuple[Duplicate, ...]
     repeated: pd.DataFrame
     given_up: frozenset[str]
+    teachers: pd.DataFrame
     settings: "Settings | None" = None
 
     def whole(self) -> "Gathered":
@@ -78,7 +83,9 @@ class Gathered:
         by_status = self.runs["status"].value_counts()
         counts = {status: int(by_status.get(status, 0)) for status in STATUSES}
         counts["missing"] = sum(missing.count for missing in self.missing)
-        return counts | {"skipped": len(self.skipped), "duplicate": len(self.duplicates)}
+        return counts | {
+            "skipped": len(self.skipped), "duplicate": len(self.duplicates), "teacher": len(self.teachers)
+        }  # fmt: skip
 
 
 def gather(directory: str | os.PathLike[str]) -> Gathered:
@@ -103,9 +110,11 @@ def gather(directory: str | os.PathLike[str]) -> Gathered:
     left_out = {other.path for other in duplicates}
     table = _frame(rows)
     repeats = table["path"].isin(left_out)
-    runs, repeated = (table[rest].reset_index(drop=True) for rest in (~repeats, repeats))
+    taught = ~repeats & (table["study"] == TEACHER) & (table["status"] == "complete")
+    parts = (~repeats & ~taught, repeats, taught)
+    runs, repeated, teachers = (table[part].reset_index(drop=True) for part in parts)
     skipped = (*broken, *broken_plans, *(Skipped(*other) for other in found.skipped))
-    return Gathered(directory, runs, plan, missing, skipped, tuple(duplicates), repeated, given_up)
+    return Gathered(directory, runs, plan, missing, skipped, tuple(duplicates), repeated, given_up, teachers)
 
 
 def _unfinished(directory: str) -> dict[str, Any]:

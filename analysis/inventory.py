@@ -52,6 +52,7 @@ def left_out(gathered: Gathered) -> Iterator[str]:
     yield from listed("skipped: ", (f"{other.path} {other.reason}" for other in gathered.skipped))
     others = (f"{other.path} ({other.status}) repeats {other.kept}" for other in gathered.duplicates)
     yield from listed("duplicate, not counted: ", others)
+    yield from listed("teacher, in no row: ", gathered.teachers["path"])
 
 
 def _missing_line(missing: "Missing") -> str:

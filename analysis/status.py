@@ -117,6 +117,7 @@ def _studies(gathered: Gathered, runs: Sequence[Run]) -> list[Progress]:
     # A repetition of another run has been done all the same.
     there = [(run["path"], run["status"]) for run in runs]
     there += [(other.path, other.status) for other in gathered.duplicates]
+    there += [(path, "complete") for path in gathered.teachers["path"]]
     found = []
     planned = [(plan, study) for plan in gathered.plan for study in plan.studies]
     for plan, study in planned:

@@ -1,4 +1,4 @@
-"""Learning curves with bands over seeds, and how the intra and inter terms go."""
+"""Learning curves with bands over seeds, and how the terms of the kd_modes go."""
 
 from collections.abc import Sequence
 
@@ -15,9 +15,9 @@ _LABELS = {
     "train_ce": "training cross-entropy",
     "train_loss": "training loss, all terms",
     "train_top1": "training top-1 (%)",
-    "intra": "intra term, unweighted",
-    "inter": "inter term, unweighted",
 }
+_NO_TERMS = ("lr", "kd_factor", "train_", "val_", "test_")
+"""How the columns of metrics.csv begin that are no terms of kd_modes."""
 _CURVE_OF = {"best_val_top1": "val_top1", "best_val_epoch": "val_top1", "best_test_top1": "test_top1"}
 
 
@@ -41,7 +41,7 @@ def learning_info(gathered: Gathered, curves: Curves, metric: str | None = None,
 
 
 def terms_info(gathered: Gathered, curves: Curves, metric: str | None = None, band: str = "sd") -> CurvePicture:
-    """Show the unweighted intra and inter terms by epoch, as far as the kd_modes have them.
+    """Show the unweighted terms of the kd_modes by epoch.
 
     Args:
         gathered: The runs; complete ones are shown.
@@ -49,14 +49,23 @@ def terms_info(gathered: Gathered, curves: Curves, metric: str | None = None, ba
         metric: What ranks the trials of a search; None for the objective.
         band: "sd" or "ci", as in `series.mean_and_band`.
     Raises:
-        ValueError: If no complete run has recorded either of them.
+        ValueError: If no complete run has recorded one.
     """
     metrics = judging(gathered, metric)
-    return _by_epoch("Intra and inter terms", gathered, curves, ("intra", "inter"), metrics, band)
+    names = [name for name in curves.metrics() if not name.startswith(_NO_TERMS)]
+    if not names:
+        raise ValueError("no complete run has recorded a term of a kd_mode by epoch")
+    return _by_epoch("Terms of the loss", gathered, curves, names, metrics, band, terms=True)
 
 
 def _by_epoch(
-    title: str, gathered: Gathered, curves: Curves, names: Sequence[str], metrics: Sequence[Metric], band: str
+    title: str,
+    gathered: Gathered,
+    curves: Curves,
+    names: Sequence[str],
+    metrics: Sequence[Metric],
+    band: str,
+    terms: bool = False,
 ) -> CurvePicture:
     searches = trials_by_search(gathered, metrics)
     series = make_series(gathered, searches, metrics)
@@ -66,7 +75,9 @@ def _by_epoch(
         rows = {one.label: [values[run["path"]] for run in one.runs if run["path"] in values] for one in series}
         drawn = [curve_of(label, of_series, band) for label, of_series in rows.items()]
         if found := tuple(curve for curve in drawn if curve is not None):
-            panels.append(CurvePanel("epoch", _label(name), found, log=needs_log(found)))
+            panels.append(
+                CurvePanel("epoch", f"{name} term, unweighted" if terms else _label(name), found, log=needs_log(found))
+            )
     if not panels:
         raise ValueError(f"no complete run has recorded {' or '.join(names)} by epoch")
     return assemble(title, panels, series, band, notes_on_trials(searches, metrics))

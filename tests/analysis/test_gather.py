@@ -10,6 +10,7 @@ import pytest
 from analysis import scan as scanning
 from analysis.alive import unfinished_status
 from analysis.gather import Duplicate, Skipped, gather
+from analysis.inventory import left_out
 
 
 def _status(gathered: Any) -> dict[str, str]:
@@ -42,7 +43,7 @@ def test_statuses(tmp_path: Path, write_run: Any) -> None:
     gathered = gather(tmp_path)
     assert _status(gathered) == {"0000": "complete", "0001": "pruned", "0002": "failed", "0003": "stale"}
     expected = {"complete": 1, "pruned": 1, "failed": 1, "running": 0, "stale": 1, "missing": 0, "skipped": 0}
-    assert gathered.counts() == expected | {"duplicate": 0}
+    assert gathered.counts() == expected | {"duplicate": 0, "teacher": 0}
 
 
 def test_a_run_that_gave_a_sign_of_life_is_running(tmp_path: Path, write_run: Any) -> None:
@@ -268,3 +269,15 @@ def test_thousands_of_runs(tmp_path: Path) -> None:
         (run / "result.json").write_text(json.dumps(result | {"trial": number, "config_hash": str(number)}))
     runs = gather(tmp_path).runs
     assert list(runs["trial"]) == list(range(2000))
+
+
+def test_a_complete_teacher_is_no_row_but_is_told(tmp_path: Path, write_run: Any) -> None:
+    """Its accuracy is none of what is compared; one that failed is a failure like any other."""
+    write_run("x/teacher/0000", study="teacher", model="resnet110")
+    write_run("x/teacher/0001", study="teacher", model="resnet56", status="failed", error="killed")
+    write_run("x/grid/0000", study="grid", kd_mode="st", teacher="resnet110")
+    gathered = gather(tmp_path)
+    assert gathered.runs[["model", "status"]].to_numpy().tolist() == [["resnet20", "complete"], ["resnet56", "failed"]]
+    assert gathered.teachers["model"].tolist() == ["resnet110"]
+    assert (gathered.counts()["complete"], gathered.counts()["teacher"]) == (1, 1)
+    assert f"teacher, in no row: {tmp_path}/x/teacher/0000" in list(left_out(gathered))

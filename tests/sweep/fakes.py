@@ -250,13 +250,15 @@ def open_sweep(
     *,
     slots: int = 1,
     storage: Storage | None = None,
+    more: Sequence[StudyPlan] = (),
 ) -> Opened:
     storage = storage or open_storage("journal", directory)
-    studies = [ResumableStudy(plan, settings, storage)]
+    plans = [plan, *more]
+    studies = [ResumableStudy(one, settings, storage) for one in plans]
     executor = FakeExecutor(script, slots)
     lease = Lease(directory, [studies[0].optuna], timeout=60)
     output = io.StringIO()
-    whole = SweepPlan(settings, [], [plan], settings.sweep.objectives)
+    whole = SweepPlan(settings, [], plans, settings.sweep.objectives)
     display = SweepDisplay(whole, studies, directory, "the command", Console(file=output, width=300, soft_wrap=True))
     scheduler = Scheduler(settings.sweep, studies, executor, lease, job_maker(directory), display)
     return Opened(studies, lease, scheduler, executor, output)

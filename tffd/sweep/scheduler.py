@@ -135,7 +135,7 @@ class Scheduler:
         is_open = any(study.is_open() for study in self._studies)
         awaited = {study.plan.after for study in self._studies}
         lost = any(s.plan.key in awaited and s.counts()[TrialState.FAIL] and not s.is_open() for s in self._studies)
-        if (lost or failed > self._sweep.max_failure_rate * total) and is_open and not self._gave_up:
+        if (lost or (failed > self._sweep.max_failure_rate * total and is_open)) and not self._gave_up:
             self._gave_up = True  # what runs may end
             self._display.gave_up(failed, total)
 

@@ -98,7 +98,7 @@ def test_terms_that_fall_by_decades_are_drawn_on_a_log_axis(tmp_path: Path, writ
 def test_no_terms(tmp_path: Path, write_terms: Any) -> None:
     write_terms(none=[60.0])
     gathered = gather(tmp_path)
-    with pytest.raises(ValueError, match="no complete run has recorded intra or inter by epoch"):
+    with pytest.raises(ValueError, match="no complete run has recorded a term of a kd_mode by epoch"):
         terms_info(gathered, read_curves(gathered))
 
 

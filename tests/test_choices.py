@@ -9,7 +9,7 @@ from hydra.errors import ConfigCompositionException
 
 from tests.support import CONF, compose_config, places, run_py
 from tffd.app import register_resolvers
-from tffd.choices import describe_composition, missing_choices
+from tffd.choices import all_modes, describe_composition, missing_choices
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,39 @@ def test_a_command_with_an_unknown_name_is_refused(tmp_path: Path, arguments: tu
     assert "there is no such choice; did you mean" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_a_teacher_is_a_network_of_the_model_group() -> None:
+    """Its own group has but `none` and `auto`; a name that neither has is told with the nearest of both."""
+    register_resolvers()
+
+    def faults(choice: str) -> list[str]:
+        with initialize_config_dir(str(CONF)):
+            cfg = compose("config", overrides=[f"teacher={choice}"], return_hydra_config=True)
+            return missing_choices(cfg, GlobalHydra.instance().config_loader().get_group_options)
+
+    assert [faults(name) for name in ("resnet56", "wrn_40_2", "auto", "none")] == [[], [], [], []]
+    (fault,) = faults("resnet5O")
+    assert fault.startswith("teacher=resnet5O: there is no such choice; did you mean resnet56")
+
+
+def test_an_unknown_mode_of_a_composition_is_told() -> None:
+    with pytest.raises(ConfigCompositionException) as caught:
+        compose_config("kd_mode=[st,tdf]")
+    assert describe_composition(caught.value, lambda group: ["st", "tfd"]) == (
+        "kd_mode=tdf: there is no such choice; did you mean tfd?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["kd_mode=none,st"], "kd_mode=[none,st]"),
+        (["seed=0,1", "kd_mode=[st],[st,tfd],[at,tfd]"], "kd_mode=[st,tfd,at]"),
+        (["kd_mode=st"], None),
+        (["kd_mode=[st,tfd]"], None),
+        (["seed=0,1"], None),
+    ],
+)
+def test_all_modes_of_a_sweep(words: list[str], expected: str | None) -> None:
+    assert all_modes(words) == expected

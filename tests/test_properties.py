@@ -39,7 +39,7 @@ SETTINGS: dict[str, Any] = {
     "protocol.split_seed": st.integers(0, 2**32 - 1),
     "protocol.val_fraction": st.floats(0.01, 0.9),
     "model.name": st.sampled_from(["resnet8", "resnet20", "vgg8"]),
-    "kd_mode.reduction": st.sampled_from(["mean", "sum"]),
+    "kd_mode.tfd.reduction": st.sampled_from(["mean", "sum"]),
 }
 changes = st.dictionaries(st.sampled_from(sorted(SETTINGS)), st.none(), max_size=4).flatmap(
     lambda keys: st.fixed_dictionaries({key: SETTINGS[key] for key in keys})

@@ -37,6 +37,16 @@ def test_a_baseline_is_the_same_run_whatever_the_lambdas() -> None:
     assert only_intra[0] == only_intra[1]
 
 
+def test_a_composition_is_one_run_in_whatever_order_its_modes_are_named() -> None:
+    """And has the name of its modes in their order; defaults of modes that it does not have do not count."""
+    first, other = (config(f"kd_mode=[{modes}]", "teacher=resnet20") for modes in ("st,tfd", "tfd,st"))
+    plus = config("kd_mode=tfd_plus", "teacher=resnet20")
+    assert first.composition == other.composition == plus.composition == "st+tfd"
+    assert identity.hash_config(first) == identity.hash_config(other) == identity.hash_config(plus)
+    assert first.term_weights == {"st": 1.0, "intra": 8e-4, "inter": 5e-4}
+    assert config("kd_mode=none").composition == config("kd_mode=[none]").composition == "none"
+
+
 def test_seeds_share_their_settings() -> None:
     hashes = {identity.hash_config(config(f"seed={seed}")).settings for seed in range(3)}
     assert len(hashes) == 1

@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 
 from tests.support import TINY, compose_config, places
+from tffd import session
 from tffd import trial as trial_module
 from tffd.checkpoints import load_weights
 from tffd.data import digest_content
@@ -158,7 +159,7 @@ def test_a_resumed_run_keeps_the_number_of_threads_that_it_began_with(tmp_path: 
 
 def test_a_complete_run_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run(tmp_path)
-    monkeypatch.setattr(trial_module, "build_parts", None)  # to train again would fail
+    monkeypatch.setattr(session, "build_parts", None)  # to train again would fail
     assert run(tmp_path) == first
 
 
@@ -221,7 +222,7 @@ def test_a_run_that_is_pruned_has_the_values_of_its_last_epoch(tmp_path: Path) -
 def test_a_pruned_run_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run(tmp_path, "trainer.epochs=3", reporter=AskedAt(1, PRUNE, tmp_path / "run"))
     assert first["status"] == "pruned"
-    monkeypatch.setattr(trial_module, "build_parts", None)  # to train again would fail
+    monkeypatch.setattr(session, "build_parts", None)  # to train again would fail
     assert run(tmp_path, "trainer.epochs=3") == first
 
 

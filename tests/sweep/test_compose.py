@@ -103,13 +103,28 @@ def test_what_hydra_refuses_is_refused_in_its_words(loader: CountingLoader, over
     assert messages[0] == messages[1]
 
 
-def test_a_key_that_only_some_choices_have_is_refused_with_the_others(loader: CountingLoader) -> None:
+def test_a_key_that_no_such_mode_has_is_refused(loader: CountingLoader) -> None:
     composer = Composer(loader, loader.base("kd_mode=tfd"))
     assert composer(["kd_mode=tfd", "kd_mode.tfd.reduction=sum"]).kd_mode.tfd.reduction == "sum"
-    with pytest.raises(ConfigCompositionException, match="reduction"):
-        composer(["kd_mode=none", "kd_mode.tfd.reduction=sum"])
+    with pytest.raises(ConfigCompositionException, match="reductoin"):
+        composer(["kd_mode=tfd", "kd_mode.tfd.reductoin=sum"])
 
 
 def test_text_that_is_no_override_is_refused(loader: CountingLoader) -> None:
     with pytest.raises(OverrideParseException):
         Composer(loader, loader.base())(["seed"])
+
+
+def test_settings_of_a_mode_hold_for_the_runs_that_have_it(loader: CountingLoader) -> None:
+    """`kd_mode=none,st,[st,tfd] kd_mode.st.temperature=2` is one grid."""
+    composer = Composer(loader, loader.base())
+    settings = ["kd_mode.st.temperature=2", "+kd_mode.tfd.note=x", "seed=3"]
+    found = {mode: composer([f"kd_mode={mode}", *settings]) for mode in ("none", "st", "[st,tfd]")}
+    assert {mode: list(config.kd_mode) for mode, config in found.items()} == {
+        "none": [], "st": ["st"], "[st,tfd]": ["st", "tfd"]
+    }  # fmt: skip
+    assert [config.seed for config in found.values()] == [3, 3, 3]
+    assert (found["st"].kd_mode.st.temperature, found["[st,tfd]"].kd_mode.st.temperature) == (2, 2)
+    assert found["[st,tfd]"].kd_mode.tfd.note == "x"
+    # What does not hold is not recorded as if it did.
+    assert list(found["none"].hydra.overrides.task) == ["kd_mode=none", "seed=3"]

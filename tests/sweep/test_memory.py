@@ -12,7 +12,7 @@ from rich.console import Console
 
 from tests.support import TINY, compose_config, places
 from tests.sweep.fakes import LOST, Act, config, grid, job_of, open_sweep
-from tffd import trial as trial_module
+from tffd import session
 from tffd.config import require_config
 from tffd.identity import hash_config
 from tffd.records import read_result
@@ -47,7 +47,7 @@ def test_it_fails_with_its_reason_after_its_retries(
             run_trial(job.config, job.run_dir, EpochReporter(Console(file=io.StringIO())))
         return Act((), LOST)  # nothing but what the run itself left
 
-    monkeypatch.setattr(trial_module, "train", train)
+    monkeypatch.setattr(session, "train", train)
     sweep = open_sweep(tmp_path, grid(0), config(retries=retries), script)
     sweep.scheduler._make_job = make_job
     assert sweep.run() == 1

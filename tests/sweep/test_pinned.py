@@ -15,7 +15,7 @@ from rich.console import Console
 from tests.support import TINY, compose_config, places, results
 from tests.sweep.fakes import COMPLETE_STATE, RUNNING, Act, Opened, failing, grid, job_of, open_sweep, states
 from tests.sweep.processes import start, study_of, wait_until
-from tffd import trial
+from tffd import session
 from tffd.build import build_parts
 from tffd.config import Config, require_config
 from tffd.data import DataChanged
@@ -147,11 +147,11 @@ def test_a_run_that_was_planned_on_other_pictures_is_not_trained(tree: Path) -> 
 def test_pictures_that_change_while_a_run_begins_are_noticed(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cfg, run_dir = compose_config(*overrides(tree), *TINY, "trainer.batch_size=4"), tree.parent / "run"
 
-    def edit_and_build(config: Config) -> Any:
+    def edit_and_build(config: Config, teacher: None) -> Any:
         picture(tree / "train" / "a" / "new.png", 7)
-        return build_parts(config)
+        return build_parts(config, teacher)
 
-    monkeypatch.setattr(trial, "build_parts", edit_and_build)
+    monkeypatch.setattr(session, "build_parts", edit_and_build)
     with pytest.raises(DataChanged, match="changed while the run began"):
         run_trial(cfg, run_dir, QUIET)
     monkeypatch.undo()

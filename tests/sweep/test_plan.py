@@ -217,7 +217,7 @@ def test_settings_of_a_search_that_do_not_go_together(tmp_path: Path, arguments:
         (("sweep=lambdas", "lambda_intra=interval(-1,1)"), "lambda_intra=-1"),
         (("kd_mode=none,tfd", "lambda_intra=-1,0.1"), "lambda_intra=-1: should be greater than or equal to 0"),
         (
-            ("sweep=lambdas", "sweep.baseline=null", "kd_mode.lambda_intra=1e-3"),
+            ("sweep=lambdas", "sweep.baseline=null", "kd_mode.tfd.weights.intra=1e-3"),
             "lambda_intra: reaches no run, which is the same with lambda_intra=1e-05 and with lambda_intra=0.1",
         ),
         (("sweep=lambdas", "dataset.cache=choice(a,b)"), "dataset.cache: reaches no run"),

@@ -284,9 +284,8 @@ def test_cmaes_comes_to_where_optunas_own_has_come(tmp_path: Path) -> None:
     [
         {"_target_": "optuna.samplers.CmaEsSampler", "seed": 0},
         {
-            "_target_": "optuna.samplers.PartialFixedSampler",
-            "fixed_params": {},
-            "base_sampler": {"_target_": "optuna.samplers.CmaEsSampler"},
+            "_target_": "optuna.samplers.QMCSampler",
+            "independent_sampler": {"_target_": "optuna.samplers.CmaEsSampler"},
         },
     ],
 )

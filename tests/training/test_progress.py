@@ -26,11 +26,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 def config(epochs: int) -> Any:
     """Return the part of a config that is shown."""
-    named = {key: SimpleNamespace(name=name) for key, name in MODEL_ETC.items()}
-    return SimpleNamespace(**named, seed=7, trainer=SimpleNamespace(epochs=epochs))
-
-
-MODEL_ETC = {"model": "resnet8", "dataset": "digits", "kd_mode": "tfd"}
+    named = {"model": SimpleNamespace(name="resnet8"), "dataset": SimpleNamespace(name="digits")}
+    return SimpleNamespace(**named, composition="tfd", seed=7, trainer=SimpleNamespace(epochs=epochs))
 
 
 def row(epoch: int, **metrics: float) -> dict[str, float]:

@@ -113,7 +113,7 @@ def test_a_real_latex_compiles_what_the_commands_write(tmp_path: Path, write_run
                 fields = {"lambda_intra": intra, "lambda_inter": inter, "dataset": "cifar100", "git_commit": commit}
                 path = f"results_{tree}/100%_{kd_mode}&co/{seed}"
                 write_run(path, kd_mode=kd_mode, seed=seed, val_top1=60.0 + number + seed / 8, **fields)
-        taught = {"dataset": "cifar100", "git_commit": commit, "teacher": "resnet110"}
+        taught = {"dataset": "cifar100", "git_commit": commit, "teacher": "resnet110", "term_weights": {"st": 1.0}}
         write_run(f"results_{tree}/st", kd_mode="st", val_top1=64.0, **taught)
         write_run(f"results_{tree}/killed_#1", ended=False)
     a, b = str(tmp_path / "results_a"), str(tmp_path / "results_b")

@@ -1,6 +1,7 @@
 """Time training steps: this project's loop in every kd_mode, against the way the distillation repositories do it.
 
-    python -m benchmarks.training [--model resnet20] [--batch 128] [--steps 12] [--rounds 5] [--device cpu]
+    python -m benchmarks.training [--model resnet20] [--teacher resnet110] [--batch 128] [--steps 12] [--rounds 5]
+        [--device cpu]
 
 All variants do the same step: augment a batch of 32x32 pictures, forward, losses, backward, SGD. "per-picture" feeds
 the network as the public repositories do (torchvision transforms on every PIL picture in the training process,
@@ -22,10 +23,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from tffd.data import Augmentation, Data, Pictures
 from tffd.data.splits import Split
-from tffd.distill import DistillMode, NoDistillation, TeacherFree
+from tffd.distill import Distillation, DistillMode, Weighing
+from tffd.distill.st import SoftTargets
+from tffd.distill.teacher_free import TeacherFree
 from tffd.losses import TfFD
 from tffd.models import create_model
 from tffd.training.loop import Progress, Recipe, make_optimizer, train
+from tffd.training.step import Learners
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 Timer = Callable[[], float]
@@ -35,6 +39,7 @@ def main() -> None:
     """Measure, and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="resnet20")
+    parser.add_argument("--teacher", default="resnet110", help="of tfd_plus")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=5)
@@ -44,16 +49,20 @@ def main() -> None:
     device = torch.device(options.device)
     images = np.random.default_rng(0).integers(0, 256, (options.batch * options.steps, 32, 32, 3), dtype=np.uint8)
     labels = np.arange(len(images)) % 100
-    modes: dict[str, DistillMode] = {
-        "none": NoDistillation("none"),
-        "intra": TeacherFree("intra", 8e-4, 0.0),
-        "inter": TeacherFree("inter", 0.0, 5e-4),
-        "tfd": TeacherFree("tfd", 8e-4, 5e-4),
+    lambdas = {"intra": 8e-4, "inter": 5e-4}
+    modes: dict[str, dict[str, tuple[DistillMode, dict[str, float]]]] = {
+        "none": {},
+        "intra": {"intra": (TeacherFree(), {"intra": lambdas["intra"]})},
+        "inter": {"inter": (TeacherFree(), {"inter": lambdas["inter"]})},
+        "tfd": {"tfd": (TeacherFree(), lambdas)},
+        "tfd_plus": {"st": (SoftTargets(), {"st": 1.0}), "tfd": (TeacherFree(), lambdas)},
     }
-    variants: dict[str, Timer] = {
-        f"tffd, {name}": tffd_epoch(options.model, mode, images, labels, options.batch, device)
-        for name, mode in modes.items()
-    }
+    variants: dict[str, Timer] = {}
+    for name, parts in modes.items():
+        weighing = {mode: Weighing(weights) for mode, (_, weights) in parts.items()}
+        distillation = Distillation({mode: part for mode, (part, _) in parts.items()}, weighing)
+        networks = (options.model, options.teacher if distillation.needs_teacher else None)
+        variants[f"tffd, {name}"] = tffd_epoch(networks, distillation, images, labels, options.batch, device)
     variants["per-picture, tfd"] = per_picture_epoch(options.model, images, labels, options.batch, device)
 
     for epoch in variants.values():
@@ -66,10 +75,24 @@ def main() -> None:
 
 
 def tffd_epoch(
-    model_name: str, mode: DistillMode, images: np.ndarray, labels: np.ndarray, batch: int, device: torch.device
+    names: tuple[str, str | None],
+    distillation: Distillation,
+    images: np.ndarray,
+    labels: np.ndarray,
+    batch: int,
+    device: torch.device,
 ) -> Timer:
-    """Return a function that trains one more epoch of this project's loop and returns its seconds."""
-    model = create_model(model_name, 100).to(device).to(memory_format=torch.channels_last)
+    """Return a function that trains one more epoch of this project's loop and returns its seconds.
+
+    Args:
+        names: Of the network and its teacher.
+    """
+    student, teacher = (
+        None if name is None else create_model(name, 100).to(device).to(memory_format=torch.channels_last)
+        for name in names
+    )
+    assert student is not None
+    learners = Learners(student, distillation.to(device), teacher)
     statistics_of = [torch.tensor(numbers, device=device) for numbers in (MEAN, STD)]
     pictures = Pictures(
         torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device), statistics_of[0], statistics_of[1]
@@ -82,7 +105,7 @@ def tffd_epoch(
         bf16=device.type == "cuda",
     )  # fmt: skip
     progress = Progress(0, [], 0.0)
-    epochs = train(model, mode.to(device), data, recipe, make_optimizer(model, recipe), progress)
+    epochs = train(learners, data, recipe, make_optimizer(learners, recipe), progress)
 
     def epoch() -> float:
         started = time.perf_counter()

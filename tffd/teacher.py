@@ -41,7 +41,7 @@ def teacher_fault(teacher: TeacherSection, trainer: TrainerSection) -> str | Non
     """Say what is wrong with the teacher of a run whose kd_modes need one; None if it is there, or can be trained."""
     if teacher.target is None:
         return (
-            "teacher=none: the kd_mode needs a teacher; choose teacher=auto, which trains a ResNet-110 first, or "
+            "teacher=none: the kd_mode needs a teacher; choose teacher=auto, which trains a WRN-40-2 first, or "
             "a network with weights, such as teacher=resnet110 teacher.checkpoint=PATH"
         )
     if teacher.checkpoint is None:

@@ -25,7 +25,7 @@ def _run(*words: str) -> str:
     [
         ["sweep=lambdas", "sweep.seeds=[1,2]"],
         ["sweep=modes"],
-        ["sweep=lambdas", "kd_mode.reduction=mean,sum"],  # which kd_mode=none lacks: a command each
+        ["sweep=lambdas", "kd_mode.tfd.reduction=mean,sum"],  # which kd_mode=none lacks: a command each
     ],
 )
 def test_the_printed_commands_train_the_winner_and_the_baseline(tmp_path: Path, search: list[str]) -> None:

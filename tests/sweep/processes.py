@@ -36,15 +36,21 @@ def pruned_search(directory: Path, n_trials: int) -> list[tuple[FrozenTrial, dic
     return [(trial, records[trial.number]) for trial in trials]
 
 
+def _as_on_a_terminal() -> None:
+    """Heed Ctrl-C and a closed terminal, which a background process or nohup has taught the tests to ignore."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def start(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    """Start run.py in a session of its own, with Ctrl-C enabled as on a terminal."""
+    """Start run.py in a session of its own, with signals as on a terminal."""
     return subprocess.Popen(
         command(*arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=_as_on_a_terminal,
         env={**os.environ, **(environment or {})},
     )
 

@@ -19,10 +19,11 @@ class Pair:
     """
 
     def __init__(self, student: nn.Module, teacher: nn.Module, inputs: Tensor, figures: dict[str, Any]) -> None:
-        self.network, self.figures = student.double().train(), figures
+        self.network, self.teacher_network = student.double().train(), teacher.double().eval()
+        self.figures = figures
         self.student: ModelOutput = self.network(inputs.double())
         with torch.no_grad():
-            self.teacher: ModelOutput = teacher.double().eval()(inputs.double())
+            self.teacher: ModelOutput = self.teacher_network(inputs.double())
 
     def compare(self, mode: str, loss: Tensor, forward: float = 5e-6, gradient: float = 1e-6) -> None:
         """Compare a mode's loss, and the L2 norm of its gradient over all weights of the student.

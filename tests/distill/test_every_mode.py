@@ -1,12 +1,12 @@
 """What every kd_mode of conf/kd_mode must do, found by its file: a new one needs no new test here."""
 
 import copy
-import re
 
 import pytest
 import torch
 from torch import nn
 
+from docs.modes import read_header
 from tests.distill.compositions import step_of
 from tests.support import CONF, compose_config
 from tffd import build
@@ -14,15 +14,14 @@ from tffd.config import Config, require_config
 from tffd.data import Batch
 from tffd.distill import Distillation
 from tffd.models import ModelOutput, create_model
-from tffd.training.step import Learners, batch_losses
+from tffd.training.step import Learners, batch_losses, first_stage_losses
 
 MODES = sorted(path.stem for path in (CONF / "kd_mode").glob("*.yaml"))
 # The other published forms of a mode, as its file's comments state them: the overrides that give them.
 RECIPES = [
-    (mode, re.findall(r"\S+=\S+", line))
+    (mode, overrides.split())
     for mode in MODES
-    for line in (CONF / "kd_mode" / f"{mode}.yaml").read_text(encoding="utf-8").splitlines()
-    if line.startswith("# Recipe: ")
+    for _, overrides in read_header((CONF / "kd_mode" / f"{mode}.yaml").read_text(encoding="utf-8")).recipes
 ]
 CLASSES, CHANNELS, SIZE = 4, 3, 16
 EQUAL, WIDER = "resnet14", "resnet8x4"  # teachers; some modes take equal widths alone
@@ -56,7 +55,11 @@ def batch(count: int = 6) -> Batch:
 
 
 def losses(learners: Learners, given: Batch, epoch: int = 2) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Return what a step minimises, where the modes take part: in the run proper, or before it alone."""
     factors = dict.fromkeys(learners.distillation.modes, torch.ones(()))
+    stage = learners.distillation.first_stage
+    if stage is not None and stage.only:
+        return first_stage_losses(learners, given, epoch, 0, {})
     return batch_losses(learners, given, epoch, 0, factors)
 
 
@@ -74,6 +77,9 @@ def test_one_step(mode: str, teacher: str) -> None:
     learners = Learners(student.train(), distillation, frozen if distillation.needs_teacher else None)
     loss, logged = losses(learners, batch())
     loss.backward()
+    if distillation.first_stage is not None:  # which trains some, and the run proper others
+        for stage in (first_stage_losses, batch_losses):
+            stage(learners, batch(), 2, 0, dict.fromkeys(distillation.modes, torch.ones(())))[0].backward()
     assert loss.isfinite()
     terms = [name for name in logged if not name.startswith("train_")]
     assert terms == [term for term, weight in config.term_weights.items() if weight > 0]

@@ -14,6 +14,7 @@ from tests.distill.compositions import baseline, composed, setting
 from tests.training.test_loop import NO_AUGMENTATION, RECIPE, data, network, pictures, recipe
 from tffd.data import Augmentation, Partner
 from tffd.distill import Distillation, DistillMode, FirstStage, Setting, Step, Weighing
+from tffd.distill.base import initialisation
 from tffd.training.loop import Progress, Row, make_optimizer, train, train_first_stage
 from tffd.training.step import Learners
 
@@ -306,6 +307,39 @@ def test_a_first_stage_trains_what_it_says(student: bool) -> None:
     assert moved == student
     name = "modes.mode.connector.weight"
     assert not torch.equal(learners.distillation.state_dict()[name], before[1][name])
+
+
+def test_a_mode_of_the_first_stage_alone() -> None:
+    """Its terms have their weights there; afterwards the run is the baseline, and no teacher is asked."""
+
+    class Before(Following):
+        first_stage = FirstStage(epochs=1, only=True)
+
+    teacher, asked = network(seed=3), []
+    teacher.register_forward_hook(lambda *_: asked.append(1))
+    learners = Learners(network(), alone(Before(), 0.5), teacher)
+    optimizer, progress = make_optimizer(learners, RECIPE, first_stage=True), Progress(0, [], 0.0)
+    next(train_first_stage(learners, data(), RECIPE, optimizer, progress))
+    (row,) = progress.first_stage
+    assert row["train_loss"] == pytest.approx(0.5 * row["following"]) and asked
+    asked.clear()
+    after = Learners(network(), baseline())
+    after.student.load_state_dict(learners.student.state_dict())
+    rows = [epochs_of(each) for each in (learners, after)]
+    assert [row["train_loss"] for row in rows[0]] == [row["train_loss"] for row in rows[1]]
+    assert "following" not in rows[0][0] and asked == []
+
+
+def test_options_of_a_first_stage() -> None:
+    assert initialisation(50, 0.1, [0.6, 0.8], "none") == FirstStage(50, 0.1, (0.6, 0.8), student=True, only=True)
+    assert initialisation(3, 1, (), "keep") == FirstStage(3) and initialisation(0, 1, (), "keep") is None
+    with pytest.raises(ValueError, match="nothing would be learnt with after=none. Set first_stage_epochs above 0"):
+        initialisation(0, 1, (), "none")
+    with pytest.raises(ValueError, match="after must be one of none, keep; got 'some'"):
+        initialisation(1, 1, (), "some")  # type: ignore[arg-type]
+    for epochs, factor, milestones in ((-1, 1, []), (1, 0, []), (1, 1, [1.5])):
+        with pytest.raises(ValueError, match=f"got {epochs}, {factor} and "):
+            initialisation(epochs, factor, milestones, "keep")
 
 
 def test_a_first_stage_goes_on_where_it_stands() -> None:

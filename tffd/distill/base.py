@@ -1,9 +1,9 @@
 """What a kd_mode is given, and what it has to say of itself: the whole interface between modes and training."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 from torch import Tensor, nn
 
@@ -91,17 +91,46 @@ class Setting:
 class FirstStage:
     """Epochs before the run proper, on a loss of the mode's own and without cross-entropy.
 
+    Terms that the mode also has in the run proper have their weights here too; others count once.
+
     Attributes:
         epochs: How many. They do not count as epochs of the run.
         lr_factor: Times the trainer's learning rate.
         milestones: Fractions of this stage after which the rate drops by the trainer's gamma.
         student: Whether the student is trained too; otherwise the mode's own parts alone are.
+        only: Whether the mode takes part in this stage alone; the run proper then goes on without it.
     """
 
     epochs: int
     lr_factor: float = 1.0
     milestones: tuple[float, ...] = ()
     student: bool = True
+    only: bool = False
+
+
+After = Literal["none", "keep"]
+"""What becomes of a mode's terms after its first stage: the run proper is without them, or has them too."""
+
+
+def initialisation(epochs: int, lr_factor: float, milestones: Sequence[float], after: After) -> FirstStage | None:
+    """Return the first stage of a mode that trains the student before the run proper; None for 0 epochs.
+
+    Raises:
+        ValueError: If an option is not valid, or the mode would take part nowhere.
+    """
+    if epochs < 0 or lr_factor <= 0 or not all(0 < fraction < 1 for fraction in milestones):
+        raise ValueError(
+            "a first stage has 0 epochs or more, a factor of the learning rate above 0, and milestones between 0 and "
+            f"1; got {epochs}, {lr_factor} and {list(milestones)}."
+        )
+    if after not in get_args(After):
+        raise ValueError(f"after must be one of {', '.join(get_args(After))}; got {after!r}.")
+    if epochs == 0 and after == "none":
+        raise ValueError(
+            "without a first stage nothing would be learnt with after=none. Set first_stage_epochs above 0, or "
+            "after=keep."
+        )
+    return FirstStage(epochs, lr_factor, tuple(milestones), only=after == "none") if epochs else None
 
 
 class DistillMode(nn.Module, ABC):
@@ -148,5 +177,5 @@ class DistillMode(nn.Module, ABC):
         """Return the active terms of a batch by name: unweighted scalars."""
 
     def first_stage_terms(self, step: Step) -> dict[str, Tensor]:
-        """Return what the first stage minimises: the sum of these scalars."""
+        """Return what the first stage minimises: the weighted sum of these scalars; see `FirstStage`."""
         return self(step)  # type: ignore[no-any-return]

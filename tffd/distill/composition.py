@@ -66,6 +66,7 @@ class Distillation(nn.Module):
         if len(staged) > 1:
             raise ValueError(f"kd_mode=[{','.join(names)}]: {len(staged)} modes have a first stage; use one of them.")
         self.staged: DistillMode | None = next(iter(staged), None)
+        self.running = [name for name in names if not _is_over(modes[name])]
 
     @property
     def first_stage(self) -> FirstStage | None:
@@ -76,6 +77,11 @@ class Distillation(nn.Module):
     def needs_teacher(self) -> bool:
         """Whether a mode needs one."""
         return any(mode.needs_teacher for mode in self.modes.values())
+
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether a mode that takes part in the run proper needs one."""
+        return any(self.modes[name].needs_teacher for name in self.running)
 
     @property
     def input_gradient(self) -> bool:
@@ -107,8 +113,8 @@ class Distillation(nn.Module):
         return {name: kd_factor(epoch, self.own_warmups.get(name, warmup_epochs)) for name in self.modes}
 
     def forward(self, step: Step) -> dict[str, Tensor]:
-        """Return the unweighted terms of all modes by name."""
-        return {term: value for mode in self.modes.values() for term, value in mode(step).items()}
+        """Return the unweighted terms of the modes that take part in the run proper, by name."""
+        return {term: value for name in self.running for term, value in self.modes[name](step).items()}
 
     def weigh(self, cross_entropy: Tensor, terms: Mapping[str, Tensor], factors: Mapping[str, Tensor]) -> Tensor:
         """Return the loss to minimise.
@@ -117,10 +123,20 @@ class Distillation(nn.Module):
             factors: Warm-up factor of each mode: scalars on the device.
         """
         loss = cross_entropy if self.cross_entropy == 1 else self.cross_entropy * cross_entropy
-        for name in self.modes:
+        for name in self.running:
             own = [weight * terms[term] for term, (mode, weight) in self.weights.items() if mode == name]
             loss = loss + factors[name] * sum(own[1:], start=own[0])
         return loss
+
+    def weigh_first_stage(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """Return the loss to minimise before the run proper: a term that is none of the run's counts once."""
+        weighted = [self.weights[term][1] * value if term in self.weights else value for term, value in terms.items()]
+        return sum(weighted[1:], start=weighted[0])
+
+
+def _is_over(mode: DistillMode) -> bool:
+    """Tell whether a mode takes part before the run proper alone."""
+    return mode.first_stage is not None and mode.first_stage.only
 
 
 def _require_terms(name: str, mode: DistillMode, weights: Mapping[str, float]) -> None:

@@ -18,7 +18,10 @@ from tffd.models import ModelOutput, create_model
 from tffd.training.step import Learners, batch_losses
 
 # Modes whose own loss is none that one batch could be fitted to, with the reason.
-UNFITTED: dict[str, str] = {}
+UNFITTED = {
+    "ps_kd": "Its labels move at every step with what the student says.",
+    "dlb": "It compares two steps, and the first has no such term.",
+}
 MODES = sorted(path.stem for path in (CONF / "kd_mode").glob("*.yaml"))
 # The other published forms of a mode, as its file's comments state them: the overrides that give them.
 RECIPES = [

@@ -80,7 +80,8 @@ def _row(name: str, header: Header, content: Any) -> str:
     if "_target_" not in content:
         return _line(name, header.what, "", "", "", header.source)
     mode = get_class(content["_target_"])
-    needs = ["a teacher"] * mode.needs_teacher + ["gradients of the pictures"] * mode.input_gradient
+    free = f"a teacher, but for {', '.join(mode.free_terms)}" if mode.free_terms else "a teacher"
+    needs = [free] * mode.needs_teacher + ["gradients of the pictures"] * mode.input_gradient
     needs += {"same_class": ["partners of a class"], "previous": ["the previous batch"], None: []}[mode.partner]
     weights = ", ".join(f"{term} {weight}" for term, weight in content["weights"].items())
     counts = [f"{key} {content[key]}" for key in _WEIGHING[2:] if content.get(key) is not None]

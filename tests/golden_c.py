@@ -108,12 +108,14 @@ class Case:
         self.name, self.dtype = name, dtype
         self.hyper: dict[str, Any] = figures["hyper"]
         self.expected: dict[str, Any] = figures["f64"]
+        steps = self.expected.get("steps", {})
+        self._leaves = {leaf for part in (self.expected, *steps.values()) for leaf in part.get("grad", {})}
         self._given: dict[str, Tensor] = {}
         self._weights: dict[str, Tensor] = {}
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._given:
-            self._given[name] = tensor(name, self.dtype).requires_grad_(name in self.expected["grad"])
+            self._given[name] = tensor(name, self.dtype).requires_grad_(name in self._leaves)
         return self._given[name]
 
     def stages(self, group: str) -> list[Tensor]:
@@ -139,6 +141,24 @@ class Case:
         loss.backward()
         self._compare_gradients(self.expected["grad"], self._given, tolerance)
         self._compare_gradients(self.expected.get("connector_grad", {}), self._weights, tolerance)
+
+    def compare_step(self, tag: str, total: Tensor, **terms: Tensor) -> None:
+        """Compare what one of several updates gives: values by the names of their figures, and all gradients.
+
+        Args:
+            total: What the gradients are of.
+            terms: `loss` for the case's loss, others for its terms.
+        """
+        tolerance = TOLERANCES[self.dtype]
+        figures = self.expected["terms"] | {"loss": self.expected["loss"]}
+        actual = {name: value.item() for name, value in terms.items()}
+        assert actual == pytest.approx({name: figures[name] for name in terms}, rel=tolerance.forward, abs=0), self.name
+        for tensor in (*self._given.values(), *self._weights.values()):
+            tensor.grad = None
+        total.backward()
+        figures = self.expected["steps"][tag]
+        self._compare_gradients(figures["grad"], self._given, tolerance)
+        self._compare_gradients(figures.get("connector_grad", {}), self._weights, tolerance)
 
     def _compare_gradients(
         self, figures: Mapping[str, list[float]], leaves: Mapping[str, Tensor], tolerance: Tolerance

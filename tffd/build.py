@@ -11,7 +11,7 @@ from hydra.errors import HydraException, InstantiationException
 from hydra.utils import get_class, get_object, instantiate
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
-from torch import nn
+from torch import Tensor, nn
 
 from tffd.checkpoints import load_weights
 from tffd.config import Component, Config, KdModeSection, ModelSection
@@ -86,7 +86,11 @@ def build_distillation(config: Config) -> Distillation:
 
 def uses_teacher(config: Config) -> bool:
     """Tell whether a kd_mode whose terms count needs a teacher; if none does, a teacher that is named is idle."""
-    return any(section.counts and _class_of(section).needs_teacher for section in config.kd_mode.values())
+    return any(
+        _class_of(section).needs_teacher_for([term for term, weight in section.weights.items() if weight])
+        for section in config.kd_mode.values()
+        if section.counts
+    )
 
 
 def _class_of(section: KdModeSection) -> type[DistillMode]:
@@ -125,8 +129,22 @@ def build_shapes(
     return output
 
 
-def build_setting(config: Config, *, classes: int, channels: int, image_size: int, pictures: int) -> Setting:
-    """Describe a run to its kd_modes."""
+def build_setting(
+    config: Config, *, classes: int, channels: int, image_size: int, pictures: int, labels: Tensor | None = None
+) -> Setting:
+    """Describe a run to its kd_modes.
+
+    Args:
+        labels: Of the training pictures, where they have been read.
+    """
+
+    def new_student() -> nn.Module:
+        # From a seed of its own: from the run's it would be drawn as the student is, and be the student again.
+        seed = int(torch.randint(2**62, ()))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return build_network(config.model, classes, channels, None)
+
     shapes = partial(build_shapes, classes=classes, channels=channels, image_size=image_size)
     return Setting(
         student=shapes(config.model),
@@ -134,7 +152,8 @@ def build_setting(config: Config, *, classes: int, channels: int, image_size: in
         classes=classes,
         pictures=pictures,
         epochs=config.trainer.epochs,
-        new_student=lambda: build_model(config, classes, channels),
+        new_student=new_student,
+        labels=labels,
     )
 
 
@@ -203,6 +222,7 @@ def build_parts(config: Config, teacher: Path | None = None, *, untrained: bool 
             channels=data.channels,
             image_size=data.train.images.shape[1],
             pictures=len(data.train),
+            labels=data.train.labels.cpu(),
         )
         distillation.build(setting)
         loaded = None

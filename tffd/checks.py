@@ -120,7 +120,7 @@ def _network_faults(reading: Reading, sound: Any, summary: Summary | None, small
         smallest: Pictures in the smallest batch of an epoch; None if that is not known.
     """
     shown = summary or Summary(train_pictures=1, classes=10, channels=3, image_size=32)
-    sizes = {"classes": shown.classes, "channels": shown.channels, "image_size": shown.image_size}
+    sizes: dict[str, Any] = {"classes": shown.classes, "channels": shown.channels, "image_size": shown.image_size}
     name = f"model={sound.model.name}: "
     _, faults = _collect(lambda: build.build_shapes(sound.model, **sizes), name)
     if smallest == 1 and not faults and _collect(lambda: build.build_shapes(sound.model, **sizes, pictures=1))[1]:

@@ -11,7 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.distill.compositions import baseline, composed, setting
+from tests.support import compose_config
 from tests.training.test_loop import NO_AUGMENTATION, RECIPE, data, network, pictures, recipe
+from tffd import build
+from tffd.config import require_config
 from tffd.data import Augmentation, Partner
 from tffd.distill import Distillation, DistillMode, FirstStage, Setting, Step, Weighing
 from tffd.distill.base import initialisation
@@ -194,6 +197,46 @@ def test_the_baseline_does_not_ask_a_teacher() -> None:
     assert asked == []
 
 
+def test_a_term_that_needs_no_teacher() -> None:
+    """In a mode that needs one for its other term; before the run and in it."""
+
+    class Either(Following):
+        terms = ("following", "free")
+        free_terms = ("free",)
+
+    for weights, needs in (({"following": 1.0, "free": 1.0}, True), ({"free": 1.0}, False), ({"following": 1.0}, True)):
+        assert Either.needs_teacher_for(weights) == needs
+        assert composed({"mode": (Either(), weights)}).needs_teacher == needs
+
+
+def test_another_network_like_the_student_has_weights_of_its_own() -> None:
+    """From the seed of the run, which the student is drawn from too."""
+    config = require_config(compose_config("model=resnet8"))
+    described = build.build_setting(config, classes=3, channels=3, image_size=8, pictures=24)
+    drawn = []
+    for make in (lambda: build.build_model(config, 3, 3), described.new_student, described.new_student):
+        torch.manual_seed(0)
+        drawn.append(torch.cat([weight.flatten() for weight in make().parameters() if weight.ndim > 1]))
+    assert torch.equal(drawn[1], drawn[2])
+    assert torch.corrcoef(torch.stack(drawn[:2]))[0, 1].abs() < 0.02
+
+
+def test_labels_of_all_training_pictures() -> None:
+    config = require_config(compose_config("model=resnet8", "kd_mode=none", "dataset=synthetic", "device=cpu"))
+    given: list[Setting] = []
+
+    class Asking(Noting):
+        def build(self, setting: Setting) -> None:
+            given.append(setting)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "build_distillation", lambda _: composed({"mode": (Asking(), {"nothing": 1.0})}))
+        parts = build.build_parts(config)
+    (seen,) = given
+    assert seen.labels is not None and torch.equal(seen.labels, parts.data.train.labels)
+    assert len(seen.labels) == seen.pictures
+
+
 class Sensitive(DistillMode):
     """Gradients of both networks' losses with respect to the pictures, which are differentiated again."""
 
@@ -255,6 +298,8 @@ def test_the_previous_batch_again() -> None:
     assert torch.equal(second.index[:8], first.index)
     assert torch.equal(third.index[:8], second.index[8:])
     assert torch.equal(second.inputs[:8], first.inputs)  # without augmentation
+    assert [step.repeated for step in (first, second, third)] == [0, 8, 8]
+    assert [step.repeated for step in with_partner("same_class")] == [0, 0, 0]
     assert torch.equal(third.labels, pictures(24).labels[third.index])
 
 

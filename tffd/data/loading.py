@@ -58,12 +58,14 @@ class Batch:
         labels: int64, [B].
         index: Place of each picture in its split, int64, [B].
         partner: Another picture of each one's class, augmented too, [B, C, H, W]; None where nobody asked for them.
+        repeated: How many of the pictures, at the beginning, are those of the batch before.
     """
 
     inputs: Tensor
     labels: Tensor
     index: Tensor
     partner: Tensor | None = None
+    repeated: int = 0
 
 
 class Pictures:
@@ -118,7 +120,7 @@ class Pictures:
             elif others is not None and len(previous):
                 inputs = torch.cat([others.show(previous, slice(start - len(previous), start)), inputs])
             index = torch.cat([previous, picks]) if partner == "previous" else picks
-            yield Batch(inputs, self.labels[index], index, companion)
+            yield Batch(inputs, self.labels[index], index, companion, len(index) - len(picks))
             previous = picks
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:

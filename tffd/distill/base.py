@@ -1,7 +1,7 @@
 """What a kd_mode is given, and what it has to say of itself: the whole interface between modes and training."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
@@ -39,6 +39,8 @@ class Step:
         teacher: What the teacher returned for them; None where no mode needs one.
         partner: Other pictures [B, C, H, W] of the same classes, where the mode asks for them (`partner`).
         networks: Both networks.
+        repeated: How many of the pictures, at the beginning, are those of the step before; 0 unless the mode asks for
+            them (`partner`).
     """
 
     inputs: Tensor
@@ -50,6 +52,7 @@ class Step:
     teacher: ModelOutput | None
     partner: Tensor | None
     networks: Networks
+    repeated: int = 0
 
     @property
     def teacher_output(self) -> ModelOutput:
@@ -70,6 +73,7 @@ class Setting:
         pictures: Number of training pictures.
         epochs: Length of the run.
         new_student: Builds another network like the student, with weights of its own.
+        labels: Class of each training picture, [pictures]; None in `check`, before the pictures have been read.
     """
 
     student: ModelOutput
@@ -78,6 +82,7 @@ class Setting:
     pictures: int
     epochs: int
     new_student: Callable[[], nn.Module]
+    labels: Tensor | None = None
 
     @property
     def teacher_output(self) -> ModelOutput:
@@ -146,6 +151,9 @@ class DistillMode(nn.Module, ABC):
     needs_teacher: ClassVar[bool] = False
     """Whether it cannot work without a teacher."""
 
+    free_terms: ClassVar[tuple[str, ...]] = ()
+    """Those terms that need none, in a mode that does for the others."""
+
     input_gradient: ClassVar[bool] = False
     """Whether it differentiates with respect to the pictures, through the student and the teacher."""
 
@@ -165,6 +173,11 @@ class DistillMode(nn.Module, ABC):
     def __init__(self) -> None:
         super().__init__()
         self.active = self.terms
+
+    @classmethod
+    def needs_teacher_for(cls, terms: Collection[str]) -> bool:
+        """Tell whether some of its terms cannot be computed without a teacher."""
+        return cls.needs_teacher and not set(terms) <= set(cls.free_terms)
 
     def check(self, setting: Setting) -> None:
         """Raise ValueError if the mode cannot work on such networks; nothing has been built yet."""

@@ -76,7 +76,7 @@ class Distillation(nn.Module):
     @property
     def needs_teacher(self) -> bool:
         """Whether a mode needs one."""
-        return any(mode.needs_teacher for mode in self.modes.values())
+        return any(mode.needs_teacher_for(mode.active) for mode in self.modes.values())
 
     @property
     def asks_teacher(self) -> bool:

@@ -79,4 +79,7 @@ def _look(learners: Learners, batch: Batch, epoch: int, draw: int, asks_teacher:
     if learners.teacher is not None and asks_teacher:
         with torch.set_grad_enabled(distillation.input_gradient):
             teacher = learners.teacher(inputs)
-    return Step(inputs, batch.labels, batch.index, epoch, draw, student, teacher, batch.partner, learners.networks)
+    return Step(
+        inputs, batch.labels, batch.index, epoch, draw, student, teacher, batch.partner, learners.networks,
+        batch.repeated,
+    )  # fmt: skip

@@ -13,13 +13,13 @@ from rich.console import Console
 from tests.support import TINY, compose_config, places
 from tests.test_trial import Killed, KilledAt
 from tffd import trial as trial_module
-from tffd.build import build_parts
+from tffd.build import build_data, build_parts
 from tffd.checks import check_config
 from tffd.config import Config, ConfigError, require_config
 from tffd.identity import hash_config, run_name, teacher_run
-from tffd.models import create_model
+from tffd.models import ModelOutput, create_model
 from tffd.records import INTERRUPT, ask_to_stop
-from tffd.teacher import find_teacher
+from tffd.teacher import find_teacher, measure_teacher
 from tffd.training.progress import EpochReporter
 from tffd.trial import RunInterrupted, run_trial
 
@@ -50,6 +50,20 @@ def saved(directory: Path, classes: int = 10, seed: int = 0) -> Path:
 
 
 # --- trained first
+
+
+@pytest.mark.parametrize("name", [".hydra", ".hydra/config.yaml", "metrics.csv"])
+def test_a_teacher_is_not_trained_through_links(tmp_path: Path, name: str) -> None:
+    overrides = ("kd_mode=st", *AUTO)
+    teacher = teacher_run(config_of(tmp_path, *overrides))
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    path = tmp_path / "results" / "default" / run_name(teacher) / name
+    path.parent.mkdir(parents=True)
+    path.symlink_to(victim if name == ".hydra" else victim / "file")
+    with pytest.raises(ValueError, match="is a link, and the run would write through it"):
+        run(tmp_path, *overrides)
+    assert not list(victim.iterdir())
 
 
 def test_auto_trains_one_teacher_for_all_students(tmp_path: Path) -> None:
@@ -185,3 +199,69 @@ def test_refused_before_anything_is_trained(overrides: tuple[str, ...], message:
     files = {"own": saved(tmp_path), "other": saved(tmp_path, 7), "written": at_work / "checkpoint.pt"}
     faults = faults_of(tmp_path, "kd_mode=at", *(override.format(**files) for override in overrides))
     assert len(faults) == 1 and message in faults[0]
+
+
+class Always(torch.nn.Module):
+    """Knows every label."""
+
+    def __init__(self, labels: torch.Tensor) -> None:
+        super().__init__()
+        self.labels, self.calls = labels, 0
+
+    def forward(self, pictures: torch.Tensor) -> ModelOutput:
+        self.calls += 1
+        return ModelOutput(torch.nn.functional.one_hot(self.labels, 10).float(), (), (), pictures, pictures)
+
+
+def measured(directory: Path, *overrides: str, bf16: bool = False) -> tuple[float, int]:
+    """The figure of a teacher that is always right, and how often it was asked."""
+    data = build_data(config_of(directory, *overrides), torch.device("cpu"))
+    assert data.val is not None
+    teacher = Always(data.val.labels)
+    figure = measure_teacher(teacher, data, digest="0" * 64, cache=directory / "figures", bf16=bf16)
+    return figure.top1, teacher.calls
+
+
+def test_a_figure_is_remembered_for_the_same_pictures_normalisation_and_precision(tmp_path: Path) -> None:
+    assert measured(tmp_path) == (100, 1)
+    assert measured(tmp_path) == (100, 0)
+    assert measured(tmp_path, "dataset.mean=[0.5]", "dataset.std=[0.5]") == (100, 1)
+    assert measured(tmp_path, bf16=True) == (100, 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"top1": 610, "split": "val", "pictures": 389}',
+        '{"top1": NaN, "split": "val", "pictures": 389}',
+        '{"top1": 99, "split": "test", "pictures": 389}',
+        '{"top1": 99, "split": "val", "pictures": 1}',
+        "[" * 100_000,
+    ],
+)
+def test_a_figure_that_cannot_be_is_measured_again(tmp_path: Path, text: str) -> None:
+    measured(tmp_path)
+    (path,) = (tmp_path / "figures" / "teachers").iterdir()
+    path.write_text(text)
+    assert measured(tmp_path) == (100, 1)
+
+
+def test_a_cache_that_cannot_be_written_only_forgets(tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "teachers").touch()
+    assert measured(tmp_path) == measured(tmp_path) == (100, 1)
+
+
+@pytest.mark.parametrize("protocol", ["final", "paper"])
+def test_a_teacher_that_has_seen_the_held_out_pictures_is_refused_with_a_clean_way(
+    tmp_path: Path, protocol: str
+) -> None:
+    config = config_of(tmp_path, f"protocol={protocol}")
+    parts = build_parts(config)
+    path = tmp_path / "seen.pt"
+    weights = {"format": "tffd", "model": create_model("resnet14", 10, in_channels=1).state_dict()}
+    torch.save({**weights, "provenance": parts.provenance}, path)
+    with pytest.raises(ValueError, match="has seen some or all of the 389 pictures") as caught:
+        run(tmp_path, "kd_mode=st", "teacher=resnet14", f"teacher.checkpoint={path}")
+    assert "teacher.checkpoint=auto" in str(caught.value)
+    assert "teacher.checkpoint=null" not in str(caught.value)

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 MIB = 2**20
 LIMIT = 32 * MIB  # of a record, a plan or a metrics.csv
+PICTURE_LIMIT = 512 * MIB  # of one picture's file
 WEIGHTS_LIMIT = 8192 * MIB  # of weights and checkpoints
 _ARCHIVE = b"PK\x03\x04"  # what begins with this torch.load takes for an archive
 

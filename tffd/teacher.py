@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def _is_complete(directory: Path, run_hash: str) -> bool:
 
 
 def measure_teacher(teacher: nn.Module, data: Data, *, digest: str, cache: str | Path, bf16: bool) -> Measured:
-    """Measure a teacher on what a protocol holds out, once for each teacher and split.
+    """Measure a teacher on what a protocol holds out, once for each teacher, split, normalisation and precision.
 
     Args:
         digest: Of its weights.
@@ -102,15 +103,16 @@ def measure_teacher(teacher: nn.Module, data: Data, *, digest: str, cache: str |
         ValueError: If it is no better than guessing.
     """
     split = "val" if data.val is not None else "train"
-    key = f"{digest[:16]}-{digest_of({'split': data.split_record, 'of': split})}"
-    path = Path(cache) / "teachers" / f"{key}.json"
-    measured = _remembered(path)
+    pictures = data.val or data.train.first(_MOST_JUDGED)
+    seen = {"split": data.split_record, "of": split, "mean": pictures.mean.tolist(), "std": pictures.std.tolist()}
+    path = Path(cache) / "teachers" / f"{digest[:16]}-{digest_of({**seen, 'bf16': bf16})}.json"
+    measured = _remembered(path, split, len(pictures))
     if measured is None:
-        pictures = data.val or data.train.first(_MOST_JUDGED)
         top1 = float(evaluate(teacher, pictures, split, bf16)[f"{split}_top1"])
         measured = Measured(top1, split, len(pictures))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        records.write_json(path, vars(measured))
+        with suppress(OSError):  # a cache may be read-only
+            path.parent.mkdir(parents=True, exist_ok=True)
+            records.write_json(path, vars(measured))
     classes = len(data.classes)
     chance = 1 / classes
     # Three standard errors of guessing.
@@ -124,9 +126,12 @@ def measure_teacher(teacher: nn.Module, data: Data, *, digest: str, cache: str |
     return measured
 
 
-def _remembered(path: Path) -> Measured | None:
+def _remembered(path: Path, split: str, pictures: int) -> Measured | None:
+    """Return the figure in a file, or None where there is none that such a measurement can have given."""
     try:
         content: Any = json.loads(read_regular(path))
-        return Measured(float(content["top1"]), str(content["split"]), int(content["pictures"]))
-    except (OSError, ValueError, TypeError, KeyError):
+        measured = Measured(float(content["top1"]), content["split"], content["pictures"])
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
+    is_possible = 0 <= measured.top1 <= 100 and (measured.split, measured.pictures) == (split, pictures)
+    return measured if is_possible else None

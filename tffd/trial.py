@@ -13,6 +13,7 @@ from tffd.build import uses_teacher
 from tffd.config import Config, require_config
 from tffd.data import DataChanged
 from tffd.identity import hash_config, run_name, teacher_run
+from tffd.links import require_no_links
 from tffd.session import RunInterrupted, Session
 from tffd.teacher import find_teacher
 from tffd.training.checkpoint import save_atomically
@@ -123,12 +124,13 @@ def _teacher_weights(session: Session) -> Path:
 
     Raises:
         RunInterrupted: If the sweep asked the run to stop meanwhile.
-        ValueError: If the teacher cannot be trained.
+        ValueError: If the teacher cannot be trained, or its directory holds links.
     """
     config = session.config
     while (found := find_teacher(config)) is None:
         run = teacher_run(config)
         directory = Path(config.results_dir) / config.name / run_name(run)
+        require_no_links(directory)
         records.write_config(directory, run)
         try:
             _run(run, directory, session.reporter, (directory, *session.stops), study=records.TEACHER)

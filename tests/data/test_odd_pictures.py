@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from PIL import ExifTags, Image
 
 from tests.support import CONF
-from tffd.app import CheckFirst
+from tffd.app import CheckFirst, register_resolvers
 from tffd.data.sources.decoding import BACKGROUND, UnreadablePicture, decode
 from tffd.data.sources.image_folder import ImageFolder
 
@@ -184,6 +184,7 @@ def test_a_line_says_what_was_found_and_what_was_passed_over(tree: Path) -> None
 
 
 def test_the_line_is_shown_when_a_run_starts(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    register_resolvers()
     (tree / "train" / "cat" / "3.heic").write_bytes(b"x")
     overrides = ("dataset=image_folder", f"dataset.root={tree}", f"dataset.cache={tree}/cache", "dataset.val_fraction=0.5",
                  "trainer.batch_size=2", "model=resnet8", "sweep=none")  # fmt: skip

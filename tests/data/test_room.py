@@ -63,7 +63,9 @@ def test_a_sweep_is_refused_before_it_begins(tmp_path: Path, small_cards: None) 
     whole = (*places(tmp_path), "dataset.train_size=null")
     check_config(compose_config(*whole))
     sharing = compose_config(*whole, "sweep.trials_per_device=2")
-    with pytest.raises(ConfigError, match="dataset=digits: the pictures take 0.00 GiB of a CUDA device, times 2 trials"):
+    with pytest.raises(
+        ConfigError, match="dataset=digits: the pictures take 0.00 GiB of a CUDA device, times 2 trials"
+    ):
         check_config(sharing)
     assert check_config(sharing, elsewhere=True).sweep.trials_per_device == 2  # by jobs whose cards are not seen here
     check_config(compose_config(*whole, "sweep.trials_per_device=2", "device=cpu"))

@@ -154,6 +154,31 @@ def test_a_link_to_nothing_is_named(tree: Path, tmp_path: Path) -> None:
         load_arrays(ImageFolder(str(tree), SIZE), tmp_path / "cache")
 
 
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (os.mkfifo, "is a device, a FIFO or a socket, not a file"),
+        (lambda path: path.symlink_to("/dev/zero"), "is a device, a FIFO or a socket, not a file"),
+        (lambda path: path.touch() or os.truncate(path, 2**30), "more than the 512.0 MiB"),
+    ],
+)
+def test_an_odd_file_under_the_name_of_a_picture_is_named_unread(tree: Path, make: Any, reason: str) -> None:
+    path = tree / "train" / "dog" / "odd.png"
+    make(path)
+    with pytest.raises(ValueError) as caught:
+        ImageFolder(str(tree), SIZE).read()
+    assert str(path) in str(caught.value) and reason in str(caught.value)
+
+
+def test_directories_that_lead_round_in_a_circle_are_named(tree: Path, tmp_path: Path) -> None:
+    first, second = tree / "train" / "dog", tmp_path / "second"
+    second.mkdir()
+    (first / "to").symlink_to(second)
+    (second / "fro").symlink_to(first)
+    with pytest.raises(ValueError, match="to/fro is .*/train/dog, whose pictures are in this class already"):
+        ImageFolder(str(tree), SIZE).check()
+
+
 def _remove(path: Path) -> None:
     for entry in path.iterdir():
         entry.unlink()

@@ -12,6 +12,7 @@ import numpy as np
 from tffd.data.arrays import DIGEST_BYTES, Arrays, Summary
 from tffd.data.sources.decoding import RULES, UnreadablePicture, decode
 from tffd.data.sources.picture_tree import PICTURE_SUFFIXES, PassedOver, list_classes, list_pictures
+from tffd.files import PICTURE_LIMIT, read_regular
 
 _SHOWN = 20  # broken pictures that a message names
 
@@ -156,8 +157,7 @@ def _read_each(paths: list[str], use: Callable[[int, bytes], None]) -> np.ndarra
     broken = []
     for index, path in enumerate(paths):
         try:
-            with open(path, "rb") as file:
-                content = file.read()
+            content = _content(path)
             use(index, content)
         except (OSError, UnreadablePicture) as error:
             broken.append((path, error.strerror if isinstance(error, OSError) else error))
@@ -169,6 +169,14 @@ def _read_each(paths: list[str], use: Callable[[int, bytes], None]) -> np.ndarra
         named = _some([f"{path} ({reason})" for path, reason in broken], _SHOWN)
         raise ValueError(f"{len(broken)} files are no readable pictures: {named}. Replace or remove them.")
     return digests
+
+
+def _content(path: str) -> bytes:
+    try:
+        return read_regular(Path(path), PICTURE_LIMIT)
+    except ValueError as error:
+        reason = str(error).removeprefix(f"{path} ").partition(". ")[0].rstrip(".")
+        raise UnreadablePicture(reason) from None
 
 
 def _some(names: list[str], shown: int = 5) -> str:

@@ -65,8 +65,13 @@ def list_classes(directory: Path, passed_over: PassedOver) -> list[str]:
 
 
 def list_pictures(directory: str, passed_over: PassedOver) -> list[os.DirEntry[str]]:
-    """Return all pictures below a directory, however deep, in no order."""
+    """Return all pictures below a directory, however deep, in no order.
+
+    Raises:
+        ValueError: If a directory cannot be read, or links lead to it a second time, which might go on for ever.
+    """
     found, unseen = [], [directory]
+    real = {os.path.realpath(directory)}
     while unseen:
         with readable(), os.scandir(unseen.pop()) as entries:
             for entry in entries:
@@ -76,7 +81,12 @@ def list_pictures(directory: str, passed_over: PassedOver) -> list[os.DirEntry[s
                 elif entry.is_dir():
                     if name in _SYSTEM_NAMES:
                         passed_over.system += 1
+                    elif (path := os.path.realpath(entry.path)) in real:
+                        raise ValueError(
+                            f"{entry.path} is {path}, whose pictures are in this class already. Remove it."
+                        )
                     else:
+                        real.add(path)
                         unseen.append(entry.path)
                 elif name.endswith(PICTURE_SUFFIXES):
                     found.append(entry)

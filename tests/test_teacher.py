@@ -185,3 +185,24 @@ def test_refused_before_anything_is_trained(overrides: tuple[str, ...], message:
     files = {"own": saved(tmp_path), "other": saved(tmp_path, 7), "written": at_work / "checkpoint.pt"}
     faults = faults_of(tmp_path, "kd_mode=at", *(override.format(**files) for override in overrides))
     assert len(faults) == 1 and message in faults[0]
+
+
+def test_a_teacher_that_has_seen_the_held_out_pictures_is_refused_by_the_check(tmp_path: Path) -> None:
+    run(tmp_path, "model=resnet14", "kd_mode=none")
+    (weights,) = (tmp_path / "results").rglob("weights.pt")
+    learning = ("kd_mode=st", "teacher=resnet14", f"teacher.checkpoint={weights}")
+    check_config(compose_config(*places(tmp_path), *TINY, *learning))
+    (fault,) = faults_of(tmp_path, *learning, "protocol.split_seed=7")
+    assert "has seen some or all" in fault and fault.endswith("or have one trained first with teacher.checkpoint=auto")
+    check_config(compose_config(*places(tmp_path), *TINY, *learning, "protocol.split_seed=7", "kd_mode=none"))
+
+
+@pytest.mark.parametrize(
+    ("override", "fault"),
+    [
+        ("+teacher.trainer.epoch=3", "teacher.trainer.epoch: the trainer has no such key; see conf/trainer"),
+        ("+teacher.trainer.momentum=0", "teacher.trainer: nesterov=true needs momentum above 0"),
+    ],
+)
+def test_settings_of_the_teacher_s_trainer(override: str, fault: str, tmp_path: Path) -> None:
+    assert faults_of(tmp_path, "kd_mode=st", *AUTO, "trainer.nesterov=true", override)[0].startswith(fault)

@@ -34,6 +34,8 @@ def test_a_good_config_is_returned_with_its_data_prepared(tmp_path: Path) -> Non
         ("lambda_inter=nan", "lambda_inter=nan: should be a finite number"),
         ("lambda_inter=inf", "lambda_inter=inf: should be a finite number"),
         ("lambda_intra=large", "lambda_intra=large: should be a valid number"),
+        ("~kd_mode.tfd.weights", "kd_mode.tfd.weights: is missing"),
+        ("teacher.name=a/b", "teacher.name=a/b: names a directory"),
         ("trainer.epochs=0", "trainer.epochs=0: should be greater than or equal to 1"),
         ("trainer.epochs=1.5", "trainer.epochs=1.5: should be a valid integer"),
         ("trainer.batch_size=0", "trainer.batch_size=0: should be greater than or equal to 1"),

@@ -265,3 +265,24 @@ def test_a_teacher_that_has_seen_the_held_out_pictures_is_refused_with_a_clean_w
         run(tmp_path, "kd_mode=st", "teacher=resnet14", f"teacher.checkpoint={path}")
     assert "teacher.checkpoint=auto" in str(caught.value)
     assert "teacher.checkpoint=null" not in str(caught.value)
+
+
+def test_a_teacher_that_has_seen_the_held_out_pictures_is_refused_by_the_check(tmp_path: Path) -> None:
+    run(tmp_path, "model=resnet14", "kd_mode=none")
+    (weights,) = (tmp_path / "results").rglob("weights.pt")
+    learning = ("kd_mode=st", "teacher=resnet14", f"teacher.checkpoint={weights}")
+    check_config(compose_config(*places(tmp_path), *TINY, *learning))
+    (fault,) = faults_of(tmp_path, *learning, "protocol.split_seed=7")
+    assert "has seen some or all" in fault and fault.endswith("or have one trained first with teacher.checkpoint=auto")
+    check_config(compose_config(*places(tmp_path), *TINY, *learning, "protocol.split_seed=7", "kd_mode=none"))
+
+
+@pytest.mark.parametrize(
+    ("override", "fault"),
+    [
+        ("+teacher.trainer.epoch=3", "teacher.trainer.epoch: the trainer has no such key; see conf/trainer"),
+        ("+teacher.trainer.momentum=0", "teacher.trainer: nesterov=true needs momentum above 0"),
+    ],
+)
+def test_settings_of_the_teacher_s_trainer(override: str, fault: str, tmp_path: Path) -> None:
+    assert faults_of(tmp_path, "kd_mode=st", *AUTO, "trainer.nesterov=true", override)[0].startswith(fault)

@@ -24,7 +24,7 @@ from tffd.training.loop import Recipe
 from tffd.training.step import Learners
 from tffd.trust import TRUSTED_TARGETS
 
-_WEIGHING = {"weights", "cross_entropy", "warmup_epochs"}
+WEIGHING = {"weights", "cross_entropy", "warmup_epochs"}
 """What a kd_mode's section holds beside the arguments of its class."""
 
 
@@ -72,7 +72,7 @@ def build_distillation(config: Config) -> Distillation:
     modes = {}
     for name, section in config.kd_mode.items():
         try:
-            modes[name] = _make(section, _WEIGHING)
+            modes[name] = _make(section, WEIGHING)
         except (InstantiationException, ValueError, TypeError) as error:
             raise ValueError(f"kd_mode={name}: {error}") from error
     return Distillation(

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,9 +35,8 @@ def check_config(cfg: DictConfig, elsewhere: bool = False) -> Config:
         raise ConfigError(faults)
     config = require_config(cfg)
     split, faults = _collect(lambda: _prepare_data(config, elsewhere), f"dataset={config.dataset.name}: ")
-    if split is not None and config.model.weights:
-        training = describe_training(config, build.data_digest(config), split)
-        faults += _collect(lambda: look_into(config.model.weights or "", training))[1]
+    if split is not None:
+        faults += _leaks(config, split)
     if faults:
         raise ConfigError(faults)
     return config
@@ -172,6 +172,19 @@ def _prepare_data(config: Config, elsewhere: bool) -> dict[str, int | str]:
         needed = bytes_on_device(arrays, split, protocol.test != "never")
         require_room(needed, smallest_memory(), "in all", config.sweep.trials_per_device)
     return split.record(labelled_digests(arrays))
+
+
+def _leaks(config: Config, split: dict[str, int | str]) -> list[str]:
+    """Say which files of weights have seen the pictures that a run holds out."""
+    files = {"model.weights": config.model.weights}
+    if build.uses_teacher(config) and config.teacher.checkpoint != AUTO:
+        files["teacher.checkpoint"] = config.teacher.checkpoint
+    faults = []
+    for setting, path in files.items():
+        if path is not None:
+            training = describe_training(config, build.data_digest(config), split)
+            faults += _collect(partial(look_into, path, training, setting))[1]
+    return faults
 
 
 def _data_faults(config: Any, summary: Summary) -> list[str]:

@@ -121,7 +121,7 @@ class TeacherSection(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
     target: str | None = Field(alias="_target_", default=None)
-    name: str
+    name: Label
     checkpoint: str | None
     trainer: dict[str, Any] = {}
     weights: None = None
@@ -351,21 +351,24 @@ def _describe(error: ValidationError) -> list[str]:
     return list(faults.values())
 
 
+def _section_at(location: tuple[int | str, ...]) -> Any:
+    section: Any = Config
+    for part in location:
+        # A dictionary of sections, as of the kd_modes, has names of its own.
+        section = get_args(section)[1] if get_origin(section) is dict else section.model_fields[str(part)].annotation
+    return section
+
+
 def _none_instead(location: tuple[int | str, ...]) -> str:
     """What `~key` was meant to do, where a key may have no value."""
-    section: Any = Config
-    for part in location[:-1]:
-        section = section.model_fields[str(part)].annotation
+    section = _section_at(location[:-1])
     field = next((field for name, field in section.model_fields.items() if (field.alias or name) == location[-1]), None)
     may_be_none = field is not None and type(None) in get_args(field.annotation)
     return f"; for none of it, set {'.'.join(map(str, location))}=null" if may_be_none else ""
 
 
 def _nearest(location: tuple[int | str, ...]) -> str:
-    section: Any = Config
-    for part in location[:-1]:
-        # A dictionary of sections, as of the kd_modes, has names of its own.
-        section = get_args(section)[1] if get_origin(section) is dict else section.model_fields[str(part)].annotation
+    section = _section_at(location[:-1])
     names = [field.alias or name for name, field in section.model_fields.items()]
     close = difflib.get_close_matches(str(location[-1]), names, n=1)
     return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(names)}"

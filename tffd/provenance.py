@@ -120,15 +120,12 @@ def _valid(provenance: Any) -> Mapping[str, Any] | None:
 
 
 def _leak(path: str | Path, earlier: Training, training: Training, setting: str) -> str:
-    way = (
-        f"have it trained first, {setting}=auto"
-        if setting == "teacher.checkpoint"
-        else f"from none with {setting}=null"
-    )
+    is_teacher = setting == "teacher.checkpoint"
+    instead = f"have one trained first with {setting}=auto" if is_teacher else f"from none with {setting}=null"
     return (
         f"{setting}={path}: was trained on this data set under {_overrides(earlier)}, so it has seen some or all of "
         f"the {training['val']} pictures that this run holds out; start from a network that was trained under "
-        f"{_overrides(training)}, or {way}"
+        f"{_overrides(training)}, or {instead}"
     )
 
 

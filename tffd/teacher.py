@@ -55,6 +55,10 @@ def teacher_fault(teacher: TeacherSection, trainer: TrainerSection) -> str | Non
             teacher_trainer(teacher, trainer)
         except ValidationError as error:
             item = error.errors(include_url=False)[0]
+            if not item["loc"]:  # of two settings together
+                return f"teacher.trainer: {item['msg'].removeprefix('Value error, ')}"
+            if item["type"] == "extra_forbidden":
+                return f"teacher.trainer.{item['loc'][0]}: the trainer has no such key; see conf/trainer"
             return f"teacher.trainer.{item['loc'][0]}={item['input']}: {item['msg'].removeprefix('Input ')}"
         return None
     directory = Path(teacher.checkpoint).parent

@@ -81,6 +81,15 @@ def test_numbers_that_cost_no_time_are_not_measured_again(tmp_path: Path, measur
     assert measured == ["tfd"]
 
 
+def test_settings_of_a_mode_and_of_the_teacher_are_measured_apart(tmp_path: Path, measured: list[str]) -> None:
+    printed(plan(tmp_path, "kd_mode=tfd", "kd_mode.tfd.stages=[1,2],null", "lambda_intra=0,0.1,0.2"))
+    assert len(measured) == 4  # the choices of stages, with the intra term and without
+    measured.clear()
+    teacher = ("teacher=wrn_16_2", "teacher.checkpoint=auto")
+    printed(plan(tmp_path, "kd_mode=none,st", "teacher=wrn_16_2,resnet14", *teacher[1:]))
+    assert sorted(measured) == ["none", "none", "none", "st", "st"]  # both teachers, a baseline, two students
+
+
 def test_a_search_over_modes_is_spread_over_them(tmp_path: Path, measured: list[str]) -> None:
     arguments = ("sweep=lambdas", "kd_mode=none,tfd", "sweep.n_trials=10", "sweep.baseline=null")
     hours, _ = printed(plan(tmp_path, *arguments))

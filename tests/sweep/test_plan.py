@@ -230,7 +230,8 @@ def test_settings_of_a_search_that_do_not_go_together(tmp_path: Path, arguments:
         (("dataset.train_size=20,200",), "trainer.batch_size=32: larger than the training set of 20 pictures"),
     ],
 )
-def test_refused(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_refused(tmp_path: Path, arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where a relative cache belongs
     found = faults(tmp_path, *arguments)
     assert len(found) == 1
     assert message in found[0]

@@ -2,14 +2,19 @@
 
 from pathlib import Path
 
+import optuna
+import pytest
 from omegaconf import DictConfig
 
 from tests.support import TINY, compose_config, places
 from tests.sweep.fakes import COMPLETE_STATE, FAIL, Act, config, failing, good, grid, open_sweep, states
-from tffd.config import require_config
+from tffd.config import ConfigError, require_config
 from tffd.identity import hash_config, teacher_run
+from tffd.sweep.lease import Lease
 from tffd.sweep.plan import StudyPlan, SweepPlan, make_plan
 from tffd.sweep.space import sort_arguments
+from tffd.sweep.storage import open_storage
+from tffd.sweep.study import ResumableStudy
 from tffd.sweep.worker import Job
 
 AUTO = ("teacher=resnet14", "teacher.checkpoint=auto")
@@ -106,3 +111,19 @@ def test_a_teacher_that_cannot_be_trained_ends_the_sweep(tmp_path: Path) -> None
     assert sweep.run() > 0
     assert begun == ["grid"]
     assert states(sweep) == [FAIL]
+
+
+def test_a_grid_without_a_teacher_grows_by_modes_that_have_one(tmp_path: Path) -> None:
+    def begin(*arguments: str) -> ResumableStudy:
+        made = plan(tmp_path, "seed=0,1", *arguments)
+        return ResumableStudy(made.studies[-1], made.config, storage)
+
+    storage = open_storage(None, tmp_path)
+    with Lease(tmp_path, [optuna.create_study(storage=storage.optuna)], timeout=60) as lease:
+        for count, arguments in ((4, ("kd_mode=none,tfd",)), (6, ("kd_mode=none,tfd,st", *AUTO))):
+            study = begin(*arguments)
+            while claim := study.claim(lease):
+                study.succeed(claim.trial, [1.0])
+            assert len(study.trials()) == count
+    with pytest.raises(ConfigError, match="teacher.trainer.epochs: was None, is 1"):
+        begin("kd_mode=none,tfd,st", *AUTO, "+teacher.trainer.epochs=1")

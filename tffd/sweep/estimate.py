@@ -4,12 +4,13 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
 from rich.console import Console
 
-from tffd.build import build_parts
+from tffd.build import WEIGHING, build_parts, uses_teacher
 from tffd.config import Config, ConfigError, require_config
 from tffd.data import Data
 from tffd.devices import device_name
@@ -67,7 +68,7 @@ def measure_run(config: Config, executor: Executor) -> RunCost:
     seconds = [progress.seconds for progress in train(parts.learners, few, recipe, optimizer, progress)]
     step = (seconds[1] - seconds[0]) / steps
     epoch = step * -(-len(data.train) // batch)
-    name = f"{config.model.name} on {config.dataset.name}, {config.composition}, batch {batch}, {parts.device.type}"
+    name = f"{config.model.name} on {config.dataset.name}, {_learns(config)}, batch {batch}, {parts.device.type}"
     epoch += _evaluation_seconds(parts.learners.student, data, recipe.bf16)
     stage = parts.learners.distillation.first_stage
     first = stage.epochs if stage else 0
@@ -117,8 +118,8 @@ def _cost(cfg: DictConfig, executor: Executor, measured: dict[str, RunCost]) -> 
     config = require_config(cfg)
     kind = json.dumps([
         config.model.arguments(), config.dataset.name, config.dataset.root, config.dataset.train_size,
-        config.composition, config.teacher.name, config.protocol.name, config.trainer.batch_size,
-        config.trainer.precision, config.trainer.compile, config.device,
+        _modes(config), config.teacher.network.arguments() if uses_teacher(config) else None, config.protocol.name,
+        config.trainer.batch_size, config.trainer.precision, config.trainer.compile, config.device,
     ])  # fmt: skip
     if kind not in measured:
         try:
@@ -126,6 +127,21 @@ def _cost(cfg: DictConfig, executor: Executor, measured: dict[str, RunCost]) -> 
         except ValueError as error:
             raise ConfigError([f"kd_mode={config.composition}: a few steps of training failed: {error}"]) from error
     return replace(measured[kind], epochs=config.trainer.epochs)
+
+
+def _learns(config: Config) -> str:
+    return f"{config.composition} from {config.teacher.name}" if uses_teacher(config) else config.composition
+
+
+def _modes(config: Config) -> dict[str, Any]:
+    """The kd_modes without what costs no time: how much a term counts, if it does."""
+    return {
+        name: {
+            **{key: value for key, value in mode.arguments().items() if key not in WEIGHING},
+            "terms": [term for term, weight in mode.weights.items() if weight > 0],
+        }
+        for name, mode in config.kd_mode.items()
+    }
 
 
 def _evaluation_seconds(model: torch.nn.Module, data: Data, bf16: bool) -> float:

@@ -8,6 +8,7 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution
 
+from tffd.build import uses_teacher
 from tffd.checks import check_config, find_faults, trains_elsewhere
 from tffd.choices import Options, describe_composition
 from tffd.config import Config, ConfigError, SweepSection, read_config
@@ -258,6 +259,10 @@ def _checked(
 
 
 def _identify(config: Config) -> dict[str, str]:
-    """What must not change when a cell is run again, with its weights for a message that says what did."""
-    weights = {f"weight of {term}": str(weight) for term, weight in config.term_weights.items()}
-    return {"hash": hash_config(config).run} | weights
+    """What must not change when a cell is run again, with its weights and teacher, so that a message says what did."""
+    told = {f"weight of {term}": str(weight) for term, weight in config.term_weights.items()}
+    if uses_teacher(config):
+        teacher = config.teacher
+        told |= {"teacher": teacher.name, "teacher.checkpoint": str(teacher.checkpoint)}
+        told |= {f"teacher.trainer.{key}": str(value) for key, value in teacher.trainer.items()}
+    return {"hash": hash_config(config).run} | told

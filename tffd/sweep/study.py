@@ -249,7 +249,8 @@ def _identity(plan: StudyPlan, config: Config) -> dict[str, str]:
         settings |= {f"space of {key}": repr(distribution) for key, distribution in plan.space.items()}
         settings |= {f"condition of {key}": condition for key, condition in plan.when.items()}
         settings["seeds"] = config.sweep.seeds
-    if not uses_teacher(config) and "kd_mode" not in plan.keys:
+    # The identities of a grid's cells name the teacher of those that have one.
+    if plan.cells is not None or (not uses_teacher(config) and "kd_mode" not in plan.keys):
         del settings["teacher"]
     for mode in settings["kd_mode"].values():
         # The two lambdas are named above, or in the identities of a grid's cells.

@@ -184,7 +184,7 @@ def _train_epoch(
 
 def _require_finite(loss: float, when: str) -> None:
     if not math.isfinite(loss):
-        raise TrainingDiverged(f"the training loss became {loss} in {when}; lower trainer.lr or the lambdas.")
+        raise TrainingDiverged(f"the training loss became {loss} in {when}; lower trainer.lr or the terms' weights.")
 
 
 @torch.no_grad()

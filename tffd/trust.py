@@ -5,7 +5,12 @@ run, and gives lists of commands to a cluster; so all of these are looked at in 
 acted on. Hydra is given the same list, for what only shows when values are resolved.
 """
 
+import ast
 from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec, resolve_name
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -108,9 +113,44 @@ def _targets(node: Any, key: str) -> Iterator[tuple[str, Any]]:
 def _is_trusted(target: Any) -> bool:
     """An interpolation is no name: what it leads to could change after it was looked at."""
     return any(
-        target == trusted or (trusted.endswith(".*") and str(target).startswith(trusted[:-1]))
+        target == trusted or (trusted.endswith(".*") and str(target).startswith(trusted[:-1]) and _is_own(str(target)))
         for trusted in TRUSTED_TARGETS
     )
+
+
+def _is_own(target: str) -> bool:
+    """Whether a name in a trusted package leads out of it by no import: `image_folder.os.system` is os.system.
+
+    The source is read and not imported. A name that is not there at all is left to whoever looks it up.
+    """
+    top, *rest = target.split(".")
+    spec, below = find_spec(top), list(rest)
+    while spec and below and spec.submodule_search_locations is not None:
+        inner = PathFinder.find_spec(f"{spec.name}.{below[0]}", list(spec.submodule_search_locations))
+        if inner is None:
+            break
+        spec, below = inner, below[1:]
+    origin = _imports(spec).get(below[0]) if spec and below else None
+    return origin is None or _is_trusted(".".join([origin, *below[1:]]))
+
+
+def _imports(spec: ModuleSpec) -> dict[str, str]:
+    """What each name that a module imports stands for."""
+    return _imports_of(spec.origin, spec.parent or "") if spec.origin and spec.has_location else {}
+
+
+@cache
+def _imports_of(path: str, package: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for node in ast.walk(ast.parse(Path(path).read_bytes())):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                top = name.name.partition(".")[0]
+                found[name.asname or top] = name.name if name.asname else top
+        elif isinstance(node, ast.ImportFrom):
+            module = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module
+            found |= {name.asname or name.name: f"{module}.{name.name}" for name in node.names}
+    return found
 
 
 def _logging_faults(hydra: dict[str, Any]) -> Iterator[str]:

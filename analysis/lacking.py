@@ -10,10 +10,10 @@ from analysis.command_line import read_origin
 from analysis.gather import Gathered
 from analysis.groups import Key, Run, as_text
 from analysis.inventory import complete_runs, counts_line
-from analysis.method import METHOD, is_method
+from analysis.method import METHOD, as_choice, as_composition, is_method, weight_of
 from analysis.missing import Missing, form_of
 from analysis.overrides import as_pairs, cell_overrides, read_overrides, single_command, single_overrides
-from analysis.plan import Cell
+from analysis.plan import Cell, Sweep
 from analysis.searches import compared_runs
 from analysis.sheets.sheet import Column, Sheet, Text
 from analysis.shell import command_line
@@ -59,7 +59,7 @@ def lacking_cells(gathered: Gathered, request: Request) -> list[Lacking]:
     if (gathered.runs["status"] == "complete").any():
         gathered, complete = selected_runs(gathered, request)
         table = summarise(gathered, request)
-        found += _of_table(table, compared_runs(complete, gathered), planned)
+        found += _of_table(table, compared_runs(complete, gathered), planned, gathered.plan)
     elif not found:
         complete_runs(gathered)  # says what there is instead
     return found
@@ -95,7 +95,7 @@ def _text(cell: Mapping[str, str]) -> str:
     return " ".join(f"{key}={value}" for key, value in cell.items())
 
 
-def _of_table(table: Table, runs: Sequence[Run], planned: Sequence[Cell]) -> Iterator[Lacking]:
+def _of_table(table: Table, runs: Sequence[Run], planned: Sequence[Cell], plans: Sequence[Sweep]) -> Iterator[Lacking]:
     if "seed" in table.by or not runs:
         return
     seeds: dict[Key, set[int]] = {}
@@ -106,7 +106,7 @@ def _of_table(table: Table, runs: Sequence[Run], planned: Sequence[Cell]) -> Ite
     for key, there in seeds.items():
         of_context.setdefault(tuple(key[place] for place in contexts), set()).update(there)
     everywhere = set().union(*seeds.values())
-    commands = _Commands(table.by, runs)
+    commands = _Commands(table.by, runs, plans)
     for key in _grid(table, list(seeds)):
         wanted = of_context.get(tuple(key[place] for place in contexts), everywhere)
         for seed in sorted(wanted - seeds.get(key, set()) - {None}):
@@ -139,8 +139,10 @@ def _exact(value: Any) -> str:
 def _is_planned(settings: Mapping[str, Any], cell: Cell) -> bool:
     """Whether a cell of a plan is this one, as far as the two speak of the same keys."""
     typed = {_KEYS.get(column, column): value for column, value in settings.items()}
-    shared = typed.keys() & cell.keys()
-    return "seed" in shared and all(is_value(typed[key], unquoted(cell[key])) for key in shared)
+    typed = {weight_of(key, cell): value for key, value in typed.items()}
+    wanted = {key: as_composition(text) if key == "kd_mode" else unquoted(text) for key, text in cell.items()}
+    shared = typed.keys() & wanted.keys()
+    return "seed" in shared and all(is_value(typed[key], wanted[key]) for key in shared)
 
 
 class _Commands:
@@ -150,7 +152,7 @@ class _Commands:
     it has none, those with one of its settings: as the path that goes with a data set.
     """
 
-    def __init__(self, by: Sequence[str], runs: Sequence[Run]) -> None:
+    def __init__(self, by: Sequence[str], runs: Sequence[Run], plans: Sequence[Sweep]) -> None:
         self._by = by
         self._overrides = [(run, set(read_overrides(run["path"]))) for run in runs]
         self._order = list(dict.fromkeys(word for run in runs for word in read_overrides(run["path"])))
@@ -159,6 +161,9 @@ class _Commands:
         names = {run["name"] for run in runs}
         self._place = {"name": names.pop()} if len(names) == 1 and None not in names else {}
         self._origin = read_origin(runs[0]["path"])
+        for plan in plans:
+            if plan.origin.cwd and all(run["path"].startswith(plan.path + os.sep) for run in runs):
+                self._place, self._origin = dict(plan.place), plan.origin  # where it lies now
 
     def for_cell(self, settings: Mapping[str, Any]) -> str | None:
         """The command of one cell; None if one of its columns cannot be set."""
@@ -173,8 +178,9 @@ class _Commands:
                 words |= {word for word in self._in_common({column: value}) if _concerns(word, key)}
             # The mode itself turns a term off: its lambda need not be 0, nor does it take another mode's argument.
             follows = is_method(column) and column != "kd_mode" and not value
-            if column == "seed" or (key not in as_pairs(words) and not follows):
-                cell[key] = "null" if value is None else _exact(value)
+            there = as_pairs(words)  # a lambda may be there as the weight of its kd_mode
+            if column == "seed" or (weight_of(key, there) not in there and not follows):
+                cell[key] = "null" if value is None else as_choice(value) if key == "kd_mode" else _exact(value)
         kept = [word for word in self._order if word in words]
         return single_command(single_overrides(kept, cell, self._place), self._origin)
 

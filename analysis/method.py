@@ -28,6 +28,24 @@ def is_method(key: str) -> bool:
     return key in METHOD or key.partition(".")[0] in _METHOD_SECTIONS
 
 
+def as_choice(composition: str) -> str:
+    """The name of one or more kd_modes, such as "st+tfd", as it is typed: "[st,tfd]"."""
+    return f"[{composition.replace('+', ',')}]" if "+" in composition else composition
+
+
+def as_composition(choice: str) -> str:
+    """What is typed for kd_mode, such as "[tfd,st]", as records name it: "st+tfd"."""
+    names = choice.strip("[]").split(",")
+    return "+".join(sorted(name.strip() for name in names))
+
+
+def weight_of(column: str, keys: Iterable[str]) -> str:
+    """The key among some that sets a column: of a lambda the weight in its kd_mode, `kd_mode.tfd.weights.intra`."""
+    term = column.removeprefix("lambda_")
+    own = (key for key in keys if key.startswith("kd_mode.") and key.endswith(f".weights.{term}"))
+    return next(own, column) if column in METHOD[1:] else column
+
+
 def changes_numbers(key: str) -> bool:
     """Whether a key of the config can change what a run measures; the seed, which pairs runs, does not count."""
     return key not in _IDLE and key.partition(".")[0] not in _IDLE_SECTIONS

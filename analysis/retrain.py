@@ -10,6 +10,7 @@ from analysis.command_line import Origin, assign, read_origin, shown_path
 from analysis.extras import read_config
 from analysis.gather import Gathered, gather
 from analysis.groups import Run, plain_runs
+from analysis.method import as_choice
 from analysis.overrides import as_pairs, grid_command, kept_overrides, key_of, read_overrides, single_command
 from analysis.plan import Sweep
 from analysis.searches import BASELINE, STUDY
@@ -62,7 +63,7 @@ def plan_retraining(
     fixed = words if plan is None or plan.fixed is None else plan.fixed
     replaced = {"name", "protocol", "kd_mode", "seed", *map(key_of, chosen)}
     kept = [word for word in kept_overrides(fixed, replaced) if not key_of(word).startswith("protocol.")]
-    mode = str(as_pairs(words).get("kd_mode", run["kd_mode"]))
+    mode = str(as_pairs(words).get("kd_mode", as_choice(run["kd_mode"])))
     origin = plan.origin if plan and plan.origin.cwd else read_origin(run["path"])
     results, name = _place(run, plan, origin)
     if origin.cwd is not None:  # else nothing says that the directory has moved

@@ -199,3 +199,40 @@ def test_a_table_that_cannot_be_made_is_an_error(tmp_path: Path, write_run: Any)
     write_run("0")
     with pytest.raises(ValueError, match="unknown column 'kdmode'"):
         _lacking(tmp_path, rows=["kdmode"])
+
+
+MODES = "kd_mode=[tfd,st]"
+
+
+def test_a_lambda_is_set_where_its_mode_takes_it(tmp_path: Path, write_run: Any) -> None:
+    for number, (intra, seed) in enumerate(((0.1, 0), (0.2, 0), (0.2, 1))):
+        overrides = (MODES, f"kd_mode.tfd.weights.intra={intra}")
+        write_run(str(number), kd_mode="st+tfd", lambda_intra=intra, seed=seed, overrides=overrides)
+    command = "python run.py 'kd_mode=[tfd,st]' kd_mode.tfd.weights.intra=0.1 name=demo seed=1"
+    assert _lacking(tmp_path) == [Lacking("kd_mode=st+tfd lambda_intra=0.1 seed=1", "missing", command)]
+
+
+def test_a_planned_cell_with_a_composition_is_listed_once(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
+    weights = ("0.1", "0.2")
+    cells = [
+        {"kd_mode": "[tfd,st]", "kd_mode.tfd.weights.intra": weight, "seed": seed}
+        for weight in weights
+        for seed in ("0", "1")
+    ]
+    write_sweep({"study": "grid", "kind": "grid", "n_trials": 4, "cells": cells}, fixed=[], cwd=str(tmp_path))
+    for number, cell in enumerate(cells[:3]):
+        fields = {"lambda_intra": float(cell["kd_mode.tfd.weights.intra"]), "seed": int(cell["seed"])}
+        overrides = tuple(f"{key}={value}" for key, value in cell.items())
+        write_run(f"grid/{number}", kd_mode="st+tfd", overrides=overrides, **fields)
+    (cell,) = _lacking(tmp_path)
+    assert cell.cell == "kd_mode=[tfd,st] kd_mode.tfd.weights.intra=0.2 seed=1"
+
+
+def test_a_composition_is_written_as_a_list(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
+    write_sweep({"study": "grid", "kind": "grid", "n_trials": 0, "cells": []}, cwd=str(tmp_path), results_dir="before")
+    for number, (mode, seed) in enumerate((("none", 0), ("none", 1), ("st+tfd", 0))):
+        write_run(f"grid/{number}", kd_mode=mode, seed=seed, overrides=("trainer.lr=0.1",))
+    (cell,) = _lacking(tmp_path)
+    assert cell.command is not None
+    assert "'kd_mode=[st,tfd]'" in cell.command
+    assert f"name={tmp_path.name}" in cell.command

@@ -1,6 +1,7 @@
 """What the composer makes of a copy is what Hydra makes from the files."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hydra import initialize_config_dir
@@ -10,9 +11,11 @@ from hydra.errors import ConfigCompositionException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from tests.support import CONF
+from tests.support import CONF, places
 from tffd.app import register_resolvers
+from tffd.config import ConfigError
 from tffd.sweep.compose import Composer
+from tffd.sweep.plan import make_plan
 
 
 class CountingLoader:
@@ -128,3 +131,23 @@ def test_settings_of_a_mode_hold_for_the_runs_that_have_it(loader: CountingLoade
     assert found["[st,tfd]"].kd_mode.tfd.note == "x"
     # What does not hold is not recorded as if it did.
     assert list(found["none"].hydra.overrides.task) == ["kd_mode=none", "seed=3"]
+
+
+def test_settings_of_modes_make_no_cells_for_runs_without_them(loader: CountingLoader, tmp_path: Path) -> None:
+    def cells(*words: str) -> list[dict[str, str]] | None:
+        base = loader.base("kd_mode=[inter,tfd]", *places(tmp_path))
+        made = make_plan([*words, *places(tmp_path)], base, Composer(loader, base))
+        assert made.studies[-1].n_trials == len(made.studies[-1].cells or []) == len(made.studies[-1].identities)
+        return made.studies[-1].cells
+
+    weight = "kd_mode.tfd.weights.intra"
+    assert cells("kd_mode=none,tfd", f"{weight}=0.1,0.2", "seed=0") == [
+        {"kd_mode": "none"},
+        {"kd_mode": "tfd", weight: "0.1"},
+        {"kd_mode": "tfd", weight: "0.2"},
+    ]
+    two = cells("kd_mode=[tfd],[inter]", f"{weight}=0.1,0.2", "kd_mode.inter.weights.inter=1,2,3")
+    assert two is not None
+    assert [len(cell) for cell in two] == [2] * 5
+    with pytest.raises(ConfigError, match=r"kd_mode\.tfd\.weights\.intra: reaches no run"):
+        cells("kd_mode=none,inter", f"{weight}=0.1,0.2")

@@ -220,7 +220,7 @@ def test_settings_of_a_search_that_do_not_go_together(tmp_path: Path, arguments:
             ("sweep=lambdas", "sweep.baseline=null", "kd_mode.tfd.weights.intra=1e-3"),
             "lambda_intra: reaches no run, which is the same with lambda_intra=1e-05 and with lambda_intra=0.1",
         ),
-        (("sweep=lambdas", "dataset.cache=choice(a,b)"), "dataset.cache: reaches no run"),
+        (("sweep=lambdas", "dataset.root=choice(a,b)"), "dataset.root: reaches no run"),
         (("kd_mode=none", "lambda_inter=0.1,0.2", "seed=0,1"), "lambda_inter: reaches no run, which is the same with"),
         (
             ("sweep=lambdas", "sweep/pruner=hyperband", "trainer.epochs=2"),

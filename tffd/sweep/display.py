@@ -211,8 +211,10 @@ class SweepDisplay:
         rows = [("best trial", f"{best.values[0]:.2f}", f"search/{best.number:04d}  {_point(best.params)}  ({runs})")]
         if baseline is not None and (numbers := [t.values[0] for t in baseline.trials(TrialState.COMPLETE)]):
             spread = f" +- {statistics.stdev(numbers):.2f}" if len(numbers) > 1 else ""
-            varied = {key: ",".join(dict.fromkeys(cell[key] for cell in baseline.plan.cells or [])) for key in
-                      baseline.plan.keys}  # fmt: skip
+            planned = baseline.plan.cells or []
+            varied = {
+                key: ",".join(dict.fromkeys(cell[key] for cell in planned if key in cell)) for key in baseline.plan.keys
+            }
             cells = " ".join(f"{key}={text}" for key, text in varied.items())
             rows.append(("baseline", f"{statistics.mean(numbers):.2f}{spread}", f"{cells}  (n={len(numbers)})"))
         width = max(len(number) for _, number, _ in rows)

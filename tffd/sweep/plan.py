@@ -16,7 +16,7 @@ from tffd.identity import hash_config
 from tffd.records import COST_OBJECTIVES, TEACHER, VALIDATION_OBJECTIVES
 from tffd.sweep.effect import require_effect, require_fit_for_grid
 from tffd.sweep.pinned import PinnedData
-from tffd.sweep.reach import idle_dimensions
+from tffd.sweep.reach import idle_dimensions, without_idle_settings
 from tffd.sweep.samplers import EvenGrid, make_pruner, make_sampler, require_epochs, require_fit
 from tffd.sweep.space import (
     Arguments,
@@ -255,7 +255,8 @@ def _checked(
             )
     if study.cells is None or len(configs) < len(points):
         return study
-    return replace(study, identities=[_identify(config) for config in configs])
+    cells, configs = without_idle_settings(study.cells, configs)
+    return replace(study, cells=cells, n_trials=len(cells), identities=[_identify(config) for config in configs])
 
 
 def _identify(config: Config) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Finds what a sweep varies without any effect: dimensions at whose two ends the run is the same."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
@@ -8,7 +8,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from tffd.config import Config, require_config
 from tffd.identity import hash_config
-from tffd.sweep.space import Value, applies, corners
+from tffd.sweep.space import Cell, Value, applies, corners
 
 if TYPE_CHECKING:
     from tffd.sweep.plan import StudyPlan
@@ -49,6 +49,23 @@ def idle_dimensions(study: "StudyPlan", fixed: list[str], compose: Callable[[lis
                 "set elsewhere, or not used. Leave it out, or what replaces it"
             )
     return faults
+
+
+def without_idle_settings(cells: Sequence[Cell], configs: Sequence[Config]) -> tuple[list[Cell], list[Config]]:
+    """Take out of a grid's cells the settings of kd_modes that they do not have, and then what is there twice.
+
+    A setting of a mode that no cell has stays, so that it is found to reach no run.
+
+    Args:
+        cells: Of the grid.
+        configs: Of each.
+    """
+    known = {mode for config in configs for mode in config.kd_mode}
+    kept: dict[tuple[tuple[str, str], ...], Config] = {}
+    for cell, config in zip(cells, configs, strict=True):
+        idle = tuple(f"kd_mode.{mode}." for mode in known - config.kd_mode.keys())
+        kept.setdefault(tuple(pair for pair in cell.items() if not pair[0].startswith(idle)), config)
+    return [dict(pairs) for pairs in kept], list(kept.values())
 
 
 def _pairs(study: "StudyPlan", key: str) -> Iterator[tuple[Mapping[str, Value], Mapping[str, Value]]]:

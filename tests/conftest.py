@@ -1,6 +1,7 @@
 """What tests of several folders share. Torch is imported only where a test needs it: tests/analysis stays quick."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,13 @@ GOLDEN = Path(__file__).parent / "golden"
 
 # So that a failed comparison in these helpers shows its numbers.
 pytest.register_assert_rewrite("tests.golden_a", "tests.golden_c", "tests.distill.properties")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def signals_of_a_terminal() -> None:
+    """The tests do not inherit that a script's `command &` passes over Ctrl-C, and nohup the end of the terminal."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

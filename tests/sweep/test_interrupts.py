@@ -3,7 +3,7 @@
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,14 +39,6 @@ def interrupt(*numbers: int) -> Callable[[int], None]:
     return after_epoch
 
 
-@pytest.fixture(autouse=True)
-def as_on_a_terminal() -> Iterator[None]:
-    """Heed a closed terminal, which the tests themselves may have been told to ignore."""
-    earlier = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, earlier)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_lets_runs_end_after_their_epoch_and_keeps_them(tmp_path: Path, number: int) -> None:
     before = signal.getsignal(number)
@@ -73,6 +65,16 @@ def test_a_sweep_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
         assert open_sweep(tmp_path, grid(0, 1), config(), acts(act)).run() == 0
     finally:
         signal.signal(signal.SIGHUP, earlier)
+
+
+def test_a_sweep_in_the_background_of_a_script_can_be_asked_to_end(tmp_path: Path) -> None:
+    earlier = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        act = Act([float(epoch) for epoch in range(9)], after_epoch=interrupt(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            open_sweep(tmp_path, grid(0, 1), config(), acts(act)).run()
+    finally:
+        signal.signal(signal.SIGINT, earlier)
 
 
 def test_a_process_that_is_started_apart_never_sees_what_a_terminal_sends(tmp_path: Path) -> None:

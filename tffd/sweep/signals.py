@@ -14,7 +14,8 @@ _OF_TERMINALS = {signal.SIGINT, signal.SIGHUP}
 class StopRequests:
     """Counts the requests to end while a sweep runs: Ctrl-C, SIGTERM and the loss of its terminal.
 
-    A command that was told to pass over one, as nohup does with the loss of the terminal, goes on doing so.
+    Under nohup, a command goes on without its terminal. Ctrl-C and SIGTERM are heeded whatever it was started with: a
+    script's `command &` passes over Ctrl-C from the beginning, and could not be asked to end.
     """
 
     def __init__(self) -> None:
@@ -22,7 +23,8 @@ class StopRequests:
         self._earlier: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequests":
-        heeded = [number for number in _REQUESTS if signal.getsignal(number) is not signal.SIG_IGN]
+        is_under_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        heeded = [number for number in _REQUESTS if number != signal.SIGHUP or not is_under_nohup]
         self._earlier = {number: signal.signal(number, self._receive) for number in heeded}
         return self
 

@@ -71,7 +71,7 @@ def _noting_interrupts() -> Iterator[list[int]]:
 
 
 def _tell(message: str) -> None:
-    from analysis.output import tell
+    from analysis.commands.output import tell
 
     first, *others = message.split("\n")
     tell([f"analysis: {first}", *others])

@@ -32,7 +32,7 @@ TABLES = {
     "missing": ["--missing"],
     "runs": [],
 }
-CURVES = "import sys; from analysis.curves import read_curves; from analysis.gather import gather; "
+CURVES = "import sys; from analysis.read.curves import read_curves; from analysis.read.gather import gather; "
 CURVES += "read_curves(gather(sys.argv[1]))"
 
 

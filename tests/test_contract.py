@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from analysis import alive, extras, metrics, overrides, plan, results, scan, searches
-from analysis.best_trial import find_best
-from analysis.curves import read_curves
+from analysis.best.best import find_best
 from analysis.figures import learning
 from analysis.figures.saliency import read_saliency
-from analysis.gather import Gathered, gather
-from analysis.status import find_status
+from analysis.read import alive, overrides, results
+from analysis.read import plans as plan
+from analysis.read import tree as scan
+from analysis.read.curves import read_curves
+from analysis.read.gather import Gathered, gather
+from analysis.select import extras, metrics, searches
+from analysis.status.status import find_status
 from tests.support import TINY, places, run_py
 from tffd import records
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
-from analysis.command_line import Origin, assign, read_command, write_command
+from analysis.read.command_lines import Origin, assign, read_command, write_command
 from tests.support import compose_config
 from tffd.config import require_config
 from tffd.identity import Hashes, hash_config

@@ -20,11 +20,11 @@ def add(commands: "Commands") -> None:
 
 
 def _ablation(options: argparse.Namespace) -> None:
-    from analysis.ablations import analyse
-    from analysis.factorial_layout import factorial_content, factorial_records, lay_out_factorial
-    from analysis.gather import gather
-    from analysis.inventory import counts_line, left_out
-    from analysis.output import write
+    from analysis.ablation.ablation import analyse
+    from analysis.ablation.sheet import factorial_content, factorial_records, lay_out_factorial
+    from analysis.commands.output import write
+    from analysis.read.gather import gather
+    from analysis.select.inventory import counts_line, left_out
 
     gathered = gather(options.directory)
     analysed = analyse(gathered, options.metric, options.modes, conditions(options.where), options.mix)

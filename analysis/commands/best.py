@@ -17,10 +17,10 @@ def add(commands: "Commands") -> None:
 
 
 def _best(options: argparse.Namespace) -> None:
-    from analysis.best_layout import best_content, render_best
-    from analysis.best_trial import find_best
-    from analysis.gather import gather
-    from analysis.output import as_json, emit
+    from analysis.best.best import find_best
+    from analysis.best.sheet import best_content, render_best
+    from analysis.commands.output import as_json, emit
+    from analysis.read.gather import gather
 
     best = find_best(gather(options.directory), options.seeds)
     emit(as_json(best_content(best)) if options.format == "json" else render_best(best))

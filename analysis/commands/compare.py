@@ -21,11 +21,11 @@ def add(commands: "Commands") -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from analysis.compare import compare_trees
-    from analysis.compare_layout import compared_content, compared_records, lay_out_compared, lay_out_numbers
-    from analysis.gather import gather
-    from analysis.output import write
-    from analysis.table import Request
+    from analysis.commands.output import write
+    from analysis.compare.compare import compare_trees
+    from analysis.compare.sheet import compared_content, compared_records, lay_out_compared, lay_out_numbers
+    from analysis.means.table import Request
+    from analysis.read.gather import gather
 
     request = Request(
         rows=options.rows,

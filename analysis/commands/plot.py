@@ -23,11 +23,11 @@ def add(commands: "Commands") -> None:
 
 
 def _plot(options: argparse.Namespace) -> None:
-    from analysis.columns import check_name
+    from analysis.commands.output import tell
     from analysis.figures.files import write_files
     from analysis.figures.kinds import make_infos, read_source, with_metric
-    from analysis.inventory import complete_runs
-    from analysis.output import tell
+    from analysis.select.columns import check_name
+    from analysis.select.inventory import complete_runs
     from analysis.sheets.sheet import one_line
 
     for kind in options.kind or ():

@@ -19,10 +19,10 @@ def add(commands: "Commands") -> None:
 
 
 def _runs(options: argparse.Namespace) -> None:
-    from analysis.gather import gather
-    from analysis.groups import plain_runs
-    from analysis.inventory import counts_line, left_out
-    from analysis.output import as_csv, as_json, emit, tell
+    from analysis.commands.output import as_csv, as_json, emit, tell
+    from analysis.read.gather import gather
+    from analysis.select.groups import plain_runs
+    from analysis.select.inventory import counts_line, left_out
 
     gathered = gather(options.directory)
     runs = plain_runs(gathered.runs)

@@ -18,10 +18,10 @@ def add(commands: "Commands") -> None:
 
 
 def _status(options: argparse.Namespace) -> None:
-    from analysis.gather import gather
-    from analysis.output import as_json, emit
-    from analysis.status import find_status
-    from analysis.status_layout import render_status, status_content
+    from analysis.commands.output import as_json, emit
+    from analysis.read.gather import gather
+    from analysis.status.sheet import render_status, status_content
+    from analysis.status.status import find_status
 
     status = find_status(gather(options.directory))
     emit(as_json(status_content(status)) if options.format == "json" else render_status(status))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from analysis.commands.arguments import add_mix, add_names, add_selection, conditions
 
 if TYPE_CHECKING:
-    from analysis.gather import Gathered
-    from analysis.table import Request
+    from analysis.means.table import Request
+    from analysis.read.gather import Gathered
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -29,11 +29,11 @@ def add(commands: "Commands") -> None:
 
 
 def _table(options: argparse.Namespace) -> None:
-    from analysis.gather import gather
-    from analysis.layout import lay_out
-    from analysis.output import write
-    from analysis.records import table_content, table_records
-    from analysis.summary import summarise
+    from analysis.commands.output import write
+    from analysis.means.export import table_content, table_records
+    from analysis.means.means import summarise
+    from analysis.means.sheet import lay_out
+    from analysis.read.gather import gather
 
     gathered = gather(options.directory)
     if options.missing:
@@ -51,7 +51,7 @@ def _table(options: argparse.Namespace) -> None:
 
 
 def _request(options: argparse.Namespace) -> "Request":
-    from analysis.table import Request
+    from analysis.means.table import Request
 
     return Request(
         rows=options.rows,
@@ -66,8 +66,8 @@ def _request(options: argparse.Namespace) -> "Request":
 
 
 def _list_missing(gathered: "Gathered", options: argparse.Namespace) -> None:
-    from analysis.lacking import FIELDS, lacking_cells, lay_out_lacking
-    from analysis.output import write
+    from analysis.commands.output import write
+    from analysis.missing.missing import FIELDS, lacking_cells, lay_out_lacking
 
     lacking = lacking_cells(gathered, _request(options))
     records = [vars(cell) for cell in lacking]

@@ -6,14 +6,14 @@ from statistics import fmean
 from analysis.figures.chart import Axis, Bars, Chart, Mark, Numbers, Panel, Points, Rule
 from analysis.figures.series import label_of
 from analysis.figures.style import BLACK, Style, numbered
-from analysis.gather import Gathered
-from analysis.groups import choose_by, context_of, find_baselines, group_runs, read_baseline
-from analysis.inventory import complete_runs
-from analysis.metrics import Metric, choose_metric
-from analysis.paired import t_interval
-from analysis.results import is_measured
-from analysis.searches import compared_runs
-from analysis.words import conditions, count, spread, there_are
+from analysis.read.gather import Gathered
+from analysis.read.results import is_measured
+from analysis.select.groups import choose_by, context_of, find_baselines, group_runs, read_baseline
+from analysis.select.inventory import complete_runs
+from analysis.select.metrics import Metric, choose_metric
+from analysis.select.searches import compared_runs
+from analysis.sheets.words import conditions, count, spread, there_are
+from analysis.statistics.paired import t_interval
 
 _LONGEST = 30  # bars that a page can hold
 _NARROW = 30  # letters of a name beside which a column has room for bars

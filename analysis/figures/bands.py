@@ -8,7 +8,7 @@ import numpy as np
 from analysis.figures.chart import Axis, Band, Chart, Line, Mark, Numbers, Panel, Rule, Style
 from analysis.figures.series import BANDS, Series, choose_styles, mean_and_band
 from analysis.figures.style import GREY, PALE
-from analysis.words import conditions, count, spread
+from analysis.sheets.words import conditions, count, spread
 
 
 @dataclass(frozen=True)

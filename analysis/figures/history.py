@@ -6,12 +6,12 @@ from itertools import accumulate
 
 from analysis.figures.chart import Axis, Chart, Line, Mark, Panel, Points, Rule
 from analysis.figures.style import BLACK, GREY, Style, numbered
-from analysis.gather import Gathered
-from analysis.metrics import Metric
-from analysis.ranking import Trial
-from analysis.statistics import mean_and_sd
-from analysis.trials import find_search
-from analysis.words import count, short
+from analysis.read.gather import Gathered
+from analysis.select.metrics import Metric
+from analysis.select.ranking import Trial
+from analysis.select.trials import find_search
+from analysis.sheets.words import count, short
+from analysis.statistics.differences import mean_and_sd
 
 
 @dataclass(frozen=True)

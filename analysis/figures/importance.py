@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analysis.dimensions import Dimension, Value
 from analysis.figures.chart import Axis, Bars, Chart, Label, Panel
 from analysis.figures.log_axis import LogAxis
 from analysis.figures.style import numbered
-from analysis.gather import Gathered
-from analysis.metrics import Metric
-from analysis.ranking import Trial
-from analysis.trials import Search, find_search
-from analysis.words import count, there_are
+from analysis.read.gather import Gathered
+from analysis.select.dimensions import Dimension, Value
+from analysis.select.metrics import Metric
+from analysis.select.ranking import Trial
+from analysis.select.trials import Search, find_search
+from analysis.sheets.words import count, there_are
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -4,8 +4,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from analysis.curves import Curves, read_curves
-from analysis.extras import with_columns
 from analysis.figures import KINDS
 from analysis.figures.ablation import ablation_info
 from analysis.figures.chart import Info
@@ -16,10 +14,12 @@ from analysis.figures.learning import learning_info, terms_info
 from analysis.figures.parallel import parallel_info
 from analysis.figures.pareto import pareto_info
 from analysis.figures.saliency import Saliency, read_saliency, saliency_info
-from analysis.gather import Gathered, Skipped, gather
-from analysis.inventory import complete_runs
-from analysis.metrics import choose_metric
-from analysis.settings import with_settings
+from analysis.read.curves import Curves, read_curves
+from analysis.read.gather import Gathered, Skipped, gather
+from analysis.select.extras import with_columns
+from analysis.select.inventory import complete_runs
+from analysis.select.metrics import choose_metric
+from analysis.select.settings import with_settings
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ from analysis.figures.log_axis import log_axis
 from analysis.figures.series import check_same
 from analysis.figures.style import BLACK, GREY, Style
 from analysis.figures.surface import surface_of
-from analysis.gather import Gathered
-from analysis.groups import DEFAULT_BY, Run, plain_runs
-from analysis.inventory import complete_runs
-from analysis.metrics import Metric, choose_metric
-from analysis.overrides import as_pairs, read_overrides
-from analysis.ranking import best_note, counts, left_out_note
-from analysis.results import is_measured
-from analysis.searches import only_search
-from analysis.trials import Search, find_search
-from analysis.words import conditions, count, short, spread
+from analysis.read.gather import Gathered
+from analysis.read.overrides import as_pairs, read_overrides
+from analysis.read.results import is_measured
+from analysis.select.groups import DEFAULT_BY, Run, plain_runs
+from analysis.select.inventory import complete_runs
+from analysis.select.metrics import Metric, choose_metric
+from analysis.select.ranking import best_note, counts, left_out_note
+from analysis.select.searches import only_search
+from analysis.select.trials import Search, find_search
+from analysis.sheets.words import conditions, count, short, spread
 
 # lambda_intra, lambda_inter: the command in the README, and the defaults of train_kd.py (Tf-FD at 3427f98).
 PUBLISHED = (("published: README", 8e-4, 5e-4), ("published: script", 4e-4, 5e-3))

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.curves import Curves
 from analysis.figures.bands import CurvePanel, CurvePicture, assemble, curve_of, needs_log
 from analysis.figures.series import judging, make_series, notes_on_trials
-from analysis.gather import Gathered
-from analysis.metrics import Metric, describe_metric
-from analysis.trials import trials_by_search
+from analysis.read.curves import Curves
+from analysis.read.gather import Gathered
+from analysis.select.metrics import Metric, describe_metric
+from analysis.select.trials import trials_by_search
 
 _LABELS = {
     "train_ce": "training cross-entropy",

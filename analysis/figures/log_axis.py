@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.figures.chart import Axis
-from analysis.words import tick
+from analysis.sheets.words import tick
 
 _GAP = 0.2  # of the width of the values above 0
 _LEAST = 0.15  # decades

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from analysis.figures.chart import Axis, Chart, ColourScale, Line, Panel, Points, Rule
 from analysis.figures.mpl_marks import add_mark, colours_of, escape, norm_of
-from analysis.words import tick
+from analysis.sheets.words import tick
 
 COLUMN, PAGE = 3.5, 7.0  # inches: a column of a paper, and the width of its text
 _ACROSS = 3  # panels in a row

@@ -4,16 +4,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.dimensions import Dimension
 from analysis.figures.chart import Axis, Chart, ColourScale, Label, Line, Numbers, Panel, Rule
 from analysis.figures.history import describe_trial
 from analysis.figures.log_axis import LogAxis
 from analysis.figures.style import PALE
-from analysis.gather import Gathered
-from analysis.groups import sortable
-from analysis.metrics import Metric
-from analysis.trials import find_search
-from analysis.words import short, there_are, tick
+from analysis.read.gather import Gathered
+from analysis.select.dimensions import Dimension
+from analysis.select.groups import sortable
+from analysis.select.metrics import Metric
+from analysis.select.trials import find_search
+from analysis.sheets.words import short, there_are, tick
 
 
 @dataclass(frozen=True)

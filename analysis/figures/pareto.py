@@ -9,14 +9,14 @@ from analysis.figures.chart import Axis, Chart, Label, Line, Mark, Panel, Points
 from analysis.figures.log_axis import LogAxis, log_axis
 from analysis.figures.series import Series, check_same, choose_styles, make_series, notes_on_trials
 from analysis.figures.style import BLACK, GREY
-from analysis.gather import Gathered
-from analysis.inventory import complete_runs
-from analysis.metrics import Metric, choose_metric
-from analysis.paired import t_interval
-from analysis.ranking import front, losses
-from analysis.results import is_measured
-from analysis.trials import objectives, trials_by_search
-from analysis.words import conditions, count, short, spread, there_are
+from analysis.read.gather import Gathered
+from analysis.read.results import is_measured
+from analysis.select.inventory import complete_runs
+from analysis.select.metrics import Metric, choose_metric
+from analysis.select.ranking import front, losses
+from analysis.select.trials import objectives, trials_by_search
+from analysis.sheets.words import conditions, count, short, spread, there_are
+from analysis.statistics.paired import t_interval
 
 _NAMED = 8  # points of a front that have room for their names
 _TIMES = ("train_seconds", "images_per_second")

@@ -8,10 +8,10 @@ import numpy as np
 
 from analysis.figures.bands import CurvePanel, CurvePicture, assemble, curve_of
 from analysis.figures.series import judging, make_series, notes_on_trials
-from analysis.gather import Gathered, Skipped
-from analysis.groups import plain_runs
-from analysis.number_files import read_columns
-from analysis.trials import trials_by_search
+from analysis.read.gather import Gathered, Skipped
+from analysis.read.number_files import read_columns
+from analysis.select.groups import plain_runs
+from analysis.select.trials import trials_by_search
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,17 @@ import numpy as np
 
 from analysis.figures.chart import Numbers, Style
 from analysis.figures.style import BASELINE, GREY, MOST, numbered
-from analysis.gather import Gathered
-from analysis.groups import Run, choose_by, group_runs
-from analysis.inventory import complete_runs
-from analysis.metrics import Metric, choose_metrics
-from analysis.paired import t_interval
-from analysis.ranking import Trial, best_note, left_out_note, losses, ranked
-from analysis.results import is_measured
-from analysis.searches import compared_runs
-from analysis.statistics import mean_and_sd
-from analysis.trials import Searches
-from analysis.words import short
+from analysis.read.gather import Gathered
+from analysis.read.results import is_measured
+from analysis.select.groups import Run, choose_by, group_runs
+from analysis.select.inventory import complete_runs
+from analysis.select.metrics import Metric, choose_metrics
+from analysis.select.ranking import Trial, best_note, left_out_note, losses, ranked
+from analysis.select.searches import compared_runs
+from analysis.select.trials import Searches
+from analysis.sheets.words import short
+from analysis.statistics.differences import mean_and_sd
+from analysis.statistics.paired import t_interval
 
 BANDS = {"sd": "± 1 sample standard deviation", "ci": "95 % t interval of the mean"}
 

@@ -11,7 +11,7 @@ from plotly.colors import sample_colorscale
 
 from analysis.figures.chart import Band, Bars, ColourScale, Label, Line, Points, Rule, Surface
 from analysis.figures.style import COLOURS
-from analysis.words import short
+from analysis.sheets.words import short
 
 _MARKERS = {
     "circle": "circle",

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 
-from analysis.data_versions import data_cautions
-from analysis.gather import Gathered
-from analysis.groups import Run
-from analysis.layout import capital
-from analysis.ranking import ranked
-from analysis.searches import compared_runs
-from analysis.table import Table
-from analysis.trials import trials_by_search
-from analysis.words import count
+from analysis.means.sheet import capital
+from analysis.means.table import Table
+from analysis.read.gather import Gathered
+from analysis.select.data_versions import data_cautions
+from analysis.select.groups import Run
+from analysis.select.ranking import ranked
+from analysis.select.searches import compared_runs
+from analysis.select.trials import trials_by_search
+from analysis.sheets.words import count
 
 A_PARAMETER = 10  # trials
 AT_RANDOM = 10  # trials that TPE draws before it models anything

@@ -4,18 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from analysis.ablations import Analysed, analyse
-from analysis.factorial_layout import lay_out_factorial
+from analysis.ablation.ablation import Analysed, analyse
+from analysis.ablation.sheet import lay_out_factorial
 from analysis.figures import KINDS
 from analysis.figures.chart import Info
 from analysis.figures.kinds import Source, make_infos
-from analysis.gather import Gathered
-from analysis.groups import Run, plain_runs
-from analysis.inventory import complete_runs, counts_line
-from analysis.lacking import lacking_cells, lay_out_lacking
-from analysis.layout import lay_out
-from analysis.metrics import Metric, choose_metrics, describe_metric
-from analysis.notes import COST
+from analysis.means.means import summarise
+from analysis.means.notes import COST
+from analysis.means.sheet import lay_out
+from analysis.means.table import Request, Table
+from analysis.missing.missing import lacking_cells, lay_out_lacking
+from analysis.read.gather import Gathered
+from analysis.read.results import is_measured
 from analysis.report.apart import Apart
 from analysis.report.cautions import cautions
 from analysis.report.facts import Fact, run_facts, sweep_facts
@@ -23,10 +23,10 @@ from analysis.report.failures import Failure, failures
 from analysis.report.pictures import Picture, make_picture
 from analysis.report.runs import RunTable, run_table
 from analysis.report.winner import Winner, find_winner
-from analysis.results import is_measured
+from analysis.select.groups import Run, plain_runs
+from analysis.select.inventory import complete_runs, counts_line
+from analysis.select.metrics import Metric, choose_metrics, describe_metric
 from analysis.sheets.sheet import Sheet
-from analysis.summary import summarise
-from analysis.table import Request, Table
 
 Infos = tuple[dict[str, Info], dict[str, str]]
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from analysis.conditions import conditions_of, stated
-from analysis.cost import cost_of, hours
-from analysis.groups import Run
-from analysis.plan import Study, Sweep
-from analysis.words import count
+from analysis.means.cost import cost_of, hours
+from analysis.read.plans import Study, Sweep
+from analysis.select.conditions import conditions_of, stated
+from analysis.select.groups import Run
+from analysis.sheets.words import count
 
 
 @dataclass(frozen=True)

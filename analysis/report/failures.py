@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.gather import Gathered
-from analysis.groups import Run
-from analysis.inventory import first_line
+from analysis.read.gather import Gathered
+from analysis.select.groups import Run
+from analysis.select.inventory import first_line
 
 _STALE = "no result and no sign of life for two minutes; killed, or its machine is gone"
 

@@ -12,7 +12,7 @@ from analysis.report.pictures import Picture
 from analysis.report.runs import RunRow, RunTable
 from analysis.sheets.html import escaped, html_table
 from analysis.sheets.sheet import Sheet
-from analysis.words import count
+from analysis.sheets.words import count
 
 _LONG = 30  # rows of a table, beyond which the page shows the first ones
 _FIRST = 12

@@ -12,7 +12,7 @@ from analysis.figures.chart import Bars, Chart, Info, Line, Panel, Points
 from analysis.figures.parallel import Parallel
 from analysis.figures.web_marks import escape
 from analysis.report.lines import draw_with_lines
-from analysis.words import short
+from analysis.sheets.words import short
 
 _LINE = 36  # letters of a name
 _DIGITS = 6  # significant ones; more than a screen can show

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from analysis.gather import Gathered
-from analysis.groups import DEFAULT_BY, Run, as_text
-from analysis.inventory import first_line
-from analysis.layout import fixed
-from analysis.method import METHOD, is_setting
-from analysis.metrics import Metric
-from analysis.overrides import as_pairs, read_overrides
-from analysis.results import FIELDS, is_measured
-from analysis.values import as_number, own_type
+from analysis.means.sheet import fixed
+from analysis.read.gather import Gathered
+from analysis.read.overrides import as_pairs, read_overrides
+from analysis.read.results import FIELDS, is_measured
+from analysis.read.values import as_number, own_type
+from analysis.select.groups import DEFAULT_BY, Run, as_text
+from analysis.select.inventory import first_line
+from analysis.select.method import METHOD, is_setting
+from analysis.select.metrics import Metric
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from analysis.best_layout import lay_out_best
-from analysis.best_trial import Best, find_best
-from analysis.command_line import read_origin
-from analysis.gather import Gathered
-from analysis.groups import Run
-from analysis.layout import fixed
-from analysis.metrics import Metric
-from analysis.notes import named
-from analysis.overrides import grid_command, kept_overrides, read_overrides, single_command
+from analysis.best.best import Best, find_best
+from analysis.best.sheet import lay_out_best
+from analysis.means.notes import named
+from analysis.means.sheet import fixed
+from analysis.means.table import Cell, Table
+from analysis.read.command_lines import read_origin
+from analysis.read.gather import Gathered
+from analysis.read.overrides import grid_command, kept_overrides, read_overrides, single_command
+from analysis.select.groups import Run
+from analysis.select.metrics import Metric
 from analysis.sheets.sheet import Sheet
-from analysis.table import Cell, Table
-from analysis.words import count
+from analysis.sheets.words import count
 
 
 @dataclass(frozen=True)

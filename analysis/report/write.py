@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from analysis.alive import SILENCE
 from analysis.figures.kinds import read_source
-from analysis.gather import Gathered, gather
-from analysis.inventory import counts_line
+from analysis.read.alive import SILENCE
+from analysis.read.gather import Gathered, gather
+from analysis.read.writing import find_place, write_file
 from analysis.report.content import report_content
 from analysis.report.page import render_page
-from analysis.writing import find_place, write_file
+from analysis.select.inventory import counts_line
 
 NAME = "report.html"
 PAUSE = 3.0  # seconds between two looks at the directory

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.table import Table
+from analysis.means.table import Table
 
 WriteRun = Callable[..., Path]
 

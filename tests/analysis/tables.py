@@ -3,12 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-from analysis.cost import Cost
-from analysis.groups import Baseline
-from analysis.metrics import describe_metric
-from analysis.published import Published, PublishedCell
-from analysis.statistics import Sample, compare, corrected, mean_and_sd
-from analysis.table import Cell, Table
+from analysis.means.cost import Cost
+from analysis.means.published import Published, PublishedCell
+from analysis.means.table import Cell, Table
+from analysis.select.groups import Baseline
+from analysis.select.metrics import describe_metric
+from analysis.statistics.differences import Sample, compare, corrected, mean_and_sd
 
 BASELINE: Sample = [(0, 60.0), (1, 61.0), (2, 62.0)]
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from analysis.best_layout import lay_out_best
-from analysis.best_trial import find_best
+from analysis.best.best import find_best
+from analysis.best.sheet import lay_out_best
 from analysis.figures.parallel import parallel_info
-from analysis.gather import gather
-from analysis.groups import plain_runs
+from analysis.read.gather import gather
 from analysis.report.runs import RunColumn, run_table
-from analysis.trials import find_search
+from analysis.select.groups import plain_runs
+from analysis.select.trials import find_search
 
 
 @pytest.fixture

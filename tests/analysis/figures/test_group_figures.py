@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.curves import read_curves
 from analysis.figures.ablation import ablation_info
 from analysis.figures.chart import Band, Line, Rule
 from analysis.figures.learning import learning_info, terms_info
 from analysis.figures.saliency import read_saliency, saliency_info
 from analysis.figures.series import choose_styles, make_series, mean_and_band
 from analysis.figures.style import BASELINE, GREY, MOST
-from analysis.gather import gather
-from analysis.metrics import describe_metric
-from analysis.trials import trials_by_search
+from analysis.read.curves import read_curves
+from analysis.read.gather import gather
+from analysis.select.metrics import describe_metric
+from analysis.select.trials import trials_by_search
 from tests.analysis.figures.support import write_csv, write_saliency
 
 

@@ -16,8 +16,8 @@ from analysis.figures.mpl_marks import add_mark
 from analysis.figures.render import draw, interactive, to_bytes, to_html
 from analysis.figures.style import BLACK
 from analysis.figures.web_marks import traces_of
-from analysis.gather import gather
-from analysis.words import conditions, count, short, there_are, tick
+from analysis.read.gather import gather
+from analysis.sheets.words import conditions, count, short, there_are, tick
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from analysis.best_trial import find_best
+from analysis.best.best import find_best
 from analysis.figures.history import history_info
 from analysis.figures.importance import importance_info
 from analysis.figures.landscape import landscape_info
@@ -15,9 +15,9 @@ from analysis.figures.parallel import parallel_info
 from analysis.figures.pareto import pareto_info
 from analysis.figures.series import judging, make_series
 from analysis.figures.web import draw_chart as draw_web_chart
-from analysis.gather import gather
-from analysis.ranking import front
-from analysis.trials import trials_by_search
+from analysis.read.gather import gather
+from analysis.select.ranking import front
+from analysis.select.trials import trials_by_search
 
 LOG = "tag(log, interval(1e-5, 1e-1))"
 STUDY = {"study": "search", "kind": "search", "n_trials": 8}

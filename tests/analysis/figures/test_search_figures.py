@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from analysis.dimensions import make_dimension
 from analysis.figures.history import history_info
 from analysis.figures.importance import importance_info
 from analysis.figures.landscape import PUBLISHED, landscape_info
 from analysis.figures.parallel import parallel_info
 from analysis.figures.pareto import pareto_info
-from analysis.gather import gather
-from analysis.trials import find_search
+from analysis.read.gather import gather
+from analysis.select.dimensions import make_dimension
+from analysis.select.trials import find_search
 
 
 @pytest.fixture

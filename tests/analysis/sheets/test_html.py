@@ -2,7 +2,7 @@
 
 from xml.etree import ElementTree
 
-from analysis.layout import lay_out
+from analysis.means.sheet import lay_out
 from analysis.sheets.html import html_table, render_html
 from analysis.sheets.sheet import Column, Sheet, Text
 from tests.analysis.tables import across, down

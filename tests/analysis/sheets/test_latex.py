@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from analysis.__main__ import main
-from analysis.layout import lay_out
+from analysis.means.sheet import lay_out
 from analysis.sheets.latex import escape_latex, render_latex
 from analysis.sheets.sheet import Column, Sheet, Text
 from tests.analysis.tables import across, down

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.layout import lay_out
+from analysis.means.sheet import lay_out
 from analysis.sheets.markdown import render_markdown
 from analysis.sheets.sheet import Column, Sheet, Text
 from tests.analysis.tables import across, down

@@ -1,0 +1,1 @@
+"""What moved between two trees of runs, of two commits or machines."""

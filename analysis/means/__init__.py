@@ -1,0 +1,1 @@
+"""The table of means: a row a setting, with its difference to the baseline."""

@@ -1,0 +1,199 @@
+"""Lays a table out as a sheet: which columns it has, and what stands in each place."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.means.cost import Cost
+from analysis.means.published_rows import published_rows
+from analysis.means.table import Cell, Table
+from analysis.select.columns import check_name
+from analysis.select.conditions import conditions_text
+from analysis.select.groups import Key, as_text
+from analysis.select.metrics import Metric
+from analysis.sheets.sheet import Column, Sheet, Text
+from analysis.sheets.words import count
+from analysis.statistics.differences import Difference
+
+PARTS = ("mean", "n", "difference", "p", "pairs")  # what can be shown of a cell, one column each
+_EMPTY = "-"
+_LONG = 1e9  # a run that all but diverged may have a loss of 309 digits
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Neighbouring columns: what is shown of one metric, or the costs, for one value of the table's `cols`.
+
+    Attributes:
+        texts: Of a row.
+        mean: Which column of the table and which metric its first column is the mean of; None for others.
+    """
+
+    columns: tuple[Column, ...]
+    texts: Callable[[Key], Sequence[Text]]
+    mean: tuple[Key, str] | None = None
+
+
+def lay_out(table: Table, show: Sequence[str] | None = None) -> Sheet:
+    """Lay out a table.
+
+    Args:
+        table: What it says.
+        show: Which of `PARTS` to show; None for all of them, but in a table with `cols` not how cells were compared.
+    Raises:
+        ValueError: If `show` names no part, or none that there is.
+    """
+    parts = tuple(show) if show is not None else PARTS[:-1] if table.cols else PARTS
+    for part in parts or ("",):
+        check_name("part to show", part, PARTS)
+    groups = _groups(table, parts)
+    columns = [column for group in groups for column in group.columns]
+    if not columns:
+        raise ValueError(f"--show {','.join(parts)} leaves no column, as nothing is compared; add mean.")
+    levels = len(columns[0].above)
+    heads = tuple(Column(name, ("",) * levels, head=True) for name in table.rows)
+    rows = [_measured_row(table, groups, key) for key in table.row_keys]
+    published = published_rows(table, [(group.mean, len(group.columns)) for group in groups])
+    return Sheet(
+        caption=caption(table),
+        columns=(*heads, *columns),
+        rows=(*rows, *published),
+        breaks=(len(rows),) if published else (),
+        notes=(*table.notes, *_n_note(table, parts)),
+        left_out=table.left_out,
+    )
+
+
+def caption(table: Table) -> str:
+    """What the numbers are, and all conditions that they depend on."""
+    metrics = " and ".join(metric.label for metric in table.metrics)
+    sentences = (f"{metrics}: mean ± sample sd over runs", conditions_text(table.conditions))
+    return " ".join(f"{capital(sentence)}." for sentence in sentences)
+
+
+def capital(sentence: str) -> str:
+    """A sentence with its first letter in upper case."""
+    return sentence[:1].upper() + sentence[1:]
+
+
+def _groups(table: Table, parts: Sequence[str]) -> list[_Group]:
+    groups = []
+    for col in table.col_keys:
+        above = (_col_title(table.cols, col),) if table.cols else ()
+        for metric in table.metrics:
+            groups.append(_metric_group(table, col, metric, above, parts))
+        if table.costs:
+            titled = (*above, "cost") if len(table.metrics) > 1 else above
+            groups.append(_cost_group(table, col, titled))
+    return groups
+
+
+def _col_title(cols: Sequence[str], key: Key) -> str:
+    """Words speak for themselves; a number needs its name."""
+    return ", ".join(
+        value if isinstance(value, str) else f"{column}={as_text(value)}"
+        for column, value in zip(cols, key, strict=True)
+    )
+
+
+def _metric_group(table: Table, col: Key, metric: Metric, above: tuple[str, ...], parts: Sequence[str]) -> _Group:
+    several = len(table.metrics) > 1
+    titles = {"mean": "mean ± sd" if several else metric.label, "n": "n"}  # a label that is above is not repeated
+    if table.baseline is not None:
+        corrected = "p (Holm)" if sum(_has_p(cell) for cell in table.cells) > 1 else "p"
+        titles |= {"difference": f"difference to {table.baseline} [95 % CI]", "p": corrected, "pairs": "compared by"}
+    shown = [part for part in parts if part in titles]
+    above = (*above, metric.label) if several else above
+
+    def texts(row: Key) -> list[Text]:
+        cell = table[row, col, metric.name]
+        return [_part(part, cell, metric) for part in shown]
+
+    mean = (col, metric.name) if shown[:1] == ["mean"] else None
+    return _Group(tuple(Column(titles[part], above) for part in shown), texts, mean)
+
+
+def _has_p(cell: Cell) -> bool:
+    return cell.difference is not None and cell.difference.p is not None
+
+
+def _part(part: str, cell: Cell | None, metric: Metric) -> Text:
+    if part == "mean":
+        return _mean(cell, metric)
+    if part == "n":
+        return Text(str(cell.n) if cell else "0", number=True)
+    difference = cell.difference if cell else None
+    if difference is None:
+        return Text()
+    if part == "pairs":
+        return Text(str(difference))
+    if part == "p":
+        return Text(_EMPTY) if difference.p_holm is None else Text(p_text(difference.p_holm), number=True)
+    return Text(difference_text(difference, metric), number=True)
+
+
+def _mean(cell: Cell | None, metric: Metric) -> Text:
+    if cell is None or cell.mean is None:
+        return Text(_EMPTY)
+    spread = "" if cell.sd is None else f" ± {fixed(cell.sd, metric)}"
+    return Text(fixed(cell.mean, metric) + spread, number=True, bold=cell.is_best)
+
+
+def difference_text(difference: Difference, metric: Metric) -> str:
+    """A difference and its interval, with signs."""
+    text = fixed(difference.value, metric, "+")
+    if difference.low is None:
+        return text
+    return f"{text} [{fixed(difference.low, metric, '+')}, {fixed(difference.high, metric, '+')}]"
+
+
+def p_text(value: float) -> str:
+    """A p-value with three decimals."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def fixed(value: Any, metric: Metric, sign: str = "") -> str:
+    """A number with the metric's decimals, or as 1.23e+12 where it would be too long for a cell."""
+    if abs(value) >= _LONG:
+        return f"{value:{sign}.2e}"
+    return f"{value:{sign}z.{metric.decimals}f}"  # z: a difference that rounds to zero has no minus
+
+
+def _cost_group(table: Table, col: Key, above: tuple[str, ...]) -> _Group:
+    titles = {title: show for title, show in _COSTS.items() if table.baseline or "{baseline}" not in title}
+    known = {title for title, show in titles.items() if any(show(cost) is not None for cost in table.costs.values())}
+    shown = [(title, show) for title, show in titles.items() if title in known]
+
+    def texts(row: Key) -> list[Text]:
+        cost = table.costs.get((*row, *col))
+        values = [show(cost) if cost else None for _, show in shown]
+        return [Text(_EMPTY) if value is None else Text(value, number=True) for value in values]
+
+    columns = (Column(title.format(baseline=table.baseline), above) for title, _ in shown)
+    return _Group(tuple(columns), texts)
+
+
+def _optional(value: float | None, spec: str) -> str | None:
+    return None if value is None else f"{value:{spec}}"
+
+
+_COSTS: dict[str, Callable[[Cost], str | None]] = {
+    "GPU hours": lambda cost: _optional(cost.gpu_hours, ".3g"),
+    "CPU core hours": lambda cost: _optional(cost.cpu_hours, ".3g"),
+    "epochs run": lambda cost: _optional(cost.epochs_run, "d"),
+    "peak memory (MB)": lambda cost: _optional(cost.peak_memory_mb, ".0f"),
+    "time vs {baseline}": lambda cost: _optional(cost.time_ratio, ".2f"),
+}
+
+
+def _measured_row(table: Table, groups: Sequence[_Group], key: Key) -> tuple[Text, ...]:
+    heads = (Text(as_text(value)) for value in key)
+    return (*heads, *(text for group in groups for text in group.texts(key)))
+
+
+def _n_note(table: Table, parts: Sequence[str]) -> tuple[str, ...]:
+    """The number of runs, where it has no column."""
+    if "n" in parts:
+        return ()
+    numbers = sorted({cell.n for cell in table.cells})
+    return (f"n = {count(numbers[0], 'run')}" if len(numbers) == 1 else f"n = {numbers[0]} to {numbers[-1]} runs",)

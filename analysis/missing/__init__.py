@@ -1,0 +1,1 @@
+"""What lacks a complete run, and the command that fills it."""

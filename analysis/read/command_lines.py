@@ -1,0 +1,155 @@
+"""Command lines of run.py, written and read as words: the one place of the analysis that does either."""
+
+import os
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.read.files import SMALL, read_file
+from analysis.read.shell import NO_COMMAND, command_line, is_override
+from analysis.read.yaml_text import parse_yaml
+
+_PROGRAM = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "run.py")
+_CONFIGS = os.path.join(os.path.dirname(_PROGRAM), "conf")
+_OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")  # each with a value
+_SEARCH_PATH = "hydra.searchpath="
+_PLAIN = re.compile(r"[\w./+-]+( [\w./+-]+)*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a command was started, besides its settings.
+
+    Attributes:
+        options: Where it took configs from, if not from conf/config.yaml: "--config-dir", a directory, ...
+        cwd: The directory that its relative paths start from; None if that was not recorded.
+    """
+
+    options: tuple[str, ...] = ()
+    cwd: str | None = None
+
+    def is_elsewhere(self) -> bool:
+        """Whether paths relative to the present directory would be others for the command."""
+        return self.cwd is not None and os.path.isdir(self.cwd) and not _is_same(self.cwd, os.getcwd())
+
+
+@dataclass(frozen=True)
+class Command:
+    """The words of a command."""
+
+    options: tuple[str, ...]
+    overrides: tuple[str, ...]
+
+
+def write_command(overrides: Iterable[str], origin: Origin = Origin(), multirun: bool = False) -> str:
+    """Write the command that starts one run, or with `multirun` a sweep; quoted for the shell.
+
+    It can be typed in the present directory: where it was first started from another, it changes to that. Where a word
+    is no override of Hydra's, or cannot be printed, a comment stands in its place.
+    """
+    overrides = tuple(overrides)
+    if not all(is_override(word) for word in overrides):
+        return NO_COMMAND
+    start = origin.cwd if origin.cwd and origin.is_elsewhere() else os.getcwd()
+    known = origin.cwd is not None and os.path.isfile(_PROGRAM)
+    program = _PROGRAM if known and not _is_same(start, os.path.dirname(_PROGRAM)) else "run.py"
+    text = command_line(["python", program, *["-m"] * multirun, *origin.options, *overrides])
+    if text == NO_COMMAND or not origin.is_elsewhere():
+        return text
+    return f"{command_line(['cd', start])} && {text}" if start.isprintable() else NO_COMMAND
+
+
+def read_command(text: str) -> Command | None:
+    """Read a recorded command into words; None if it is none of run.py, so that nothing else is ever shown."""
+    try:
+        interpreter, program, *words = shlex.split(text)
+    except ValueError:  # an open quote, or too few words
+        return None
+    if interpreter != "python" or os.path.basename(program) != "run.py":
+        return None
+    options, overrides = [], []
+    rest = list(reversed(words))
+    while rest:
+        word = rest.pop()
+        flag, equals, value = word.partition("=")
+        if flag in _OPTIONS:
+            value = value if equals else rest.pop() if rest else ""
+            if not value or value.startswith("-"):
+                return None
+            options += [flag, value]
+        elif word.startswith(_SEARCH_PATH):
+            options.append(word)
+        elif is_override(word):
+            overrides.append(word)
+        elif word not in ("-m", "--multirun"):
+            return None
+    return Command(tuple(options), tuple(overrides)) if all(word.isprintable() for word in words) else None
+
+
+def read_origin(run: str) -> Origin:
+    """How a run was started, from what Hydra recorded in its directory; an empty one where it did not."""
+    try:
+        recorded: Any = parse_yaml(read_file(os.path.join(run, ".hydra", "hydra.yaml"), SMALL).decode())["hydra"]
+        sources = recorded["runtime"]["config_sources"]
+        options = []
+        for flag, provider, usual in (("--config-path", "main", _CONFIGS), ("--config-dir", "command-line", "")):
+            places = [str(source["path"]) for source in sources if source["provider"] == provider]
+            options += [word for place in places if place and place != usual for word in (flag, place)]
+        if (name := recorded["job"]["config_name"]) not in (None, "config"):
+            options += ["--config-name", str(name)]
+        options += [word for word in recorded["overrides"]["hydra"] if str(word).startswith(_SEARCH_PATH)]
+        return Origin(tuple(options), str(recorded["runtime"]["cwd"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return Origin()
+
+
+def assign(key: str, value: str) -> str:
+    """The override that sets a key to a text, in Hydra's quotes where its grammar needs them."""
+    if _PLAIN.fullmatch(value) and not _is_no_text(value):
+        return f"{key}={value}"
+    # Backslashes count only before a quote: those are doubled, and the quote gets one more.
+    escaped = re.sub(r"(\\+)$", r"\1\1", re.sub(r"(\\*)'", r"\1\1\\'", value))
+    return f"{key}='{escaped}'"
+
+
+def place_words(directory: str, origin: Origin, recorded: str | None, name: str | None) -> dict[str, str]:
+    """The settings that put runs into a sweep's directory, where it lies now: `name`, and `results_dir` if it moved.
+
+    Args:
+        directory: That holds the sweep.
+        origin: Of the sweep.
+        recorded: Where it lay when it was started, as an absolute path; None if that was not recorded.
+        name: The sweep's name then.
+    """
+    if recorded is None or (_is_same(directory, recorded) and not origin.is_elsewhere()):
+        return {"name": name} if name else {}
+    parent, here = os.path.split(os.path.abspath(directory))
+    return {"results_dir": shown_path(parent, origin), "name": here}
+
+
+def shown_path(directory: str, origin: Origin) -> str:
+    """A directory as a command of that origin takes it: short where it lies below the present directory."""
+    below = os.path.relpath(directory)
+    return os.path.abspath(directory) if origin.is_elsewhere() or below.startswith("..") else below
+
+
+def replaced(overrides: Sequence[str], settings: Mapping[str, str]) -> tuple[str, ...]:
+    """Overrides with other values of some keys, at the end."""
+    keys = [word.partition("=")[0].lstrip("+") for word in overrides]
+    kept = [word for word, key in zip(overrides, keys, strict=True) if key not in settings]
+    return (*kept, *(assign(key, value) for key, value in settings.items()))
+
+
+def _is_no_text(word: str) -> bool:
+    """Whether Hydra reads a plain word as a number, a truth value or nothing."""
+    try:
+        float(word)
+    except ValueError:
+        return word.lower() in ("null", "true", "false")
+    return True
+
+
+def _is_same(one: str, other: str) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)

@@ -1,0 +1,187 @@
+"""What a sweep planned and has no complete run of."""
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.read.overrides import as_pairs, cell_overrides, key_of, read_overrides
+from analysis.read.plans import Cell, Study, Sweep
+from analysis.read.results import FIELDS
+from analysis.read.values import as_number, number_or_text, unquoted
+from analysis.select.groups import DEFAULT_BY
+
+Row = Mapping[str, Any]
+Form = Callable[[Any], Any]
+
+# The columns of a run that an override can set under the same name.
+_SETTINGS = (*DEFAULT_BY, "seed")
+# Of several runs of a cell the one that got furthest tells its state.
+_ORDER = ("broken", "failed", "stale", "running", "pruned", "complete")
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A planned run that is not complete: running, stale, failed, or with a broken result.
+
+    Attributes:
+        cell: What the plan says of it; of a trial, what the search chose.
+        status: Which of these.
+        path: Its directory.
+        again: Whether the sweep's command makes it again: not what is at work, nor the failed trial of a search.
+    """
+
+    cell: Cell
+    status: str
+    path: str
+    again: bool
+
+
+@dataclass(frozen=True)
+class Missing:
+    """The planned runs of one study that have no directory, and those that have one and no complete run.
+
+    Attributes:
+        sweep: The plan.
+        study: The study's name.
+        count: How many runs are missing.
+        cells: The cells without a run (grids). More than `count` where the cell of some run is unknown.
+        unfinished: What has a run that is not complete; pruned ones are done.
+    """
+
+    sweep: Sweep
+    study: str
+    count: int
+    cells: tuple[Cell, ...] = ()
+    unfinished: tuple[Unfinished, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the sweep's command has something to do."""
+        return self.count > 0 or any(unfinished.again for unfinished in self.unfinished)
+
+
+def find_missing(
+    sweep: Sweep, runs_by_parent: Mapping[str, Sequence[Row]], given_up: Container[str] = ()
+) -> list[Missing]:
+    """Compare a plan with the runs that exist.
+
+    Args:
+        sweep: The plan.
+        runs_by_parent: The flat rows of all runs, listed by the directory that holds the run's directory.
+        given_up: Directories of trials that were pruned between their seeds.
+    """
+    found = [
+        _open_cells(sweep, study, runs_by_parent)
+        if study.cells
+        else _open_trials(sweep, study, runs_by_parent, given_up)
+        for study in sweep.studies
+    ]
+    return [missing for missing in found if missing.count > 0 or missing.unfinished]
+
+
+def _open_trials(
+    sweep: Sweep, study: Study, runs_by_parent: Mapping[str, Sequence[Row]], given_up: Container[str]
+) -> Missing:
+    """The runs that a search has not begun or not ended; with `sweep.seeds` every trial is a run a seed."""
+    directory = os.path.join(sweep.path, study.name)
+    single = runs_by_parent.get(directory, ())
+    trials = {parent: runs for parent, runs in runs_by_parent.items() if os.path.dirname(parent) == directory}
+    unfinished = tuple(
+        Unfinished(_chosen(sweep, run), run["status"], run["path"], again=run["status"] in ("stale", "broken"))
+        for run in (*single, *(run for runs in trials.values() for run in runs))
+        if run["status"] not in ("pruned", "complete")
+    )
+    if sweep.seeds is None:
+        return Missing(sweep, study.name, max(0, study.n_trials - len(single)), unfinished=unfinished)
+    # A trial that failed or was pruned on one seed, or between two, is not run on the others.
+    going = [
+        runs
+        for parent, runs in trials.items()
+        if parent not in given_up and not any(run["status"] in ("pruned", "failed") for run in runs)
+    ]
+    rest = sum(max(0, len(sweep.seeds) - len(runs)) for runs in going)
+    to_begin = max(0, study.n_trials - len(single) - len(trials)) * len(sweep.seeds)
+    return Missing(sweep, study.name, rest + to_begin, unfinished=unfinished)
+
+
+def _chosen(sweep: Sweep, run: Row) -> Cell:
+    """What a search chose for a run."""
+    pairs = as_pairs(read_overrides(run["path"]))
+    return {key: pairs[key] for key in sweep.space if key in pairs}
+
+
+def _open_cells(sweep: Sweep, study: Study, runs_by_parent: Mapping[str, Sequence[Row]]) -> Missing:
+    runs = runs_by_parent.get(os.path.join(sweep.path, study.name), ())
+    matched, unknown = _match(study.cells, runs)
+    alone = {_settings(read_overrides(run["path"])): run for run in runs_by_parent.get(sweep.path, ())}
+    without, unfinished = [], []
+    for cell, run in matched:
+        overrides = cell_overrides(sweep, cell)
+        if overrides and (run is None or run["status"] != "complete"):
+            run = alone.get(_settings(overrides), run)  # a single run that was started for this cell
+        if run is None:
+            without.append(cell)
+        elif run["status"] not in ("pruned", "complete"):
+            unfinished.append(Unfinished(cell, run["status"], run["path"], again=run["status"] != "running"))
+    return Missing(sweep, study.name, len(without) - unknown, tuple(without), tuple(unfinished))
+
+
+def _settings(overrides: Sequence[str]) -> frozenset[str]:
+    """Without the place, which may have been another when the run was started."""
+    return frozenset(word for word in overrides if key_of(word) not in ("name", "results_dir"))
+
+
+def _match(cells: Sequence[Cell], runs: Sequence[Row]) -> tuple[list[tuple[Cell, Row | None]], int]:
+    """Return every cell with the run that belongs to it, and the number of runs whose cell cannot be told."""
+    runs = sorted(runs, key=lambda run: _ORDER.index(run["status"]))
+    described = [_described(run) for run in runs]
+    keys = {key for cell in cells for key in cell}
+    # A key that no run says anything about cannot tell cells apart.
+    keys = {key for key in keys if any(_value(run, key) is not None for run in described)}
+    forms = {key: form_of(key, cells) for key in keys}
+    runs_by_values: dict[tuple[str, ...], dict[tuple[Any, ...], list[int]]] = {}
+    taken: set[int] = set()
+    matched: list[tuple[Cell, Row | None]] = []
+    # Where cells set different keys, the most specific come first: a vague one would take their runs.
+    for cell in sorted(cells, key=len, reverse=True):
+        shape = tuple(sorted(keys & cell.keys()))
+        if shape not in runs_by_values:
+            runs_by_values[shape] = _index(described, {key: forms[key] for key in shape})
+        fitting = runs_by_values[shape].get(tuple(forms[key](cell[key]) for key in shape), [])
+        while fitting and fitting[-1] in taken:
+            fitting.pop()
+        if fitting and shape:
+            taken.add(fitting[-1])
+            matched.append((cell, runs[fitting.pop()]))
+        else:
+            matched.append((cell, None))
+    unknown = sum(not any(_value(run, key) is not None for key in keys) for run in described)
+    return matched, unknown
+
+
+def _index(runs: Sequence[Row], forms: Mapping[str, Form]) -> dict[tuple[Any, ...], list[int]]:
+    index = defaultdict(list)
+    for number, run in enumerate(runs):
+        values = {key: _value(run, key) for key in forms}
+        index[tuple(None if values[key] is None else form(values[key]) for key, form in forms.items())].append(number)
+    return index
+
+
+def _described(run: Row) -> dict[str, Any]:
+    """What a run's command line set, and below that its settings, which a run without a result lacks."""
+    settings = {key: run[key] for key in _SETTINGS if run.get(key) is not None}
+    return settings | as_pairs(read_overrides(run["path"]))
+
+
+def _value(run: Row, key: str) -> Any:
+    return run.get(key, run.get(key.rpartition(".")[2]))
+
+
+def form_of(key: str, cells: Iterable[Cell]) -> Form:
+    """How the values of a key are compared: as numbers, unless it holds text or cells have two texts for one number."""
+    texts = {unquoted(cell[key]) for cell in cells if key in cell}
+    numbers = [number for text in texts if (number := as_number(text)) is not None]
+    is_text = FIELDS.get(key) is str or len(set(numbers)) < len(numbers)
+    return (lambda value: unquoted(str(value))) if is_text else number_or_text

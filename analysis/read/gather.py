@@ -1,0 +1,204 @@
+"""All runs below a directory as one tidy table, and everything that is not in it by name."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from analysis.read.alive import unfinished_status
+from analysis.read.gaps import Missing, find_missing
+from analysis.read.plans import Sweep, read_sweep
+from analysis.read.results import ENDED, FIELDS, read_result
+from analysis.read.tree import has_config, scan
+
+if TYPE_CHECKING:
+    from analysis.select.settings import Settings
+
+TEACHER = "teacher"
+"""Study of the runs that train a teacher."""
+
+STATUSES = (*ENDED, "running", "stale")
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file or directory that could not be used, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """A run that does not count, because another one (`kept`) has the same configuration, seed included."""
+
+    path: str
+    status: str
+    kept: str
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What lies below a directory.
+
+    Attributes:
+        directory: The directory that was read.
+        runs: One row a run that counts: `path`, `status` and the fields of `result.json`, objects flattened
+            (`versions.torch`). A missing value is not measured. `status` is complete, pruned or failed as the run
+            recorded it; without a record it is running, or stale where nothing has been heard for two minutes.
+        plan: The sweeps whose `sweep.json` was found.
+        missing: Planned runs that have no directory, by study.
+        skipped: Files that are half-written, malformed or foreign, and directories that cannot be read.
+        duplicates: Runs that were left out of `runs`.
+        repeated: Their rows.
+        given_up: Directories of trials that were pruned between their seeds, and lack none of the others.
+        teachers: Rows of the complete runs that trained a teacher for the others, and are no part of `runs`.
+        settings: Of the runs, with a column in `runs` for each that varies; None before `with_settings`.
+    """
+
+    directory: str
+    runs: pd.DataFrame
+    plan: tuple[Sweep, ...]
+    missing: tuple[Missing, ...]
+    skipped: tuple[Skipped, ...]
+    duplicates: tuple[Duplicate, ...]
+    repeated: pd.DataFrame
+    given_up: frozenset[str]
+    teachers: pd.DataFrame
+    settings: "Settings | None" = None
+
+    def whole(self) -> "Gathered":
+        """The same with every run counted: a trial stays one of its search, whatever else has its configuration."""
+        if not self.duplicates:
+            return self
+        runs = pd.concat([self.runs, self.repeated]).sort_values("path", ignore_index=True)
+        return replace(self, runs=runs, duplicates=(), repeated=self.repeated.iloc[:0])
+
+    def counts(self) -> dict[str, int]:
+        """Number of runs by status, those that are not in `runs` included."""
+        by_status = self.runs["status"].value_counts()
+        counts = {status: int(by_status.get(status, 0)) for status in STATUSES}
+        counts["missing"] = sum(missing.count for missing in self.missing)
+        return counts | {
+            "skipped": len(self.skipped), "duplicate": len(self.duplicates), "teacher": len(self.teachers)
+        }  # fmt: skip
+
+
+def gather(directory: str | os.PathLike[str]) -> Gathered:
+    """Read every run below `directory`, which may belong to a sweep that is still running.
+
+    Raises:
+        ValueError: If `directory` is not a directory.
+    """
+    directory = os.path.normpath(directory)
+    if not os.path.isdir(directory):
+        raise ValueError(f"{directory} is not a directory; give the one that holds the runs, results/<name>.")
+    found = scan(directory)
+    rows, broken = _read_runs(found.ended)
+    rows += [_unfinished(path) for path in found.unfinished]
+    plan, broken_plans = _read_plans(found.sweeps)
+    # A run with a broken result has begun all the same, so it is not missing.
+    begun = [*rows, *({"path": os.path.dirname(bad.path), "status": "broken"} for bad in broken)]
+    given_up = frozenset(found.given_up)
+    missing = _find_missing(plan, begun, given_up)
+    rows.sort(key=lambda row: row["path"])
+    duplicates = _find_duplicates(rows)
+    left_out = {other.path for other in duplicates}
+    table = _frame(rows)
+    repeats = table["path"].isin(left_out)
+    taught = ~repeats & (table["study"] == TEACHER) & (table["status"] == "complete")
+    parts = (~repeats & ~taught, repeats, taught)
+    runs, repeated, teachers = (table[part].reset_index(drop=True) for part in parts)
+    skipped = (*broken, *broken_plans, *(Skipped(*other) for other in found.skipped))
+    return Gathered(directory, runs, plan, missing, skipped, tuple(duplicates), repeated, given_up, teachers)
+
+
+def _unfinished(directory: str) -> dict[str, Any]:
+    return {"path": directory, "status": unfinished_status(directory)}
+
+
+def _read_runs(directories: Iterable[str]) -> tuple[list[dict[str, Any]], list[Skipped]]:
+    rows, skipped = [], []
+    for directory in directories:
+        path = os.path.join(directory, "result.json")
+        try:
+            rows.append({**read_result(path), "path": directory})  # a foreign file may have a path of its own
+        except FileNotFoundError:
+            # It went between listing and reading: what remains is a run without a result, or nothing.
+            if has_config(directory):
+                rows.append(_unfinished(directory))
+        except OSError as error:
+            skipped.append(Skipped(path, f"cannot be read ({error.strerror})"))
+        except ValueError as error:
+            skipped.append(Skipped(path, str(error)))
+        except RecursionError:
+            skipped.append(Skipped(path, "is nested too deeply"))
+    return rows, skipped
+
+
+def _read_plans(directories: Iterable[str]) -> tuple[tuple[Sweep, ...], list[Skipped]]:
+    plan, skipped = [], []
+    for directory in directories:
+        path = os.path.join(directory, "sweep.json")
+        try:
+            plan.append(read_sweep(path))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            skipped.append(Skipped(path, f"cannot be read ({error.strerror})"))
+        except ValueError as error:
+            skipped.append(Skipped(path, str(error)))
+        except RecursionError:
+            skipped.append(Skipped(path, "is nested too deeply"))
+    return tuple(plan), skipped
+
+
+def _find_missing(
+    plan: Iterable[Sweep], rows: Iterable[dict[str, Any]], given_up: frozenset[str]
+) -> tuple[Missing, ...]:
+    runs_by_parent = defaultdict(list)
+    for row in rows:
+        runs_by_parent[os.path.dirname(row["path"])].append(row)
+    return tuple(missing for sweep in plan for missing in find_missing(sweep, runs_by_parent, given_up))
+
+
+def _find_duplicates(rows: Iterable[dict[str, Any]]) -> list[Duplicate]:
+    """Of the runs of one configuration the newest complete one counts, or the newest if none is complete."""
+    alike: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        settings, seed = row.get("settings_hash"), row.get("seed")
+        if row.get("config_hash") is not None:
+            alike[row["config_hash"]].append(row)
+        elif settings is not None and seed is not None:
+            alike[settings, seed].append(row)
+    duplicates = []
+    for same in alike.values():
+        counts = max(same, key=_precedence)
+        duplicates += [Duplicate(row["path"], row["status"], counts["path"]) for row in same if row is not counts]
+    return sorted(duplicates, key=lambda other: other.path)
+
+
+def _precedence(row: dict[str, Any]) -> tuple[bool, float, str]:
+    try:
+        finished = datetime.fromisoformat(row.get("finished") or "").timestamp()
+    except ValueError:
+        finished = 0.0
+    return row["status"] == "complete", finished, row["path"]
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    names = dict.fromkeys(["path", *FIELDS])
+    for row in rows:
+        names.update(dict.fromkeys(row))
+    columns = {}
+    for name in names:
+        values = [row.get(name) for row in rows]
+        # Whole numbers stay whole next to a null; text stays Python's own, null being None.
+        dtype = {int: "Int64", float: "float64"}.get(FIELDS.get(name, str), "object")
+        numeric = name not in FIELDS and any(isinstance(value, float | int) for value in values)
+        columns[name] = pd.Series(values, dtype=None if numeric else dtype)
+    return pd.DataFrame(columns)

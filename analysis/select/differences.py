@@ -1,0 +1,94 @@
+"""In what two sets of runs differ: settings of their configs, and what they recorded of machines and versions."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from analysis.select.conditions import list_values
+from analysis.select.extras import read_config
+from analysis.select.groups import Run, as_text, sortable
+
+_T = TypeVar("_T")
+Sides = tuple[_T, _T]
+
+ABSENT = "(absent)"
+# Where results lie, and the sweep around a run: without effect on its numbers.
+_IDLE = ("name", "results_dir", "seed", "sweep.", "ablation.")
+_RECORDED = ("device", "precision", "threads", "git_commit", "split.")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Something in which the sides differ.
+
+    Attributes:
+        what: A key of the config, or a field of `result.json`.
+        values: On each side, as text.
+        pairs: In how many pairs of runs; None for what was compared as a whole.
+    """
+
+    what: str
+    values: Sides[str]
+    pairs: int | None = None
+
+
+def compare_configs(pairs: Sequence[Sides[Run]]) -> tuple[tuple[Setting, ...], list[str]]:
+    """Compare the configs of runs that belong together, key by key.
+
+    Returns:
+        What differs by key, and for each pair that could not be compared why.
+    """
+    found: dict[str, list[Sides[Any]]] = {}
+    unread = []
+    for a, b in pairs:
+        try:
+            of_a, of_b = _config(a), _config(b)
+        except ValueError as error:
+            unread.append(str(error))
+            continue
+        for key in dict.fromkeys((*of_a, *of_b)):
+            values = of_a.get(key, ABSENT), of_b.get(key, ABSENT)
+            if values[0] != values[1]:
+                found.setdefault(key, []).append(values)
+    settings = tuple(
+        Setting(key, (listed_values(a for a, _ in values), listed_values(b for _, b in values)), len(values))
+        for key, values in sorted(found.items())
+    )
+    return settings, unread
+
+
+def compare_records(runs_a: Sequence[Run], runs_b: Sequence[Run]) -> tuple[Setting, ...]:
+    """Compare devices, precisions, threads, versions, commits and held-out pictures of two sets of runs as a whole."""
+    columns = dict.fromkeys(column for run in (*runs_a, *runs_b) for column in run)
+    found = []
+    for column in columns:
+        if column.startswith((*_RECORDED, "versions.")):
+            values = _values(runs_a, column), _values(runs_b, column)
+            if values[0] != values[1]:
+                found.append(Setting(column, (listed_values(values[0]), listed_values(values[1]))))
+    return tuple(found)
+
+
+def _values(runs: Iterable[Mapping[str, Any]], column: str) -> set[Any]:
+    return {run[column] for run in runs if run.get(column) is not None}
+
+
+def _config(run: Run) -> dict[str, Any]:
+    try:
+        config = read_config(run["path"])
+    except OSError as error:
+        raise ValueError(f"{error.filename or run['path']} cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ValueError(f"{run['path']} {error}") from error
+    return {key: value for key, value in config.items() if _counts(key)}
+
+
+def _counts(key: str) -> bool:
+    return not any(key.startswith(idle) if idle.endswith(".") else key == idle for idle in _IDLE)
+
+
+def listed_values(values: Iterable[Any]) -> str:
+    """Distinct values in words, numbers with all their digits."""
+    # Two numbers may differ in the last digit alone.
+    distinct = sorted({value if isinstance(value, int | float) else as_text(value) for value in values}, key=sortable)
+    return list_values([repr(value) if isinstance(value, float) else value for value in distinct]) or ABSENT

@@ -59,16 +59,16 @@ def test_every_run_is_found_and_nothing_is_odd(gathered: Gathered) -> None:
 def test_the_fields_of_a_result(gathered: Gathered, sweep: Path) -> None:
     for path in sweep.rglob(records.RESULT):
         written = set(json.loads(path.read_text()))
-        assert written - OBJECTS - OPTIONAL == set(results.FIELDS)
+        assert written - OBJECTS - OPTIONAL == set(results.COLUMNS)
         assert written >= OBJECTS
     runs = gathered.runs
-    null = {name for name in results.FIELDS if runs[name].isna().all()}
+    null = {name for name in results.COLUMNS if runs[name].isna().all()}
     assert null == NULL
-    assert not (runs[list(set(results.FIELDS) - NULL)].isna().any(axis=None))
+    assert not (runs[list(set(results.COLUMNS) - NULL)].isna().any(axis=None))
     assert {"versions.torch", "versions.python"} <= set(runs)
     assert set(runs["model"]) == {"resnet8"} and set(runs["kd_mode"]) == {"none", "tfd"}
     assert sorted(runs["seed"]) == [1, 1, 2, 2]
-    assert set(records.METRIC_NAMES) <= set(results.FIELDS)
+    assert set(records.METRIC_NAMES) <= set(results.COLUMNS)
     assert (records.COMPLETE, records.PRUNED, records.FAILED) == results.ENDED
 
 
@@ -81,7 +81,7 @@ def test_the_columns_of_the_metrics(gathered: Gathered, sweep: Path) -> None:
         last = list(csv.DictReader(path.read_text().splitlines()))[-1]
         assert extras.read_last_row(str(path.parent)) == {name: float(text) for name, text in last.items() if text}
         assert float(last["val_top1"]) == json.loads((path.parent / records.RESULT).read_text())["val_top1"]
-    assert {*records.METRIC_NAMES, *records.COST_OBJECTIVES} <= set(metrics._LISTED) <= {*results.FIELDS, *EPOCH}
+    assert {*records.METRIC_NAMES, *records.COST_OBJECTIVES} <= set(metrics._LISTED) <= {*results.COLUMNS, *EPOCH}
     assert set(learning._LABELS) <= EPOCH
 
 

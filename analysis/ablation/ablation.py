@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from functools import partial
 
 from analysis.ablation.factorial import Factorial, make_factorial, others_of
-from analysis.means.means import complete_runs
 from analysis.read.gather import Gathered
+from analysis.read.results import Run
 from analysis.select.columns import check_name
 from analysis.select.extras import with_columns
-from analysis.select.groups import DEFAULT_BY, Run, as_text, choose_by, group_runs, keep_where, refuse_mixed_protocols
+from analysis.select.groups import DEFAULT_BY, choose_by, group_runs, keep_where, refuse_mixed_protocols
+from analysis.select.inventory import complete_runs
 from analysis.select.method import is_method
 from analysis.select.metrics import Metric, choose_metrics
 from analysis.select.settings import Settings, with_settings
+from analysis.sheets.words import as_text
 from analysis.statistics.contrasts import TERMS
 
 CONTEXT = tuple(column for column in DEFAULT_BY if not is_method(column))
@@ -54,8 +56,8 @@ def analyse(
     complete = keep_where(complete_runs(gathered), where, gathered.runs.columns)
     if modes:
         for mode in modes:
-            check_name("kd_mode", mode, dict.fromkeys(str(run["kd_mode"]) for run in complete))
-        complete = [run for run in complete if run["kd_mode"] in modes]
+            check_name("kd_mode", mode, dict.fromkeys(str(run.kd_mode) for run in complete))
+        complete = [run for run in complete if run.kd_mode in modes]
     chosen = choose_metrics(gathered.runs, gathered.plan, complete, metrics)
     settings = gathered.settings or Settings()
     varying = choose_by(complete, None, gathered.runs.columns)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from analysis.ablation.factorial import Effect, Factorial
-from analysis.means.sheet import difference_text, p_text
+from analysis.sheets.numbers import difference_text, p_text
 from analysis.statistics.contrasts import BOTH, INTER, INTRA, NEITHER
 from analysis.statistics.paired import ALPHA, holm, smallest_p
 
@@ -47,7 +47,7 @@ def _shown(effect: Effect) -> bool:
 
 def _claim(effect: Effect, factorial: Factorial) -> str:
     difference = effect.difference
-    text = f"{difference_text(difference, factorial.metric)}, p {p_text(difference.p_holm or 0.0)}"
+    text = f"{difference_text(difference, factorial.metric.decimals)}, p {p_text(difference.p_holm or 0.0)}"
     more = "more" if _improves(difference.value, factorial) else "less"
     if effect.name == "interaction":
         return f"that the terms together are worth {more} than the sum of both alone ({text})"
@@ -64,7 +64,7 @@ def _improves(value: float, factorial: Factorial) -> bool:
 
 def _open(effect: Effect, factorial: Factorial) -> str:
     what = "the interaction" if effect.name == "interaction" else effect.name
-    return f"{what} {difference_text(effect.difference, factorial.metric)}"
+    return f"{what} {difference_text(effect.difference, factorial.metric.decimals)}"
 
 
 def _caveats(factorial: Factorial, shown: list[Effect]) -> Iterator[str]:

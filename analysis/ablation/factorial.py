@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
-from analysis.read.results import is_measured
+from analysis.read.results import Run, is_measured
 from analysis.select.comparing import contrast_runs
 from analysis.select.conditions import Conditions, conditions_of
 from analysis.select.doubts import doubtful_numbers
-from analysis.select.groups import Run, as_text
 from analysis.select.metrics import Metric
 from analysis.select.settings import Settings
+from analysis.sheets.notes import Note
+from analysis.sheets.words import as_text
 from analysis.statistics.contrasts import TERMS, Terms, contrasts_of, order_of, size_of, title_of
 from analysis.statistics.differences import Difference, by_seed, corrected, mean_and_sd
 
@@ -49,7 +50,7 @@ class Factorial:
         other_seeds: Those that at least one cell lacks.
         conditions: Of the runs.
         weights: Values of each term's weight where they are not one.
-        doubts: What makes the numbers themselves doubtful, a line each.
+        doubts: What makes the numbers themselves doubtful.
     """
 
     factors: tuple[str, ...]
@@ -62,7 +63,7 @@ class Factorial:
     other_seeds: tuple[int, ...] = ()
     conditions: Conditions = field(default_factory=dict)
     weights: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    doubts: tuple[str, ...] = ()
+    doubts: tuple[Note, ...] = ()
 
     def title(self, terms: Terms) -> str:
         """What is in the loss of a cell."""
@@ -71,7 +72,7 @@ class Factorial:
 
 def others_of(run: Run) -> tuple[str, ...]:
     """The terms of a run besides intra and inter."""
-    weights = ((name.removeprefix(_WEIGHT), value) for name, value in run.items() if name.startswith(_WEIGHT))
+    weights = ((name.removeprefix(_WEIGHT), value) for name, value in run.more.items() if name.startswith(_WEIGHT))
     return tuple(sorted(term for term, weight in weights if term not in TERMS and weight is not None and weight > 0))
 
 
@@ -100,22 +101,22 @@ def make_factorial(
         terms: [] for terms in sorted(product((False, True), repeat=len(factors)), key=order_of)
     }
     for run in runs:
-        if run["lambda_intra"] is not None and run["lambda_inter"] is not None and is_measured(run[metric.name]):
+        if run.lambda_intra is not None and run.lambda_inter is not None and is_measured(run[metric.name]):
             beside = (bool(others_of(run)),) if others else ()
-            cells[*beside, run["lambda_intra"] > 0, run["lambda_inter"] > 0].append(run)
+            cells[*beside, run.lambda_intra > 0, run.lambda_inter > 0].append(run)
     for terms, of_cell in cells.items():
         _require_one_setting(factors, terms, of_cell, metric, settings, mix)
-    values = {terms: by_seed([(run["seed"], run[metric.name]) for run in of_cell]) for terms, of_cell in cells.items()}
+    values = {terms: by_seed([(run.seed, run[metric.name]) for run in of_cell]) for terms, of_cell in cells.items()}
     shared = sorted(set.intersection(*(set(seeds) for seeds in values.values())))
     if not shared:
         seeds = "; ".join(f"{title_of(factors, terms)}: {_list(of_cell)}" for terms, of_cell in values.items())
         raise ValueError(f"no seed has all {_COUNTS[len(cells)]} cells of the {size_of(factors)}; seeds of {seeds}.")
-    used = [run for of_cell in cells.values() for run in of_cell if run["seed"] in shared]
+    used = [run for of_cell in cells.values() for run in of_cell if run.seed in shared]
     return Factorial(
         factors=factors,
         context=context,
         metric=metric,
-        kd_modes={terms: str(of_cell[0]["kd_mode"]) for terms, of_cell in cells.items()},
+        kd_modes={terms: str(of_cell[0].kd_mode) for terms, of_cell in cells.items()},
         seeds=tuple(shared),
         means={terms: mean_and_sd([of_cell[seed] for seed in shared]) for terms, of_cell in values.items()},
         effects=_effects(factors, values, shared, list(cells.values()), settings, mix),
@@ -138,13 +139,13 @@ def _require_one_setting(
             f"a {size_of(factors)} ablation needs runs with {what}{beside}; no complete run has {cell} and a "
             f"value for {metric.name}. python run.py -m ablation={command} makes them all."
         )
-    kd_modes = dict.fromkeys(str(run["kd_mode"]) for run in runs)
+    kd_modes = dict.fromkeys(str(run.kd_mode) for run in runs)
     if len(kd_modes) > 1:
         raise ValueError(f"{cell}: several kd_modes ({', '.join(kd_modes)}); choose: --modes none,intra,inter,tfd.")
-    if mix or len({run["settings_hash"] for run in runs}) == 1:
+    if mix or len({run.settings_hash for run in runs}) == 1:
         return
-    if len({(run["lambda_intra"], run["lambda_inter"]) for run in runs}) > 1:
-        pairs = dict.fromkeys(f"{as_text(run['lambda_intra'])} and {as_text(run['lambda_inter'])}" for run in runs)
+    if len({(run.lambda_intra, run.lambda_inter) for run in runs}) > 1:
+        pairs = dict.fromkeys(f"{as_text(run.lambda_intra)} and {as_text(run.lambda_inter)}" for run in runs)
         more = f"; and {len(pairs) - _MOST} more" if len(pairs) > _MOST else ""
         raise ValueError(
             f"{cell}: runs of several settings (lambdas {'; '.join([*pairs][:_MOST])}{more}); choose one, as with "
@@ -181,7 +182,7 @@ def _weights(cells: Mapping[Terms, Sequence[Run]]) -> dict[str, tuple[float, ...
     runs = [run for of_cell in cells.values() for run in of_cell]
     found = {}
     lambdas = [f"lambda_{term}" for term in TERMS]
-    others = [name for name in runs[0] if name.startswith(_WEIGHT) and name.removeprefix(_WEIGHT) not in TERMS]
+    others = [name for name in runs[0].more if name.startswith(_WEIGHT) and name.removeprefix(_WEIGHT) not in TERMS]
     for name in (*lambdas, *others):
         values = {run[name] for run in runs if run[name] is not None and run[name] > 0}
         if len(values) > 1:

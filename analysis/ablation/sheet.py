@@ -5,12 +5,13 @@ from itertools import product
 from typing import Any
 
 from analysis.ablation.conclusion import conclude
-from analysis.ablation.factorial import Effect, Factorial
-from analysis.means.notes import comparison_notes, confounding_notes
-from analysis.means.sheet import capital, difference_text, fixed, p_text
+from analysis.ablation.factorial import Factorial
 from analysis.select.conditions import condition_notes, conditions_text
-from analysis.select.groups import as_text
+from analysis.select.remarks import comparison_notes, confounding_notes
+from analysis.sheets.notes import Kind, Note, caution
+from analysis.sheets.places import difference_place, mean_place, p_place
 from analysis.sheets.sheet import Column, Sheet, Text
+from analysis.sheets.words import as_text, capital
 from analysis.statistics.contrasts import Terms
 
 _TWO = (
@@ -61,9 +62,7 @@ def _context(factorial: Factorial) -> str:
 
 
 def _mean(factorial: Factorial, terms: Terms) -> Text:
-    mean, sd = factorial.means[terms]
-    spread = "" if sd is None else f" ± {fixed(sd, factorial.metric)}"
-    return Text(fixed(mean, factorial.metric) + spread, number=True)
+    return mean_place(*factorial.means[terms], factorial.metric.decimals)
 
 
 def _effects(factorial: Factorial, counts: str) -> Sheet:
@@ -71,33 +70,30 @@ def _effects(factorial: Factorial, counts: str) -> Sheet:
     rows = tuple(
         (
             Text(effect.name),
-            Text(difference_text(effect.difference, factorial.metric), number=True),
-            _p(effect),
+            difference_place(effect.difference, factorial.metric.decimals),
+            p_place(effect.difference.p_holm),
             Text(str(effect.difference)),
         )
         for effect in factorial.effects
     )
     caption = _TWO if len(factorial.factors) == 2 else _THREE
-    notes = (conclude(factorial), counts, *_notes(factorial))
+    notes = (Note(Kind.CONCLUSION, conclude(factorial)), Note(Kind.COUNTS, counts), *_notes(factorial))
     return Sheet(caption, columns, rows, notes=notes)
 
 
-def _p(effect: Effect) -> Text:
-    p = effect.difference.p_holm
-    return Text("-") if p is None else Text(p_text(p), number=True)
-
-
-def _notes(factorial: Factorial) -> Iterator[str]:
+def _notes(factorial: Factorial) -> Iterator[Note]:
     yield from comparison_notes([effect.difference for effect in factorial.effects])
     # What differs is the same for all effects.
     cells = f"the {_count(factorial)} cells"
     yield from confounding_notes((cells, effect.difference) for effect in factorial.effects[:1])
     if factorial.other_seeds:
         seeds = ", ".join(map(str, factorial.other_seeds))
-        yield f"not used, as not all {_count(factorial)} cells have a complete run of it: seed {seeds}"
+        lead = f"not used, as not all {_count(factorial)} cells have a complete run of it"
+        yield Note(Kind.UNSHARED_SEEDS, f"{lead}: seed {seeds}")
     for name, values in factorial.weights.items():
         where = "both cells" if len(factorial.factors) == 2 else "all cells"
-        yield f"caution: {name} is not the same in {where} that have it ({', '.join(map(as_text, values))})"
+        text = f"{name} is not the same in {where} that have it ({', '.join(map(as_text, values))})"
+        yield caution(Kind.WEIGHTS, text)
     yield from factorial.doubts
     yield from condition_notes(factorial.conditions, tuple(factorial.context))
 
@@ -129,5 +125,5 @@ def factorial_content(factorial: Factorial, notes: Sequence[str]) -> Mapping[str
         "seeds": factorial.seeds,
         "conditions": factorial.conditions,
         "records": list(factorial_records(factorial)),
-        "notes": [*notes, *_notes(factorial)],
+        "notes": [*notes, *map(str, _notes(factorial))],
     }

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from analysis.best.retrain import Retraining, plan_retraining
 from analysis.read.gather import Gathered
 from analysis.read.overrides import as_pairs, key_of, read_overrides
-from analysis.read.results import is_measured
+from analysis.read.results import Run, runs_of
 from analysis.select.comparing import Pair, compare_runs
 from analysis.select.data_versions import data_cautions
-from analysis.select.groups import Run, plain_runs
 from analysis.select.inventory import counts_line
 from analysis.select.method import METHOD
-from analysis.select.metrics import Metric, choose_metrics
+from analysis.select.metrics import Metric, choose_metrics, sample_of
 from analysis.select.ranking import Trial, front, losses
 from analysis.select.searches import STUDY, baseline_runs
 from analysis.select.settings import Settings
 from analysis.select.trials import Search, find_search
 from analysis.select.unequal import unequal_search
+from analysis.sheets.notes import Note
 from analysis.statistics.differences import Difference, Sample, mean_and_sd
 from analysis.statistics.paired import t_interval
 
@@ -92,7 +92,7 @@ class Best:
     complete: int
     statuses: Mapping[str, int]
     planned: int | None
-    cautions: tuple[str, ...]
+    cautions: tuple[Note, ...]
     retraining: Retraining
 
     @property
@@ -146,7 +146,7 @@ def _objectives(gathered: Gathered, search: Search) -> tuple[Metric, ...]:
 
 def _unequal(
     keys: Sequence[str], trials: Sequence[Trial], baselines: Sequence[Entry], settings: Settings
-) -> Iterator[str]:
+) -> Iterator[Note]:
     runs = [run for trial in trials for run in trial.runs]
     return unequal_search(keys, runs, [run for entry in baselines for run in entry.runs], settings)
 
@@ -154,7 +154,7 @@ def _unequal(
 def _entry(
     trial: Trial, keys: Sequence[str], metrics: Sequence[Metric], baselines: Sequence[Entry], of_runs: Settings
 ) -> Entry:
-    set_here = as_pairs(read_overrides(trial.runs[0]["path"]))
+    set_here = as_pairs(read_overrides(trial.runs[0].path))
     settings = {key: set_here.get(key, str(trial.params[key])) for key in keys if key in trial.params}
     measured = _all_measured(trial.runs, metrics)
     difference = None
@@ -165,7 +165,7 @@ def _entry(
 
 
 def _directory(trial: Trial) -> str:
-    path: str = trial.runs[0]["path"]
+    path: str = trial.runs[0].path
     parent = os.path.dirname(path)
     return path if os.path.basename(os.path.abspath(parent)) == STUDY else parent
 
@@ -174,15 +174,15 @@ def _baselines(gathered: Gathered, search: Search, metrics: Sequence[Metric]) ->
     """The runs beside the search by setting, the one with the most runs first."""
     fixed = set() if search.plan is None else set(search.plan.fixed or ())
     groups: dict[tuple[str, ...], list[Run]] = {}
-    for run in baseline_runs(plain_runs(gathered.whole().runs), search.directory):
+    for run in baseline_runs(runs_of(gathered.whole().runs), search.directory):
         beside = ("seed", "name", "results_dir")
-        words = [word for word in read_overrides(run["path"]) if word not in fixed and key_of(word) not in beside]
+        words = [word for word in read_overrides(run.path) if word not in fixed and key_of(word) not in beside]
         own = tuple(word for word in words if not key_of(word).startswith("sweep"))
-        groups.setdefault(own or (f"kd_mode={run['kd_mode']}",), []).append(run)
+        groups.setdefault(own or (f"kd_mode={run.kd_mode}",), []).append(run)
     found = []
     for setting, runs in groups.items():
         if measured := _all_measured(runs, metrics):
-            found.append(Entry(None, os.path.dirname(runs[0]["path"]), as_pairs(setting), measured, tuple(runs)))
+            found.append(Entry(None, os.path.dirname(runs[0].path), as_pairs(setting), measured, tuple(runs)))
     return sorted(found, key=lambda entry: -max(one.n for one in entry.measured.values()))
 
 
@@ -192,7 +192,7 @@ def _all_measured(runs: Sequence[Run], metrics: Sequence[Metric]) -> dict[str, M
 
 
 def _measured(runs: Sequence[Run], metric: Metric) -> Measured | None:
-    sample = [(run["seed"], float(run[metric.name])) for run in runs if is_measured(run[metric.name])]
+    sample = sample_of(runs, metric.name)
     values = [value for _, value in sample]
     mean, sd = mean_and_sd(values)
     if mean is None:

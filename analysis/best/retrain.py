@@ -10,9 +10,9 @@ from analysis.read.command_lines import Origin, assign, read_origin, shown_path
 from analysis.read.gather import Gathered, gather
 from analysis.read.overrides import as_pairs, grid_command, kept_overrides, key_of, read_overrides, single_command
 from analysis.read.plans import Sweep
+from analysis.read.results import Run, runs_of
 from analysis.read.shell import command_line
 from analysis.select.extras import read_config
-from analysis.select.groups import Run, plain_runs
 from analysis.select.method import as_choice
 from analysis.select.searches import BASELINE, STUDY
 
@@ -58,13 +58,13 @@ def plan_retraining(
         raise ValueError(f"--seeds {seeds}: training needs at least 1 seed, and 2 for a spread.")
     used = sorted(used_seeds(gathered))
     fresh = tuple(range(used[-1] + 1, used[-1] + 1 + seeds) if used else range(seeds))
-    words = read_overrides(run["path"])
+    words = read_overrides(run.path)
     chosen = [word for word in words if key_of(word) in {*searched} and key_of(word) != "kd_mode"]
     fixed = words if plan is None or plan.fixed is None else plan.fixed
     replaced = {"name", "protocol", "kd_mode", "seed", *map(key_of, chosen)}
     kept = [word for word in kept_overrides(fixed, replaced) if not key_of(word).startswith("protocol.")]
-    mode = str(as_pairs(words).get("kd_mode", as_choice(run["kd_mode"])))
-    origin = plan.origin if plan and plan.origin.cwd else read_origin(run["path"])
+    mode = str(as_pairs(words).get("kd_mode", as_choice(run.kd_mode or "none")))
+    origin = plan.origin if plan and plan.origin.cwd else read_origin(run.path)
     results, name = _place(run, plan, origin)
     if origin.cwd is not None:  # else nothing says that the directory has moved
         kept = [word for word in kept if key_of(word) != "results_dir"]
@@ -81,9 +81,9 @@ def plan_retraining(
 
 def used_seeds(gathered: Gathered) -> set[int]:
     """The seeds of all runs below a directory, ended or not, and those that are planned."""
-    runs = plain_runs(gathered.runs)
-    found = {run["seed"] for run in runs if run["seed"] is not None}
-    texts = [as_pairs(read_overrides(run["path"])).get("seed", "") for run in runs if run["seed"] is None]
+    runs = runs_of(gathered.runs)
+    found = {run.seed for run in runs if run.seed is not None}
+    texts = [as_pairs(read_overrides(run.path)).get("seed", "") for run in runs if run.seed is None]
     for plan in gathered.plan:
         found |= set(plan.seeds or ())
         texts += [cell.get("seed", "") for study in plan.studies for cell in study.cells]
@@ -100,14 +100,14 @@ def baselines_of(plan: Sweep | None) -> list[dict[str, str]]:
 def _place(run: Run, plan: Sweep | None, origin: Origin) -> tuple[str, str]:
     """The directory that holds the run's sweep now, and the name that it has there."""
     if origin.cwd is not None:
-        sweep = plan.path if plan else os.path.abspath(run["path"]).rpartition(f"{os.sep}{STUDY}{os.sep}")[0]
+        sweep = plan.path if plan else os.path.abspath(run.path).rpartition(f"{os.sep}{STUDY}{os.sep}")[0]
         parent, name = os.path.split(os.path.abspath(sweep))
         return shown_path(parent, origin), name
     try:
-        results = read_config(run["path"]).get("results_dir")
+        results = read_config(run.path).get("results_dir")
     except (OSError, ValueError):
         results = None
-    name = (plan.name if plan else None) or run["name"] or "search"
+    name = (plan.name if plan else None) or run.name or "search"
     return os.path.normpath(str(results or "results")), name
 
 

@@ -6,16 +6,17 @@ from dataclasses import asdict
 from typing import Any
 
 from analysis.best.best import Best, Entry, Measured
-from analysis.means.notes import confounding_notes
-from analysis.means.sheet import capital, difference_text, fixed
 from analysis.read.values import as_number
-from analysis.select.conditions import condition_notes, conditions_of, conditions_text, ranges
+from analysis.select.conditions import condition_notes, conditions_of, conditions_text
 from analysis.select.doubts import doubtful_numbers
-from analysis.select.groups import as_text
 from analysis.select.metrics import Metric
+from analysis.select.remarks import confounding_notes
 from analysis.sheets.markdown import render_markdown
+from analysis.sheets.notes import Kind, Note
+from analysis.sheets.numbers import fixed, interval_text
+from analysis.sheets.places import EMPTY, difference_place, mean_place
 from analysis.sheets.sheet import Column, Sheet, Text
-from analysis.sheets.words import are, count
+from analysis.sheets.words import are, as_text, capital, count, ranges
 
 
 def render_best(best: Best) -> str:
@@ -75,8 +76,7 @@ def _row(entry: Entry, best: Best) -> tuple[Text, ...]:
         return tuple(texts)
     measured = entry.measured[metrics[0].name]
     texts.append(Text(_interval(measured, metrics[0]) or "unknown", number=measured.low is not None))
-    difference = entry.difference
-    return (*texts, Text(difference_text(difference, metrics[0]), number=True) if difference else Text())
+    return (*texts, difference_place(entry.difference, metrics[0].decimals))
 
 
 def _short(text: str) -> str:
@@ -86,38 +86,37 @@ def _short(text: str) -> str:
 
 
 def _mean(measured: Measured | None, metric: Metric) -> Text:
-    if measured is None:
-        return Text("-")
-    spread = "" if measured.sd is None else f" ± {fixed(measured.sd, metric)}"
-    return Text(fixed(measured.mean, metric) + spread, number=True)
+    return Text(EMPTY) if measured is None else mean_place(measured.mean, measured.sd, metric.decimals)
 
 
 def _interval(measured: Measured, metric: Metric) -> str:
-    return "" if measured.low is None else f"[{fixed(measured.low, metric)}, {fixed(measured.high, metric)}]"
+    if measured.low is None or measured.high is None:
+        return ""
+    return interval_text(measured.low, measured.high, metric.decimals)
 
 
-def remarks(best: Best) -> Iterator[str]:
-    """What to make of the numbers, a line each."""
-    yield _progress(best)
+def remarks(best: Best) -> Iterator[Note]:
+    """What to make of the numbers."""
+    yield Note(Kind.PROGRESS, _progress(best))
     if best.complete > 1:
-        yield (
-            f"picked for its score as the best of {best.complete} complete trials, which flatters it"
-            + (" and its difference to the baseline" if best.baselines else "")
-        )
+        also = " and its difference to the baseline" if best.baselines else ""
+        text = f"picked for its score as the best of {best.complete} complete trials, which flatters it{also}"
+        yield Note(Kind.PICKED, text)
     else:
-        yield "the only complete trial so far: nothing was picked yet"
-    yield from (f"caution: {text}" for text in best.cautions)
+        yield Note(Kind.PICKED, "the only complete trial so far: nothing was picked yet")
+    yield from best.cautions
     compared = ((f"trial {entry.trial}", entry.difference) for entry in best.front)
     named_differences = ((name, difference) for name, difference in compared if difference)
     yield from confounding_notes(named_differences, flag="analysis table --mix")
     for metric in best.metrics:
-        yield _certainty(best, metric)
+        yield Note(Kind.CERTAINTY, _certainty(best, metric))
     if not best.baselines:
-        yield "no baseline has been measured beside the search"
+        yield Note(Kind.NO_BASELINE, "no baseline has been measured beside the search")
     again = best.retraining
     if not again.has_baseline:
-        yield "the search has no baseline, so none is trained beside it"
-    yield f"seeds used so far: {ranges(again.used) or 'none'}; fresh: {ranges(again.seeds)}"
+        yield Note(Kind.NO_BASELINE, "the search has no baseline, so none is trained beside it")
+    text = f"seeds used so far: {ranges(again.used) or 'none'}; fresh: {ranges(again.seeds)}"
+    yield Note(Kind.SEEDS, text)
     yield from doubtful_numbers(best.runs, best.metrics)
     yield from condition_notes(conditions_of(best.runs), ())
 
@@ -141,7 +140,7 @@ def _certainty(best: Best, metric: Metric) -> str:
     if measured.sd is not None:
         seeds = ranges(sorted(seed for seed, _ in measured.sample if seed is not None))
         return (
-            f"{lead}over {measured.n} seeds ({seeds}): sample sd {fixed(measured.sd, metric)}, 95 % t interval of the "
+            f"{lead}over {measured.n} seeds ({seeds}): sample sd {fixed(measured.sd, metric.decimals)}, 95 % t interval of the "
             f"mean {_interval(measured, metric)}, which does not know of the picking"
         )
     known = [entry.measured[metric.name] for entry in best.baselines if metric.name in entry.measured]
@@ -150,7 +149,7 @@ def _certainty(best: Best, metric: Metric) -> str:
         return f"{lead}a single run: its own spread is unknown, and no runs of a baseline tell how large it may be"
     return (
         f"{lead}a single run: its own spread is unknown; the only yardstick is the sample sd of the baseline's "
-        f"{beside.n} runs, {fixed(beside.sd, metric)}"
+        f"{beside.n} runs, {fixed(beside.sd, metric.decimals)}"
     )
 
 
@@ -169,7 +168,7 @@ def best_content(best: Best) -> dict[str, Any]:
         "finished": not _is_open(best),
         "conditions": conditions_of(best.runs, best.metrics),
         "retrain": asdict(again),
-        "notes": list(remarks(best)),
+        "notes": list(map(str, remarks(best))),
     }
 
 

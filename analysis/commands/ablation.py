@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from analysis.commands.arguments import add_mix, add_names, add_selection, conditions
+from analysis.sheets.notes import Kind, Note
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -32,7 +33,8 @@ def _ablation(options: argparse.Namespace) -> None:
     reasons = tuple(f"no 2 x 2: {reason}" for reason in analysed.reasons)
     sheets = [sheet for factorial in analysed.found for sheet in lay_out_factorial(factorial, counts)]
     last = sheets[-1]  # what belongs to none stands once, not with each
-    sheets[-1] = replace(last, notes=(*last.notes, *reasons), left_out=others)
+    no_ablation = (Note(Kind.NO_ABLATION, reason) for reason in reasons)
+    sheets[-1] = replace(last, notes=(*last.notes, *no_ablation), left_out=others)
     records = [record for factorial in analysed.found for record in factorial_records(factorial)]
     content = [factorial_content(factorial, (counts, *reasons, *others)) for factorial in analysed.found]
     write(options.format, options.directory, sheets, records, content, safe=options.safe_csv)

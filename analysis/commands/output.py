@@ -57,7 +57,7 @@ def write(
     """Write a result to stdout; notes that have no place in the format go to stderr. See `render`."""
     emit(render(format_, sheets, records, content, title, fields, safe))
     if format_ == "csv":
-        tell(line for sheet in sheets for line in (*sheet.notes, *sheet.left_out))
+        tell(line for sheet in sheets for line in (*sheet.lines, *sheet.left_out))
 
 
 def emit(text: str) -> None:

@@ -67,7 +67,8 @@ def _request(options: argparse.Namespace) -> "Request":
 
 def _list_missing(gathered: "Gathered", options: argparse.Namespace) -> None:
     from analysis.commands.output import write
-    from analysis.missing.missing import FIELDS, lacking_cells, lay_out_lacking
+    from analysis.missing.missing import lacking_cells
+    from analysis.missing.sheet import FIELDS, lay_out_lacking
 
     lacking = lacking_cells(gathered, _request(options))
     records = [vars(cell) for cell in lacking]

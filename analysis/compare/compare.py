@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from analysis.means.means import selected_runs
 from analysis.means.table import Request
 from analysis.read.gather import Gathered
-from analysis.select.comparing import Pair, compare_runs, sample_of
+from analysis.read.results import Run
+from analysis.select.comparing import Pair, compare_runs
 from analysis.select.conditions import Conditions, conditions_of
 from analysis.select.differences import Setting, Sides, compare_configs, compare_records
 from analysis.select.doubts import doubtful_numbers
-from analysis.select.groups import DEFAULT_BY, Key, Run, choose_by, group_runs, refuse_mixed_protocols
+from analysis.select.groups import DEFAULT_BY, Key, choose_by, group_runs, refuse_mixed_protocols
 from analysis.select.inventory import counts_line, left_out, listed
 from analysis.select.method import is_method
-from analysis.select.metrics import Metric, choose_metrics
+from analysis.select.metrics import Metric, choose_metrics, sample_of
 from analysis.select.settings import Settings
+from analysis.sheets.notes import Note
 from analysis.statistics.differences import Difference, Sample, by_seed, corrected, paired_differences
 from analysis.statistics.paired import ALPHA
 
@@ -58,7 +60,7 @@ class Compared:
         only: Keys that one side alone has.
         settings: Keys of the config in which runs of the same row and seed differ.
         records: Devices, versions, commits and the like in which the sides differ.
-        doubts: What makes the numbers themselves doubtful, a line each.
+        doubts: What makes the numbers themselves doubtful.
         conditions: Of all runs in the table.
         counts: Number of runs by status, in words.
         left_out: Every run and file that was not used, by path.
@@ -71,7 +73,7 @@ class Compared:
     only: Sides[tuple[Key, ...]]
     settings: tuple[Setting, ...]
     records: tuple[Setting, ...]
-    doubts: tuple[str, ...]
+    doubts: tuple[Note, ...]
     conditions: Conditions
     counts: Sides[str]
     left_out: tuple[str, ...]
@@ -166,7 +168,8 @@ def _rows(a: Gathered, runs_a: Sequence[Run], b: Gathered, runs_b: Sequence[Run]
 def _with_columns(runs: Sequence[Run], columns: Sequence[str], settings: Settings) -> list[Run]:
     """The runs with the settings that vary on the other side alone."""
     return [
-        {**{column: settings.of(run).get(column) for column in columns if column not in run}, **run} for run in runs
+        run.having({column: settings.of(run).get(column) for column in columns if column not in run.columns()})
+        for run in runs
     ]
 
 
@@ -215,6 +218,6 @@ def shared_seeds(change: Change) -> int:
 
 def _pairs(runs_a: Sequence[Run], runs_b: Sequence[Run]) -> list[tuple[Run, Run]]:
     """One pair a seed that both sides have; where they share none, their first runs."""
-    of_a, of_b = ({run["seed"]: run for run in reversed(runs)} for runs in (runs_a, runs_b))
+    of_a, of_b = ({run.seed: run for run in reversed(runs)} for runs in (runs_a, runs_b))
     pairs = [(run, of_b[seed]) for seed, run in of_a.items() if seed in of_b]
     return pairs or [(runs_a[0], runs_b[0])]

@@ -5,15 +5,16 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from analysis.compare.compare import IN_PART, Change, Compared, shared_seeds
-from analysis.means.notes import comparison_notes, confounding_notes
-from analysis.means.sheet import capital, difference_text, fixed, p_text
 from analysis.select.conditions import conditions_text, past_notes
 from analysis.select.differences import Setting
-from analysis.select.groups import Key, as_text
-from analysis.select.inventory import listed
+from analysis.select.groups import Key
+from analysis.select.inventory import noted
 from analysis.select.metrics import Metric
+from analysis.select.remarks import comparison_notes, confounding_notes
+from analysis.sheets.notes import Kind, Note
+from analysis.sheets.places import EMPTY, difference_place, mean_place, p_place
 from analysis.sheets.sheet import Column, Sheet, Text
-from analysis.sheets.words import count
+from analysis.sheets.words import as_text, capital, count
 from analysis.statistics.differences import Difference, Sample, mean_and_sd
 
 
@@ -25,7 +26,8 @@ def lay_out_compared(compared: Compared) -> list[Sheet]:
 def lay_out_numbers(compared: Compared) -> list[Sheet]:
     """The numbers alone, with what differs besides among the notes."""
     numbers = _numbers(compared)
-    differing = (f"differs: {one.what}: A {one.values[0]}; B {one.values[1]}" for one in _differing(compared))
+    lines = (f"differs: {one.what}: A {one.values[0]}; B {one.values[1]}" for one in _differing(compared))
+    differing = (Note(Kind.DIFFERS, line) for line in lines)
     return [replace(numbers, notes=(*numbers.notes, *differing))]
 
 
@@ -51,18 +53,14 @@ def _row(change: Change, metric: Metric, several: bool) -> tuple[Text, ...]:
     difference = change.difference
     texts = [*_side(change.a, metric), *_side(change.b, metric)]
     if difference is None:
-        return (*heads, *texts, Text("-"), Text("-"), Text(), Text())
-    p = Text("-") if difference.p_holm is None else Text(p_text(difference.p_holm), number=True)
-    texts += [Text(difference_text(difference, metric), number=True), p, Text(str(difference))]
+        return (*heads, *texts, Text(EMPTY), Text(EMPTY), Text(), Text())
+    texts += [difference_place(difference, metric.decimals), p_place(difference.p_holm), Text(str(difference))]
     return (*heads, *texts, Text(change.verdict, bold=change.verdict == "moved"))
 
 
 def _side(sample: Sample, metric: Metric) -> list[Text]:
     mean, sd = mean_and_sd([value for _, value in sample])
-    if mean is None:
-        return [Text("-"), Text("0", number=True)]
-    spread = "" if sd is None else f" ± {fixed(sd, metric)}"
-    return [Text(fixed(mean, metric) + spread, number=True), Text(str(len(sample)), number=True)]
+    return [mean_place(mean, sd, metric.decimals), Text(str(len(sample)), number=True)]
 
 
 def _settings(compared: Compared) -> Sheet:
@@ -76,10 +74,10 @@ def _settings(compared: Compared) -> Sheet:
     return Sheet(caption, columns, rows)
 
 
-def remarks(compared: Compared) -> Iterator[str]:
-    """What to make of the numbers, and what is not among them, a line each."""
+def remarks(compared: Compared) -> Iterator[Note]:
+    """What to make of the numbers, and what is not among them."""
     for letter, counts in zip("AB", compared.counts, strict=True):
-        yield f"{letter}: {counts}"
+        yield Note(Kind.COUNTS, f"{letter}: {counts}")
     yield from _verdicts(compared)
     yield from comparison_notes([change.difference for change in compared.changes if change.difference])
     named_differences = ((_named_change(one, compared), one.difference) for one in compared.changes)
@@ -91,13 +89,13 @@ def remarks(compared: Compared) -> Iterator[str]:
         for change in compared.changes
         if change.metric == compared.metrics[0].name and shared_seeds(change) < max(len(change.a), len(change.b))
     ]
-    yield from listed("not all seeds are on both sides: ", partial)
+    yield from noted(Kind.UNSHARED_SEEDS, "not all seeds are on both sides: ", partial)
     yield from past_notes(compared.conditions)
     for letter, name, keys in zip("AB", compared.names, compared.only, strict=True):
-        yield from listed(f"in {letter} alone ({name}): ", (named(key, compared) for key in keys))
+        yield from noted(Kind.ONE_SIDE, f"in {letter} alone ({name}): ", (named(key, compared) for key in keys))
 
 
-def _verdicts(compared: Compared) -> Iterator[str]:
+def _verdicts(compared: Compared) -> Iterator[Note]:
     for verdict, words in (
         ("moved", "moved beyond noise (p below 0.05, corrected)"),
         ("identical", "identical to the last digit on all shared seeds"),
@@ -105,10 +103,11 @@ def _verdicts(compared: Compared) -> Iterator[str]:
     ):
         names = [_named_change(change, compared) for change in compared.changes if change.verdict == verdict]
         if names or verdict != IN_PART:
-            yield f"{words}: {len(names)} of {len(compared.changes)}" + (f": {'; '.join(names)}" if names else "")
+            text = f"{words}: {len(names)} of {len(compared.changes)}" + (f": {'; '.join(names)}" if names else "")
+            yield Note(Kind.VERDICT, text)
 
 
-def _blanks(compared: Compared) -> Iterator[str]:
+def _blanks(compared: Compared) -> Iterator[Note]:
     """Why a verdict or an interval that a reader looks for is not there."""
     silent, endless = [], []
     for change in compared.changes:
@@ -118,8 +117,8 @@ def _blanks(compared: Compared) -> Iterator[str]:
             silent.append(f"{name} ({why})")
         if difference and difference.is_endless:
             endless.append(name)
-    yield from listed("no verdict: ", silent)
-    yield from listed("no 95 % interval, as nearly all paired differences are equal: ", endless)
+    yield from noted(Kind.NO_VERDICT, "no verdict: ", silent)
+    yield from noted(Kind.NO_INTERVAL, "no 95 % interval, as nearly all paired differences are equal: ", endless)
 
 
 def _why_untested(difference: Difference) -> str:
@@ -173,7 +172,7 @@ def compared_content(compared: Compared) -> dict[str, Any]:
         "settings": [asdict(one) for one in compared.settings],
         "records": [asdict(one) for one in compared.records],
         "conditions": compared.conditions,
-        "notes": list(remarks(compared)),
+        "notes": list(map(str, remarks(compared))),
         "left_out": compared.left_out,
     }
 

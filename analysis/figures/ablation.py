@@ -3,16 +3,17 @@
 from dataclasses import dataclass
 from statistics import fmean
 
-from analysis.figures.chart import Axis, Bars, Chart, Mark, Numbers, Panel, Points, Rule
+from analysis.figures.chart import Axis, Bars, Chart, Mark, Numbers, Panel, Points, Rule, Style
 from analysis.figures.series import label_of
-from analysis.figures.style import BLACK, Style, numbered
+from analysis.figures.style import BLACK, numbered
 from analysis.read.gather import Gathered
 from analysis.read.results import is_measured
+from analysis.select.conditions import short_conditions
 from analysis.select.groups import choose_by, context_of, find_baselines, group_runs, read_baseline
 from analysis.select.inventory import complete_runs
 from analysis.select.metrics import Metric, choose_metric
 from analysis.select.searches import compared_runs
-from analysis.sheets.words import conditions, count, spread, there_are
+from analysis.sheets.words import count, spread, there_are
 from analysis.statistics.paired import t_interval
 
 _LONGEST = 30  # bars that a page can hold
@@ -82,11 +83,11 @@ def ablation_info(gathered: Gathered, metric: str | None = None, baseline: str |
         low, high = t_interval(values) if len(values) > 1 else (None, None)
         against = baselines.get(context(key))
         start = None if against is None or against == key else fmean(samples[against])
-        runs = tuple(zip((run["seed"] for run in groups[key]), values, strict=True))
+        runs = tuple(zip((run.seed for run in groups[key]), values, strict=True))
         bars.append(Bar(label_of(by, key), fmean(values), low, high, runs, baseline=start, is_baseline=against == key))
     numbers = [len(bar.runs) for bar in bars]
     shown = "Square: mean, with its 95 % t interval" if max(numbers) > 1 else "Square: a single run"
-    notes = [chosen.label, conditions(measured), f"{shown}; dots: its runs, {spread(numbers)} each"]
+    notes = [chosen.label, short_conditions(measured), f"{shown}; dots: its runs, {spread(numbers)} each"]
     if any(bar.baseline is not None for bar in bars):
         notes.append("Bars start at the baseline's mean; the table pairs by seed")
     if left_out := len(complete) - len(measured):

@@ -8,7 +8,8 @@ import numpy as np
 from analysis.figures.chart import Axis, Band, Chart, Line, Mark, Numbers, Panel, Rule, Style
 from analysis.figures.series import BANDS, Series, choose_styles, mean_and_band
 from analysis.figures.style import GREY, PALE
-from analysis.sheets.words import conditions, count, spread
+from analysis.select.conditions import short_conditions
+from analysis.sheets.words import count, spread
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def assemble(
     labels = tuple((one.label, one.baseline) for one in shown)
     n = list(numbers.values())
     notes = [
-        conditions([run for one in shown for run in one.runs]),
+        short_conditions([run for one in shown for run in one.runs]),
         f"Mean of {spread(n)} runs; band: {BANDS[band]}" if max(n) > 1 else "Single runs",
     ]
     if without := sum(len(one.runs) - numbers[one.label] for one in shown):

@@ -4,12 +4,13 @@ import math
 from dataclasses import dataclass
 from itertools import accumulate
 
-from analysis.figures.chart import Axis, Chart, Line, Mark, Panel, Points, Rule
-from analysis.figures.style import BLACK, GREY, Style, numbered
+from analysis.figures.chart import Axis, Chart, Line, Mark, Panel, Points, Rule, Style
+from analysis.figures.style import BLACK, GREY, numbered
 from analysis.read.gather import Gathered
 from analysis.select.metrics import Metric
 from analysis.select.ranking import Trial
 from analysis.select.trials import find_search
+from analysis.sheets.numbers import mean_text
 from analysis.sheets.words import count, short
 from analysis.statistics.differences import mean_and_sd
 
@@ -92,8 +93,8 @@ def _chart(info: History) -> Chart:
         marks.append(Points(numbers, within, Style(GREY.colour, "x"), label, 5, hover=hover))
     if info.baseline:
         mean, sd, n = info.baseline
-        spread = f" ± {sd:.{info.metric.decimals}f} (sd)" if sd is not None and math.isfinite(sd) else ""
-        label = f"baseline {mean:.{info.metric.decimals}f}{spread}, n={n}"
+        known = sd is not None and math.isfinite(sd)
+        label = f"baseline {mean_text(mean, sd if known else None, info.metric.decimals)}{' (sd)' * known}, n={n}"
         marks.insert(0, Rule("y", mean, Style(BLACK.colour, dash="dash"), label))
     room = 0.04 * (high - low)
     panel = Panel(Axis("trial", whole=True), Axis(info.metric.label, span=(low - room, high + room)), tuple(marks))

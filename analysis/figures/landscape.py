@@ -5,21 +5,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from analysis.figures.chart import Chart, ColourScale, Panel, Points, Surface
+from analysis.figures.chart import Chart, ColourScale, Panel, Points, Style, Surface
 from analysis.figures.log_axis import log_axis
 from analysis.figures.series import check_same
-from analysis.figures.style import BLACK, GREY, Style
+from analysis.figures.style import BLACK, GREY
 from analysis.figures.surface import surface_of
 from analysis.read.gather import Gathered
 from analysis.read.overrides import as_pairs, read_overrides
-from analysis.read.results import is_measured
-from analysis.select.groups import DEFAULT_BY, Run, plain_runs
+from analysis.read.results import Run, is_measured, runs_of
+from analysis.select.conditions import short_conditions
+from analysis.select.groups import DEFAULT_BY
 from analysis.select.inventory import complete_runs
 from analysis.select.metrics import Metric, choose_metric
 from analysis.select.ranking import best_note, counts, left_out_note
 from analysis.select.searches import only_search
 from analysis.select.trials import Search, find_search
-from analysis.sheets.words import conditions, count, short, spread
+from analysis.sheets.words import count, short, spread
 
 # lambda_intra, lambda_inter: the command in the README, and the defaults of train_kd.py (Tf-FD at 3427f98).
 PUBLISHED = (("published: README", 8e-4, 5e-4), ("published: script", 4e-4, 5e-3))
@@ -92,7 +93,7 @@ def landscape_info(gathered: Gathered, metric: str | None = None) -> Landscape:
     search = find_search(gathered, metric) if only_search(complete_runs(gathered.whole())) else None
     chosen = search.metric if search else choose_metric(gathered, complete, metric)
     runs = [run for trial in search.trials for run in trial.runs] if search else complete
-    runs = [run for run in runs if run["status"] == "complete" and is_measured(run[chosen.name])]
+    runs = [run for run in runs if run.status == "complete" and is_measured(run[chosen.name])]
     acting = [run for run in runs if _has_both(run)]
     check_same(acting, _CONTEXT, "a landscape compares lambdas alone")
     placed = [run for run in runs if not _elsewhere(run, acting)]
@@ -101,12 +102,12 @@ def landscape_info(gathered: Gathered, metric: str | None = None) -> Landscape:
         raise ValueError(
             f"a landscape needs at least 3 pairs of lambdas above 0; {count(pairs, 'complete pair')} so far"
         )
-    pruned = [run for run in plain_runs(gathered.whole().runs) if run["status"] == "pruned"]
+    pruned = [run for run in runs_of(gathered.whole().runs) if run.status == "pruned"]
     pruned = [run for run in pruned if not _elsewhere(run, acting)]
     best, best_value = _best(points, search, chosen)
     inside = [point for point in points if point.acts]
     surface = surface_of([point.lambdas for point in inside], [point.value for point in inside])
-    overrides = [as_pairs(read_overrides(run["path"])) for run in placed]
+    overrides = [as_pairs(read_overrides(run.path)) for run in placed]
     # Published values are of the mean over stages; a sum over three of them asks for a third of the lambdas.
     same = all(of_run.get("kd_mode.reduction", "mean") == "mean" for of_run in overrides)
     published = PUBLISHED if same else ()
@@ -115,12 +116,16 @@ def landscape_info(gathered: Gathered, metric: str | None = None) -> Landscape:
         *_left_out(search, complete, placed, pruned, acting),
         *_varied(overrides),
     )
-    crosses = dict.fromkeys((run["lambda_intra"], run["lambda_inter"]) for run in pruned)
+    crosses = dict.fromkeys(map(_lambdas, pruned))
     return Landscape(chosen, points, best, best_value, tuple(crosses), published, surface, notes)
 
 
+def _lambdas(run: Run) -> tuple[float, float]:
+    return run.lambda_intra or 0.0, run.lambda_inter or 0.0
+
+
 def _has_both(run: Run) -> bool:
-    return (run["lambda_intra"] or 0) > 0 and (run["lambda_inter"] or 0) > 0
+    return min(_lambdas(run)) > 0
 
 
 def _elsewhere(run: Run, acting: Sequence[Run]) -> str:
@@ -137,7 +142,7 @@ def _best(points: Sequence[Point], search: Search | None, metric: Metric) -> tup
         if not (competing := search.ranked()):
             return None, math.nan
         winner = competing[0]
-        lambdas = (winner.runs[0]["lambda_intra"], winner.runs[0]["lambda_inter"])
+        lambdas = (winner.runs[0].lambda_intra, winner.runs[0].lambda_inter)
         named = (i for i, point in enumerate(points) if winner.number in point.trials and point.lambdas == lambdas)
         return next(named, None), winner.means[metric.name]
     most = max(point.n for point in points)
@@ -150,19 +155,19 @@ def _left_out(
     search: Search | None, complete: Sequence[Run], placed: Sequence[Run], pruned: Sequence[Run], acting: Sequence[Run]
 ) -> Iterator[str]:
     if search:
-        there = {run["path"] for run in (*placed, *pruned)}
-        shown = [trial for trial in search.trials if there.intersection(run["path"] for run in trial.runs)]
-        drawn = {run["path"] for run in placed}
-        partial = [t for t in shown if not counts(t, search.metrics) and drawn & {run["path"] for run in t.runs}]
+        there = {run.path for run in (*placed, *pruned)}
+        shown = [trial for trial in search.trials if there.intersection(run.path for run in trial.runs)]
+        drawn = {run.path for run in placed}
+        partial = [t for t in shown if not counts(t, search.metrics) and drawn & {run.path for run in t.runs}]
         if partial:
             yield f"{count(len(partial), 'trial')} drawn without all seeds or objectives, which cannot be the best"
         yield from left_out_note(search.trials, shown, search.metrics, lambda trial: _elsewhere(trial.runs[0], acting))
         yield from [best_note(competing, search.metric, shown)] if (competing := search.ranked()) else []
     elif len(placed) < len(complete):
-        there = {run["path"] for run in placed}
+        there = {run.path for run in placed}
         why: dict[str, int] = {}
         for run in complete:
-            if run["path"] not in there:
+            if run.path not in there:
                 reason = _elsewhere(run, acting) or "without a value"
                 why[reason] = why.get(reason, 0) + 1
         parts = ", ".join(f"{number} {reason}" for reason, number in why.items())
@@ -172,10 +177,10 @@ def _left_out(
 def _points(runs: Sequence[Run], metric: Metric) -> tuple[Point, ...]:
     by_lambdas: dict[tuple[float, float], list[Run]] = {}
     for run in runs:
-        by_lambdas.setdefault((run["lambda_intra"], run["lambda_inter"]), []).append(run)
+        by_lambdas.setdefault(_lambdas(run), []).append(run)
     points = []
     for (intra, inter), own in by_lambdas.items():
-        trials = sorted({run["trial"] for run in own if run["trial"] is not None})
+        trials = sorted({run.trial for run in own if run.trial is not None})
         name = "trial " + ", ".join(map(str, trials)) if trials else "run"
         mean = fmean(run[metric.name] for run in own)
         points.append(Point(intra, inter, mean, len(own), name, tuple(trials)))
@@ -191,7 +196,7 @@ def _notes(
 ) -> tuple[str, ...]:
     numbers = [point.n for point in points]
     averaged = f"means of {spread(numbers)} runs" if max(numbers) > 1 else "single runs, whose noise is part of it"
-    notes = [metric.label, conditions(runs), f"{count(len(points), 'pair')} of lambdas, {averaged}"]
+    notes = [metric.label, short_conditions(runs), f"{count(len(points), 'pair')} of lambdas, {averaged}"]
     if surface:
         notes.append("Between trials: linear in log(lambda), none outside their hull")
     else:

@@ -72,7 +72,7 @@ def _by_epoch(
     panels = []
     for name in names:
         values = _values_by_run(curves, name)
-        rows = {one.label: [values[run["path"]] for run in one.runs if run["path"] in values] for one in series}
+        rows = {one.label: [values[run.path] for run in one.runs if run.path in values] for one in series}
         drawn = [curve_of(label, of_series, band) for label, of_series in rows.items()]
         if found := tuple(curve for curve in drawn if curve is not None):
             panels.append(

@@ -9,8 +9,8 @@ from analysis.figures.history import describe_trial
 from analysis.figures.log_axis import LogAxis
 from analysis.figures.style import PALE
 from analysis.read.gather import Gathered
+from analysis.read.values import sortable
 from analysis.select.dimensions import Dimension
-from analysis.select.groups import sortable
 from analysis.select.metrics import Metric
 from analysis.select.trials import find_search
 from analysis.sheets.words import short, there_are, tick

@@ -11,11 +11,12 @@ from analysis.figures.series import Series, check_same, choose_styles, make_seri
 from analysis.figures.style import BLACK, GREY
 from analysis.read.gather import Gathered
 from analysis.read.results import is_measured
+from analysis.select.conditions import short_conditions
 from analysis.select.inventory import complete_runs
 from analysis.select.metrics import Metric, choose_metric
 from analysis.select.ranking import front, losses
 from analysis.select.trials import objectives, trials_by_search
-from analysis.sheets.words import conditions, count, short, spread, there_are
+from analysis.sheets.words import count, short, spread, there_are
 from analysis.statistics.paired import t_interval
 
 _NAMED = 8  # points of a front that have room for their names
@@ -99,7 +100,7 @@ def pareto_info(gathered: Gathered, metric: str | None = None, cost: str | None 
         raise ValueError(f"cost against accuracy needs 2 settings with both; {there_are(len(choices))}")
     numbers = [choice.n for choice in choices]
     averaged = f"means of {spread(numbers)} runs" if max(numbers) > 1 else "single runs"
-    notes = [value.label, conditions(runs), f"{count(len(choices), 'setting')}, {averaged}"]
+    notes = [value.label, short_conditions(runs), f"{count(len(choices), 'setting')}, {averaged}"]
     if max(numbers) > 1:
         off_front = ", of trials on the front alone" if any(choice.trial for choice in choices) else ""
         notes.append(f"Bars: 95 % t interval of the mean{off_front}")
@@ -111,7 +112,7 @@ def pareto_info(gathered: Gathered, metric: str | None = None, cost: str | None 
     )
     if len(both) > 2:
         notes.append(f"Left out: {', '.join(other.name for other in both[2:])}")
-    machines = {(run["device"], run["threads"]) for run in runs}
+    machines = {(run.device, run.threads) for run in runs}
     if price.name in _TIMES and len(machines) > 1:
         notes.append("The runs' devices or threads differ, so that their times do not compare")
     points = [losses({price.name: choice.cost, value.name: choice.value}, (price, value)) for choice in choices]

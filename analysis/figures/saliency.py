@@ -10,7 +10,7 @@ from analysis.figures.bands import CurvePanel, CurvePicture, assemble, curve_of
 from analysis.figures.series import judging, make_series, notes_on_trials
 from analysis.read.gather import Gathered, Skipped
 from analysis.read.number_files import read_columns
-from analysis.select.groups import plain_runs
+from analysis.read.results import runs_of
 from analysis.select.trials import trials_by_search
 
 
@@ -30,12 +30,12 @@ class Saliency:
 def read_saliency(gathered: Gathered) -> Saliency:
     """Read the `saliency.csv` of every complete run that has one; runs of before it was recorded have none."""
     stages, skipped = {}, []
-    for run in plain_runs(gathered.whole().runs):
-        path = os.path.join(run["path"], "saliency.csv")
-        if run["status"] != "complete":
+    for run in runs_of(gathered.whole().runs):
+        path = os.path.join(run.path, "saliency.csv")
+        if run.status != "complete":
             continue
         try:
-            stages[run["path"]] = _by_stage(read_columns(path))
+            stages[run.path] = _by_stage(read_columns(path))
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -65,9 +65,7 @@ def saliency_info(gathered: Gathered, saliency: Saliency, metric: str | None = N
     for stage in range(max(map(len, saliency.stages.values()))):
         rows = {
             one.label: [
-                saliency.stages[run["path"]][stage]
-                for run in one.runs
-                if len(saliency.stages.get(run["path"], ())) > stage
+                saliency.stages[run.path][stage] for run in one.runs if len(saliency.stages.get(run.path, ())) > stage
             ]
             for one in series
         }

@@ -9,10 +9,10 @@ import numpy as np
 from analysis.figures.chart import Numbers, Style
 from analysis.figures.style import BASELINE, GREY, MOST, numbered
 from analysis.read.gather import Gathered
-from analysis.read.results import is_measured
-from analysis.select.groups import Run, choose_by, group_runs
+from analysis.read.results import Run
+from analysis.select.groups import choose_by, group_runs
 from analysis.select.inventory import complete_runs
-from analysis.select.metrics import Metric, choose_metrics
+from analysis.select.metrics import Metric, choose_metrics, values_of
 from analysis.select.ranking import Trial, best_note, left_out_note, losses, ranked
 from analysis.select.searches import compared_runs
 from analysis.select.trials import Searches
@@ -41,7 +41,7 @@ class Series:
 
     def values(self, name: str) -> list[float]:
         """What the runs measured."""
-        return [float(run[name]) for run in self.runs if is_measured(run[name])]
+        return values_of(self.runs, name)
 
 
 def make_series(gathered: Gathered, searches: Searches, metrics: Sequence[Metric]) -> tuple[Series, ...]:

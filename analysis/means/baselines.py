@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.read.gather import Gathered
-from analysis.select.groups import Baseline, Key, Run, context_of, find_baselines
+from analysis.read.results import Run
+from analysis.select.groups import Baseline, Key, context_of, find_baselines
 from analysis.select.searches import search_of, searched_settings
 
 
@@ -66,7 +67,7 @@ def _searched(gathered: Gathered, groups: Mapping[Key, Sequence[Run]]) -> dict[K
         return {}
     found = {}
     for key, runs in groups.items():
-        searches = {search_of(run["path"]) for run in runs}
+        searches = {search_of(run.path) for run in runs}
         if len(searches) == 1 and (keys := spaces.get(searches.pop() or "")):
             found[key] = keys
     return found

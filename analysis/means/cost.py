@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
-from analysis.read.results import is_measured
-from analysis.select.groups import Run, group_runs
+from analysis.read.results import Run, is_measured
+from analysis.select.groups import group_runs
+from analysis.select.metrics import sample_of, values_of
 from analysis.statistics.differences import by_seed
+
+_TIME = "train_seconds"
 
 
 @dataclass(frozen=True)
@@ -32,18 +34,20 @@ class Cost:
 
 def cost_of(runs: Sequence[Run], baseline: Sequence[Run] | None = None) -> Cost:
     """Add up what runs cost, and compare their time to the baseline's."""
-    timed = [run for run in runs if is_measured(run["train_seconds"])]
-    on_gpu = [run["train_seconds"] / 3600 for run in timed if _on_gpu(run)]
-    on_cpu = [run["train_seconds"] * (run["threads"] or 1) / 3600 for run in timed if not _on_gpu(run)]
-    epochs = [run["epochs_run"] for run in runs if run["epochs_run"] is not None]
-    memory = [run["peak_memory_mb"] for run in runs if is_measured(run["peak_memory_mb"])]
+    on_gpu, on_cpu = ([run for run in runs if _on_gpu(run) == gpu] for gpu in (True, False))
+    core_seconds = [seconds * (run.threads or 1) for run in on_cpu for seconds in values_of([run], _TIME)]
+    epochs = [run.epochs_run for run in runs if run.epochs_run is not None]
     return Cost(
-        gpu_hours=sum(on_gpu) if on_gpu else None,
-        cpu_hours=sum(on_cpu) if on_cpu else None,
+        gpu_hours=_total_hours(values_of(on_gpu, _TIME)),
+        cpu_hours=_total_hours(core_seconds),
         epochs_run=sum(epochs) if epochs else None,
-        peak_memory_mb=max(memory, default=None),
-        time_ratio=_time_ratio(timed, baseline) if baseline else None,
+        peak_memory_mb=max(values_of(runs, "peak_memory_mb"), default=None),
+        time_ratio=_time_ratio(runs, baseline) if baseline else None,
     )
+
+
+def _total_hours(seconds: Sequence[float]) -> float | None:
+    return sum(seconds) / 3600 if seconds else None
 
 
 def hours(cost: Cost) -> list[str]:
@@ -58,7 +62,7 @@ def other_costs(runs: Iterable[Run]) -> list[str]:
     found = []
     for status in ("pruned", "failed", "stale"):
         own = by_status.get((status,), [])
-        unknown = sum(not is_measured(run["train_seconds"]) for run in own)
+        unknown = len(own) - len(values_of(own, _TIME))
         parts = [*hours(cost_of(own)), *([f"{unknown} without a recorded time"] if unknown else [])]
         if own:
             found.append(f"{len(own)} {status} ({', '.join(parts)})")
@@ -66,23 +70,16 @@ def other_costs(runs: Iterable[Run]) -> list[str]:
 
 
 def _on_gpu(run: Run) -> bool:
-    return not str(run["device"] or "cpu").startswith("cpu")
+    return not (run.device or "cpu").startswith("cpu")
 
 
 def _time_ratio(runs: Sequence[Run], baseline: Sequence[Run]) -> float | None:
-    theirs = [run for run in baseline if is_measured(run["train_seconds"]) and run["train_seconds"] > 0]
-    if not runs or not theirs or len({_machine(run) for run in (*runs, *theirs)}) > 1:
+    ours = [run for run in runs if is_measured(run.train_seconds)]
+    theirs = [run for run in baseline if is_measured(run.train_seconds) and run.train_seconds]
+    if not ours or not theirs or len({(run.device, run.threads) for run in (*ours, *theirs)}) > 1:
         return None
-    ours, reference = _times(runs), _times(theirs)
-    shared = ours.keys() & reference.keys()
-    if shared:
-        return fmean(ours[seed] for seed in shared) / fmean(reference[seed] for seed in shared)
-    return fmean(run["train_seconds"] for run in runs) / fmean(run["train_seconds"] for run in theirs)
-
-
-def _times(runs: Sequence[Run]) -> dict[int, float]:
-    return by_seed([(run["seed"], run["train_seconds"]) for run in runs])
-
-
-def _machine(run: Run) -> tuple[Any, ...]:
-    return run["device"], run["threads"]
+    times, reference = (sample_of(side, _TIME) for side in (ours, theirs))
+    by_seed_here, by_seed_there = by_seed(times), by_seed(reference)
+    if shared := by_seed_here.keys() & by_seed_there.keys():
+        return fmean(by_seed_here[seed] for seed in shared) / fmean(by_seed_there[seed] for seed in shared)
+    return fmean(seconds for _, seconds in times) / fmean(seconds for _, seconds in reference)

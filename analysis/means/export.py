@@ -19,7 +19,7 @@ def table_content(table: Table) -> dict[str, Any]:
         "baseline": None if table.baseline is None else {table.baseline.column: table.baseline.value},
         "conditions": table.conditions,
         "cells": [_with_values(record, cell) for record, cell in zip(table_records(table), _cells(table), strict=True)],
-        "notes": table.notes,
+        "notes": tuple(map(str, table.notes)),
         "left_out": table.left_out,
     }
 

@@ -11,21 +11,14 @@ from analysis.means.notes import remarks
 from analysis.means.published import published_cells
 from analysis.means.table import Cell, Request, Table
 from analysis.read.gather import Gathered
-from analysis.select.comparing import Pair, compare_runs, sample_of
+from analysis.read.results import Run
+from analysis.read.values import sortable
+from analysis.select.comparing import Pair, compare_runs
 from analysis.select.conditions import conditions_of
 from analysis.select.extras import recipe_of, with_columns
-from analysis.select.groups import (
-    Key,
-    Run,
-    choose_by,
-    group_runs,
-    keep_where,
-    read_baseline,
-    refuse_mixed_protocols,
-    sortable,
-)
+from analysis.select.groups import Key, choose_by, group_runs, keep_where, read_baseline, refuse_mixed_protocols
 from analysis.select.inventory import complete_runs, left_out
-from analysis.select.metrics import Metric, choose_metrics
+from analysis.select.metrics import Metric, choose_metrics, sample_of
 from analysis.select.settings import Settings, with_settings
 from analysis.statistics.differences import Difference, corrected, mean_and_sd
 
@@ -96,7 +89,7 @@ def _rows_and_cols(
 def _cell(key: Key, width: int, runs: Sequence[Run], metric: Metric) -> Cell:
     sample = sample_of(runs, metric.name)
     mean, sd = mean_and_sd([value for _, value in sample])
-    settings = len({run["settings_hash"] for run in runs if run["settings_hash"] is not None})
+    settings = len({run.settings_hash for run in runs if run.settings_hash is not None})
     return Cell(key[:width], key[width:], metric.name, sample, mean, sd, len(runs), settings)
 
 

@@ -8,8 +8,10 @@ from importlib.resources import files
 from typing import Any
 
 from analysis.select.conditions import Conditions, list_values
-from analysis.select.groups import Key, as_text
+from analysis.select.groups import Key
 from analysis.select.metrics import Metric
+from analysis.sheets.notes import Kind, Note
+from analysis.sheets.words import as_text
 
 _KNOWN = (
     "dataset",
@@ -84,7 +86,7 @@ def published_cells(
     """The published numbers for the data sets and models of a table, and with a teacher for those that it has.
 
     Where a table has a column for the split and the epoch rule of a number, it stands there; else under the first
-    top-1 accuracy, and it and `cautions` say so. There are none where it is not clear to which rows or columns they
+    top-1 accuracy, and it and `published_notes` say so. There are none where it is not clear to which rows or columns they
     belong.
 
     Args:
@@ -117,8 +119,10 @@ def _value(number: Published, column: str) -> Any:
     return (getattr(number, column) or None) if column in _KNOWN else None
 
 
-def cautions(cells: Iterable[PublishedCell], metrics: Iterable[Metric], conditions: Conditions) -> Iterator[str]:
-    """A line for each source and way in which its numbers were made, with what differs from the measured ones."""
+def published_notes(
+    cells: Iterable[PublishedCell], metrics: Iterable[Metric], conditions: Conditions
+) -> Iterator[Note]:
+    """A note for each source and way in which its numbers were made, with what differs from the measured ones."""
     by_name = {metric.name: metric for metric in metrics}
     shown: dict[tuple[str, ...], list[str]] = {}
     for cell in cells:
@@ -127,7 +131,8 @@ def cautions(cells: Iterable[PublishedCell], metrics: Iterable[Metric], conditio
         shown.setdefault(line, []).append(number.kd_mode)
     for (source, protocol, differences), kd_modes in shown.items():
         line_start = f"published, {source} ({', '.join(dict.fromkeys(kd_modes))}): {protocol}"
-        yield f"{line_start}; caution, the protocols differ: {differences}" if differences else line_start
+        text = f"{line_start}; caution, the protocols differ: {differences}" if differences else line_start
+        yield Note(Kind.PUBLISHED, text)
 
 
 def _differences(number: Published, metric: Metric, conditions: Conditions) -> str:

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from analysis.means.published import Published, PublishedCell
 from analysis.means.table import Table
-from analysis.select.groups import Key, as_text
+from analysis.select.groups import Key
 from analysis.select.metrics import Metric
 from analysis.sheets.sheet import Text
+from analysis.sheets.words import as_text
 
 Place = tuple[Key, str]  # a column of the table, and a metric
 

@@ -2,22 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from analysis.means.cost import Cost
 from analysis.means.published_rows import published_rows
 from analysis.means.table import Cell, Table
 from analysis.select.columns import check_name
 from analysis.select.conditions import conditions_text
-from analysis.select.groups import Key, as_text
+from analysis.select.groups import Key
 from analysis.select.metrics import Metric
+from analysis.sheets.notes import Kind, Note
+from analysis.sheets.places import EMPTY, difference_place, mean_place, p_place
 from analysis.sheets.sheet import Column, Sheet, Text
-from analysis.sheets.words import count
-from analysis.statistics.differences import Difference
+from analysis.sheets.words import as_text, capital, count
 
 PARTS = ("mean", "n", "difference", "p", "pairs")  # what can be shown of a cell, one column each
-_EMPTY = "-"
-_LONG = 1e9  # a run that all but diverged may have a loss of 309 digits
 
 
 @dataclass(frozen=True)
@@ -71,11 +69,6 @@ def caption(table: Table) -> str:
     return " ".join(f"{capital(sentence)}." for sentence in sentences)
 
 
-def capital(sentence: str) -> str:
-    """A sentence with its first letter in upper case."""
-    return sentence[:1].upper() + sentence[1:]
-
-
 def _groups(table: Table, parts: Sequence[str]) -> list[_Group]:
     groups = []
     for col in table.col_keys:
@@ -119,7 +112,7 @@ def _has_p(cell: Cell) -> bool:
 
 def _part(part: str, cell: Cell | None, metric: Metric) -> Text:
     if part == "mean":
-        return _mean(cell, metric)
+        return mean_place(cell.mean, cell.sd, metric.decimals, cell.is_best) if cell else Text(EMPTY)
     if part == "n":
         return Text(str(cell.n) if cell else "0", number=True)
     difference = cell.difference if cell else None
@@ -127,36 +120,7 @@ def _part(part: str, cell: Cell | None, metric: Metric) -> Text:
         return Text()
     if part == "pairs":
         return Text(str(difference))
-    if part == "p":
-        return Text(_EMPTY) if difference.p_holm is None else Text(p_text(difference.p_holm), number=True)
-    return Text(difference_text(difference, metric), number=True)
-
-
-def _mean(cell: Cell | None, metric: Metric) -> Text:
-    if cell is None or cell.mean is None:
-        return Text(_EMPTY)
-    spread = "" if cell.sd is None else f" ± {fixed(cell.sd, metric)}"
-    return Text(fixed(cell.mean, metric) + spread, number=True, bold=cell.is_best)
-
-
-def difference_text(difference: Difference, metric: Metric) -> str:
-    """A difference and its interval, with signs."""
-    text = fixed(difference.value, metric, "+")
-    if difference.low is None:
-        return text
-    return f"{text} [{fixed(difference.low, metric, '+')}, {fixed(difference.high, metric, '+')}]"
-
-
-def p_text(value: float) -> str:
-    """A p-value with three decimals."""
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def fixed(value: Any, metric: Metric, sign: str = "") -> str:
-    """A number with the metric's decimals, or as 1.23e+12 where it would be too long for a cell."""
-    if abs(value) >= _LONG:
-        return f"{value:{sign}.2e}"
-    return f"{value:{sign}z.{metric.decimals}f}"  # z: a difference that rounds to zero has no minus
+    return p_place(difference.p_holm) if part == "p" else difference_place(difference, metric.decimals)
 
 
 def _cost_group(table: Table, col: Key, above: tuple[str, ...]) -> _Group:
@@ -167,7 +131,7 @@ def _cost_group(table: Table, col: Key, above: tuple[str, ...]) -> _Group:
     def texts(row: Key) -> list[Text]:
         cost = table.costs.get((*row, *col))
         values = [show(cost) if cost else None for _, show in shown]
-        return [Text(_EMPTY) if value is None else Text(value, number=True) for value in values]
+        return [Text(EMPTY) if value is None else Text(value, number=True) for value in values]
 
     columns = (Column(title.format(baseline=table.baseline), above) for title, _ in shown)
     return _Group(tuple(columns), texts)
@@ -191,9 +155,10 @@ def _measured_row(table: Table, groups: Sequence[_Group], key: Key) -> tuple[Tex
     return (*heads, *(text for group in groups for text in group.texts(key)))
 
 
-def _n_note(table: Table, parts: Sequence[str]) -> tuple[str, ...]:
+def _n_note(table: Table, parts: Sequence[str]) -> tuple[Note, ...]:
     """The number of runs, where it has no column."""
     if "n" in parts:
         return ()
     numbers = sorted({cell.n for cell in table.cells})
-    return (f"n = {count(numbers[0], 'run')}" if len(numbers) == 1 else f"n = {numbers[0]} to {numbers[-1]} runs",)
+    text = f"n = {count(numbers[0], 'run')}" if len(numbers) == 1 else f"n = {numbers[0]} to {numbers[-1]} runs"
+    return (Note(Kind.NUMBER_OF_RUNS, text),)

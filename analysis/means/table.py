@@ -6,9 +6,11 @@ from functools import cached_property
 
 from analysis.means.cost import Cost
 from analysis.means.published import PublishedCell
+from analysis.read.values import sortable
 from analysis.select.conditions import Conditions
-from analysis.select.groups import Baseline, Key, sortable
+from analysis.select.groups import Baseline, Key
 from analysis.select.metrics import Metric
+from analysis.sheets.notes import Note
 from analysis.statistics.differences import Difference, Sample
 
 
@@ -80,7 +82,7 @@ class Table:
     costs: Mapping[Key, Cost] = field(default_factory=dict)
     published: tuple[PublishedCell, ...] = ()
     conditions: Conditions = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     left_out: tuple[str, ...] = ()
 
     @property

@@ -10,8 +10,7 @@ import pandas as pd
 from analysis.read.bounds import out_of_bounds
 from analysis.read.gather import Gathered, Skipped
 from analysis.read.number_files import Columns, read_each
-from analysis.read.results import FIELDS
-from analysis.select.groups import Run, plain_runs
+from analysis.read.results import COLUMNS, Run, runs_of
 from analysis.sheets.words import count
 
 # What says which run a row belongs to; gathered columns, which a run that has not ended lacks.
@@ -55,18 +54,18 @@ def read_curves(gathered: Gathered) -> Curves:
     gathered = gathered.whole()  # a trial has its curve, whatever else has its configuration
     rows, tables = [], []
     skipped, waiting = [], []
-    runs = plain_runs(gathered.runs)
-    paths = [os.path.join(run["path"], "metrics.csv") for run in runs]
+    runs = runs_of(gathered.runs)
+    paths = [os.path.join(run.path, "metrics.csv") for run in runs]
     for row, (run, path, columns) in enumerate(zip(runs, paths, read_each(paths), strict=True)):
         try:
             if isinstance(columns, Exception):
                 raise columns
             _check_epochs(columns, run)
         except FileNotFoundError:
-            if run["status"] in ("complete", "pruned"):
-                skipped.append(Skipped(path, f"is not there, though the run is {run['status']}"))
+            if run.status in ("complete", "pruned"):
+                skipped.append(Skipped(path, f"is not there, though the run is {run.status}"))
             else:
-                waiting.append(run["path"])
+                waiting.append(run.path)
         except OSError as error:
             skipped.append(Skipped(path, f"cannot be read ({error.strerror})"))
         except ValueError as error:
@@ -85,8 +84,8 @@ def _check_epochs(columns: Columns, run: Run) -> None:
     number = len(columns["epoch"])
     if not np.array_equal(columns["epoch"], np.arange(1, number + 1)):
         raise ValueError("has epochs that do not count up from 1")
-    if run["status"] in ("complete", "pruned") and number != (run["epochs_run"] or number):
-        raise ValueError(f"has {count(number, 'epoch')}, though the run did {run['epochs_run']}")
+    if run.status in ("complete", "pruned") and number != (run.epochs_run or number):
+        raise ValueError(f"has {count(number, 'epoch')}, though the run did {run.epochs_run}")
 
 
 def _without_damaged(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Skipped]]:
@@ -108,7 +107,7 @@ def _frame(runs: pd.DataFrame, rows: Sequence[int], tables: Sequence[Columns]) -
     lengths = [len(table["epoch"]) for table in tables]
     repeated = np.repeat(np.array(rows, dtype=int), lengths)
     # A text is kept once, and not for every epoch of ten thousand runs.
-    identity = runs[list(IDENTITY)].astype({name: "category" for name in IDENTITY if FIELDS.get(name, str) is str})
+    identity = runs[list(IDENTITY)].astype({name: "category" for name in IDENTITY if COLUMNS.get(name, str) is str})
     frame = identity.iloc[repeated].reset_index(drop=True)
     names = dict.fromkeys(["epoch", *(name for table in tables for name in table)])
     for name in names:

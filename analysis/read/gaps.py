@@ -2,17 +2,16 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from analysis.read.overrides import as_pairs, cell_overrides, key_of, read_overrides
 from analysis.read.plans import Cell, Study, Sweep
-from analysis.read.results import FIELDS
+from analysis.read.results import COLUMNS, Run
 from analysis.read.values import as_number, number_or_text, unquoted
 from analysis.select.groups import DEFAULT_BY
 
-Row = Mapping[str, Any]
 Form = Callable[[Any], Any]
 
 # The columns of a run that an override can set under the same name.
@@ -63,7 +62,7 @@ class Missing:
 
 
 def find_missing(
-    sweep: Sweep, runs_by_parent: Mapping[str, Sequence[Row]], given_up: Container[str] = ()
+    sweep: Sweep, runs_by_parent: Mapping[str, Sequence[Run]], given_up: Container[str] = ()
 ) -> list[Missing]:
     """Compare a plan with the runs that exist.
 
@@ -82,16 +81,16 @@ def find_missing(
 
 
 def _open_trials(
-    sweep: Sweep, study: Study, runs_by_parent: Mapping[str, Sequence[Row]], given_up: Container[str]
+    sweep: Sweep, study: Study, runs_by_parent: Mapping[str, Sequence[Run]], given_up: Container[str]
 ) -> Missing:
     """The runs that a search has not begun or not ended; with `sweep.seeds` every trial is a run a seed."""
     directory = os.path.join(sweep.path, study.name)
     single = runs_by_parent.get(directory, ())
     trials = {parent: runs for parent, runs in runs_by_parent.items() if os.path.dirname(parent) == directory}
     unfinished = tuple(
-        Unfinished(_chosen(sweep, run), run["status"], run["path"], again=run["status"] in ("stale", "broken"))
+        Unfinished(_chosen(sweep, run), run.status, run.path, again=run.status in ("stale", "broken"))
         for run in (*single, *(run for runs in trials.values() for run in runs))
-        if run["status"] not in ("pruned", "complete")
+        if run.status not in ("pruned", "complete")
     )
     if sweep.seeds is None:
         return Missing(sweep, study.name, max(0, study.n_trials - len(single)), unfinished=unfinished)
@@ -99,32 +98,32 @@ def _open_trials(
     going = [
         runs
         for parent, runs in trials.items()
-        if parent not in given_up and not any(run["status"] in ("pruned", "failed") for run in runs)
+        if parent not in given_up and not any(run.status in ("pruned", "failed") for run in runs)
     ]
     rest = sum(max(0, len(sweep.seeds) - len(runs)) for runs in going)
     to_begin = max(0, study.n_trials - len(single) - len(trials)) * len(sweep.seeds)
     return Missing(sweep, study.name, rest + to_begin, unfinished=unfinished)
 
 
-def _chosen(sweep: Sweep, run: Row) -> Cell:
+def _chosen(sweep: Sweep, run: Run) -> Cell:
     """What a search chose for a run."""
-    pairs = as_pairs(read_overrides(run["path"]))
+    pairs = as_pairs(read_overrides(run.path))
     return {key: pairs[key] for key in sweep.space if key in pairs}
 
 
-def _open_cells(sweep: Sweep, study: Study, runs_by_parent: Mapping[str, Sequence[Row]]) -> Missing:
+def _open_cells(sweep: Sweep, study: Study, runs_by_parent: Mapping[str, Sequence[Run]]) -> Missing:
     runs = runs_by_parent.get(os.path.join(sweep.path, study.name), ())
     matched, unknown = _match(study.cells, runs)
-    alone = {_settings(read_overrides(run["path"])): run for run in runs_by_parent.get(sweep.path, ())}
+    alone = {_settings(read_overrides(run.path)): run for run in runs_by_parent.get(sweep.path, ())}
     without, unfinished = [], []
     for cell, run in matched:
         overrides = cell_overrides(sweep, cell)
-        if overrides and (run is None or run["status"] != "complete"):
+        if overrides and (run is None or run.status != "complete"):
             run = alone.get(_settings(overrides), run)  # a single run that was started for this cell
         if run is None:
             without.append(cell)
-        elif run["status"] not in ("pruned", "complete"):
-            unfinished.append(Unfinished(cell, run["status"], run["path"], again=run["status"] != "running"))
+        elif run.status not in ("pruned", "complete"):
+            unfinished.append(Unfinished(cell, run.status, run.path, again=run.status != "running"))
     return Missing(sweep, study.name, len(without) - unknown, tuple(without), tuple(unfinished))
 
 
@@ -133,55 +132,57 @@ def _settings(overrides: Sequence[str]) -> frozenset[str]:
     return frozenset(word for word in overrides if key_of(word) not in ("name", "results_dir"))
 
 
-def _match(cells: Sequence[Cell], runs: Sequence[Row]) -> tuple[list[tuple[Cell, Row | None]], int]:
+def _match(cells: Sequence[Cell], runs: Sequence[Run]) -> tuple[list[tuple[Cell, Run | None]], int]:
     """Return every cell with the run that belongs to it, and the number of runs whose cell cannot be told."""
-    runs = sorted(runs, key=lambda run: _ORDER.index(run["status"]))
-    described = [_described(run) for run in runs]
-    keys = {key for cell in cells for key in cell}
+    runs = sorted(runs, key=lambda run: _ORDER.index(run.status))  # of several runs of a cell, the last is its own
+    settings = [_described(run) for run in runs]
     # A key that no run says anything about cannot tell cells apart.
-    keys = {key for key in keys if any(_value(run, key) is not None for run in described)}
+    named = {key for cell in cells for key in cell}
+    keys = {key for key in named if any(_value(of_run, key) is not None for of_run in settings)}
     forms = {key: form_of(key, cells) for key in keys}
-    runs_by_values: dict[tuple[str, ...], dict[tuple[Any, ...], list[int]]] = {}
-    taken: set[int] = set()
-    matched: list[tuple[Cell, Row | None]] = []
-    # Where cells set different keys, the most specific come first: a vague one would take their runs.
-    for cell in sorted(cells, key=len, reverse=True):
-        shape = tuple(sorted(keys & cell.keys()))
-        if shape not in runs_by_values:
-            runs_by_values[shape] = _index(described, {key: forms[key] for key in shape})
-        fitting = runs_by_values[shape].get(tuple(forms[key](cell[key]) for key in shape), [])
-        while fitting and fitting[-1] in taken:
-            fitting.pop()
-        if fitting and shape:
-            taken.add(fitting[-1])
-            matched.append((cell, runs[fitting.pop()]))
-        else:
-            matched.append((cell, None))
-    unknown = sum(not any(_value(run, key) is not None for key in keys) for run in described)
-    return matched, unknown
+    free = dict(enumerate(settings))  # what belongs to no cell yet
+    found: dict[int, Run] = {}
+    for shape, places in _by_shape(cells, keys).items():
+        fitting: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+        for number, of_run in free.items():
+            fitting[tuple(_in_form(_value(of_run, key), forms[key]) for key in shape)].append(number)
+        for place in places:
+            if numbers := fitting[tuple(forms[key](cells[place][key]) for key in shape)]:
+                number = numbers.pop()
+                found[place] = runs[number]
+                del free[number]
+    unknown = sum(all(_value(of_run, key) is None for key in keys) for of_run in settings)
+    return [(cell, found.get(place)) for place, cell in enumerate(cells)], unknown
 
 
-def _index(runs: Sequence[Row], forms: Mapping[str, Form]) -> dict[tuple[Any, ...], list[int]]:
-    index = defaultdict(list)
-    for number, run in enumerate(runs):
-        values = {key: _value(run, key) for key in forms}
-        index[tuple(None if values[key] is None else form(values[key]) for key, form in forms.items())].append(number)
-    return index
+def _by_shape(cells: Sequence[Cell], keys: Collection[str]) -> dict[tuple[str, ...], list[int]]:
+    """The places of the cells by those of some keys that they set, the most specific first.
+
+    A vague cell would take the runs of a specific one. Cells that set none of the keys are left out.
+    """
+    shapes: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for place, cell in enumerate(cells):
+        shapes[tuple(sorted(key for key in cell if key in keys))].append(place)
+    return {shape: shapes[shape] for shape in sorted(shapes, key=len, reverse=True) if shape}
 
 
-def _described(run: Row) -> dict[str, Any]:
+def _in_form(value: Any, form: Form) -> Any:
+    return None if value is None else form(value)
+
+
+def _described(run: Run) -> dict[str, Any]:
     """What a run's command line set, and below that its settings, which a run without a result lacks."""
     settings = {key: run[key] for key in _SETTINGS if run.get(key) is not None}
-    return settings | as_pairs(read_overrides(run["path"]))
+    return settings | as_pairs(read_overrides(run.path))
 
 
-def _value(run: Row, key: str) -> Any:
-    return run.get(key, run.get(key.rpartition(".")[2]))
+def _value(settings: Mapping[str, Any], key: str) -> Any:
+    return settings.get(key, settings.get(key.rpartition(".")[2]))
 
 
 def form_of(key: str, cells: Iterable[Cell]) -> Form:
     """How the values of a key are compared: as numbers, unless it holds text or cells have two texts for one number."""
     texts = {unquoted(cell[key]) for cell in cells if key in cell}
     numbers = [number for text in texts if (number := as_number(text)) is not None]
-    is_text = FIELDS.get(key) is str or len(set(numbers)) < len(numbers)
+    is_text = COLUMNS.get(key) is str or len(set(numbers)) < len(numbers)
     return (lambda value: unquoted(str(value))) if is_text else number_or_text

@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.read.alive import unfinished_status
 from analysis.read.gaps import Missing, find_missing
 from analysis.read.plans import Sweep, read_sweep
-from analysis.read.results import ENDED, FIELDS, read_result
+from analysis.read.results import COLUMNS, ENDED, Run, read_result
 from analysis.read.tree import has_config, scan
 
 if TYPE_CHECKING:
@@ -102,10 +102,10 @@ def gather(directory: str | os.PathLike[str]) -> Gathered:
     rows += [_unfinished(path) for path in found.unfinished]
     plan, broken_plans = _read_plans(found.sweeps)
     # A run with a broken result has begun all the same, so it is not missing.
-    begun = [*rows, *({"path": os.path.dirname(bad.path), "status": "broken"} for bad in broken)]
+    begun = [*rows, *(Run(os.path.dirname(bad.path), "broken") for bad in broken)]
     given_up = frozenset(found.given_up)
     missing = _find_missing(plan, begun, given_up)
-    rows.sort(key=lambda row: row["path"])
+    rows.sort(key=lambda run: run.path)
     duplicates = _find_duplicates(rows)
     left_out = {other.path for other in duplicates}
     table = _frame(rows)
@@ -117,16 +117,16 @@ def gather(directory: str | os.PathLike[str]) -> Gathered:
     return Gathered(directory, runs, plan, missing, skipped, tuple(duplicates), repeated, given_up, teachers)
 
 
-def _unfinished(directory: str) -> dict[str, Any]:
-    return {"path": directory, "status": unfinished_status(directory)}
+def _unfinished(directory: str) -> Run:
+    return Run(directory, unfinished_status(directory))
 
 
-def _read_runs(directories: Iterable[str]) -> tuple[list[dict[str, Any]], list[Skipped]]:
+def _read_runs(directories: Iterable[str]) -> tuple[list[Run], list[Skipped]]:
     rows, skipped = [], []
     for directory in directories:
         path = os.path.join(directory, "result.json")
         try:
-            rows.append({**read_result(path), "path": directory})  # a foreign file may have a path of its own
+            rows.append(read_result(path))
         except FileNotFoundError:
             # It went between listing and reading: what remains is a run without a result, or nothing.
             if has_config(directory):
@@ -157,48 +157,44 @@ def _read_plans(directories: Iterable[str]) -> tuple[tuple[Sweep, ...], list[Ski
     return tuple(plan), skipped
 
 
-def _find_missing(
-    plan: Iterable[Sweep], rows: Iterable[dict[str, Any]], given_up: frozenset[str]
-) -> tuple[Missing, ...]:
+def _find_missing(plan: Iterable[Sweep], runs: Iterable[Run], given_up: frozenset[str]) -> tuple[Missing, ...]:
     runs_by_parent = defaultdict(list)
-    for row in rows:
-        runs_by_parent[os.path.dirname(row["path"])].append(row)
+    for run in runs:
+        runs_by_parent[os.path.dirname(run.path)].append(run)
     return tuple(missing for sweep in plan for missing in find_missing(sweep, runs_by_parent, given_up))
 
 
-def _find_duplicates(rows: Iterable[dict[str, Any]]) -> list[Duplicate]:
+def _find_duplicates(runs: Iterable[Run]) -> list[Duplicate]:
     """Of the runs of one configuration the newest complete one counts, or the newest if none is complete."""
-    alike: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        settings, seed = row.get("settings_hash"), row.get("seed")
-        if row.get("config_hash") is not None:
-            alike[row["config_hash"]].append(row)
-        elif settings is not None and seed is not None:
-            alike[settings, seed].append(row)
+    alike: dict[Any, list[Run]] = defaultdict(list)
+    for run in runs:
+        if run.config_hash is not None:
+            alike[run.config_hash].append(run)
+        elif run.settings_hash is not None and run.seed is not None:
+            alike[run.settings_hash, run.seed].append(run)
     duplicates = []
     for same in alike.values():
         counts = max(same, key=_precedence)
-        duplicates += [Duplicate(row["path"], row["status"], counts["path"]) for row in same if row is not counts]
+        duplicates += [Duplicate(run.path, run.status, counts.path) for run in same if run is not counts]
     return sorted(duplicates, key=lambda other: other.path)
 
 
-def _precedence(row: dict[str, Any]) -> tuple[bool, float, str]:
+def _precedence(run: Run) -> tuple[bool, float, str]:
     try:
-        finished = datetime.fromisoformat(row.get("finished") or "").timestamp()
+        finished = datetime.fromisoformat(run.finished or "").timestamp()
     except ValueError:
         finished = 0.0
-    return row["status"] == "complete", finished, row["path"]
+    return run.status == "complete", finished, run.path
 
 
-def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    names = dict.fromkeys(["path", *FIELDS])
-    for row in rows:
-        names.update(dict.fromkeys(row))
+def _frame(runs: Sequence[Run]) -> pd.DataFrame:
     columns = {}
-    for name in names:
-        values = [row.get(name) for row in rows]
+    for name, kind in COLUMNS.items():
         # Whole numbers stay whole next to a null; text stays Python's own, null being None.
-        dtype = {int: "Int64", float: "float64"}.get(FIELDS.get(name, str), "object")
-        numeric = name not in FIELDS and any(isinstance(value, float | int) for value in values)
-        columns[name] = pd.Series(values, dtype=None if numeric else dtype)
+        dtype = {int: "Int64", float: "float64"}.get(kind, "object")
+        columns[name] = pd.Series([getattr(run, name) for run in runs], dtype=dtype)
+    for name in dict.fromkeys(name for run in runs for name in run.more):
+        values = [run.more.get(name) for run in runs]
+        numeric = any(isinstance(value, float | int) for value in values)
+        columns[name] = pd.Series(values, dtype=None if numeric else "object")
     return pd.DataFrame(columns)

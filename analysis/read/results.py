@@ -2,60 +2,114 @@
 
 import json
 import math
-from typing import Any
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from analysis.read.bounds import check_number
 from analysis.read.files import read_json
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 ENDED = ("complete", "pruned", "failed")
 
-# Every field that a run writes, in the order of the gathered columns. `versions`, an object, is flattened.
-FIELDS: dict[str, type] = {
-    "status": str,
-    "error": str,
-    "name": str,
-    "study": str,
-    "trial": int,
-    "model": str,
-    "dataset": str,
-    "kd_mode": str,
-    "lambda_intra": float,
-    "lambda_inter": float,
-    "teacher": str,
-    "seed": int,
-    "protocol": str,
-    "train_size": int,
-    "epochs": int,
-    "epochs_run": int,
-    "val_top1": float,
-    "val_top5": float,
-    "val_loss": float,
-    "best_val_top1": float,
-    "best_val_epoch": int,
-    "test_top1": float,
-    "test_top5": float,
-    "test_loss": float,
-    "best_test_top1": float,
-    "train_seconds": float,
-    "images_per_second": float,
-    "peak_memory_mb": float,
-    "parameters": int,
-    "classes": int,
-    "device": str,
-    "precision": str,
-    "threads": int,
-    "git_commit": str,
-    "started": str,
-    "finished": str,
-    "config_hash": str,
-    "settings_hash": str,
+
+@dataclass(frozen=True)
+class Run:
+    """What is known of one run: the fields of its `result.json`, and any further columns.
+
+    A value that was not recorded or not measured is None. Units are those of `result.json`: accuracies are percent,
+    times seconds.
+
+    Attributes:
+        path: Its directory.
+        status: complete, pruned or failed, as it recorded; without a record running, stale, or broken where the record
+            cannot be read.
+        more: Further columns by name: objects of the record, flattened (`versions.torch`), keys of the config and
+            columns of `metrics.csv`.
+    """
+
+    path: str
+    status: str
+    error: str | None = None
+    name: str | None = None
+    study: str | None = None
+    trial: int | None = None
+    model: str | None = None
+    dataset: str | None = None
+    kd_mode: str | None = None
+    lambda_intra: float | None = None
+    lambda_inter: float | None = None
+    teacher: str | None = None
+    seed: int | None = None
+    protocol: str | None = None
+    train_size: int | None = None
+    epochs: int | None = None
+    epochs_run: int | None = None
+    val_top1: float | None = None
+    val_top5: float | None = None
+    val_loss: float | None = None
+    best_val_top1: float | None = None
+    best_val_epoch: int | None = None
+    test_top1: float | None = None
+    test_top5: float | None = None
+    test_loss: float | None = None
+    best_test_top1: float | None = None
+    train_seconds: float | None = None
+    images_per_second: float | None = None
+    peak_memory_mb: float | None = None
+    parameters: int | None = None
+    classes: int | None = None
+    device: str | None = None
+    precision: str | None = None
+    threads: int | None = None
+    git_commit: str | None = None
+    started: str | None = None
+    finished: str | None = None
+    config_hash: str | None = None
+    settings_hash: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, column: str) -> Any:
+        """The value of a column.
+
+        Raises:
+            KeyError: If the run has no such column.
+        """
+        return getattr(self, column) if column in COLUMNS else self.more[column]
+
+    def get(self, column: str) -> Any:
+        """The value of a column; None if the run has no such column."""
+        return getattr(self, column) if column in COLUMNS else self.more.get(column)
+
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it has."""
+        return (*COLUMNS, *self.more)
+
+    def values(self) -> dict[str, Any]:
+        """Every column and its value."""
+        return {**{column: getattr(self, column) for column in COLUMNS}, **self.more}
+
+    def having(self, values: Mapping[str, Any]) -> "Run":
+        """The same run with other or further values."""
+        known = {column: value for column, value in values.items() if column in COLUMNS}
+        return replace(self, **known, more={**self.more, **{k: v for k, v in values.items() if k not in COLUMNS}})
+
+
+# The columns that every run has, and the type of each, in the order of the gathered table.
+COLUMNS: dict[str, type] = {
+    name: next(kind for kind in (*get_args(hint), hint) if kind in (str, int, float))
+    for name, hint in get_type_hints(Run).items()
+    if name != "more"
 }
 _WANTED = {str: "a string", int: "a whole number", float: "a number"}
 _LARGEST = 2**63 - 1  # of the integers that a column can hold
 
 
-def read_result(path: str) -> dict[str, Any]:
-    """Read one `result.json` into a flat dict: an object inside it becomes `outer.inner` keys.
+def read_result(path: str) -> Run:
+    """Read one `result.json`: an object inside it becomes `outer.inner` columns.
 
     Raises:
         FileNotFoundError: If the file is not there (any more).
@@ -71,12 +125,29 @@ def read_result(path: str) -> dict[str, Any]:
     if result["status"] not in ENDED:
         raise ValueError(f"has the status {result['status']!r}, not one of {', '.join(ENDED)}")
     _check_types(result)
-    return _flatten(result)
+    flat = _flatten(result) | {"path": os.path.dirname(path)}  # a foreign file may have a path of its own
+    known = {name: flat.pop(name) for name in COLUMNS if name in flat}
+    return Run(**known, more=flat)
+
+
+def runs_of(frame: "pd.DataFrame") -> list[Run]:
+    """The rows of a table as runs, each value as Python's own, null being None."""
+    values = {}
+    for name in frame.columns:
+        values[name] = frame[name].to_numpy(dtype=object, copy=True)
+        values[name][frame[name].isna().to_numpy()] = None
+    known = [name for name in values if name in COLUMNS]
+    others = [name for name in values if name not in COLUMNS]
+    of_others = zip(*(values[name].tolist() for name in others), strict=True) if others else [()] * len(frame)
+    return [
+        Run(**dict(zip(known, row, strict=True)), more=dict(zip(others, more, strict=True)))
+        for row, more in zip(zip(*(values[name].tolist() for name in known), strict=True), of_others, strict=True)
+    ]
 
 
 def _check_types(result: dict[str, Any]) -> None:
-    for name, wanted in FIELDS.items():
-        value = result.get(name)
+    for name, wanted in COLUMNS.items():
+        value = None if name == "path" else result.get(name)
         if value is None:
             continue
         fits = isinstance(value, (int, float) if wanted is float else wanted) and not isinstance(value, bool)

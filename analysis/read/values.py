@@ -3,6 +3,7 @@
 Python takes "1_1" for 11 and "nan" for a number that equals nothing; names of runs may be either.
 """
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -62,3 +63,10 @@ def own_type(texts: Iterable[str]) -> dict[str, float | str]:
     if len(known) == len(numbers) == len(set(known.values())):
         return dict(known)
     return {text: text for text in numbers}
+
+
+def sortable(value: Any) -> tuple[bool, float, str]:
+    """Sort key for the values of any column: numbers by size, then text, None last."""
+    if isinstance(value, int | float):
+        return False, float(value), ""
+    return value is None, math.inf, str(value)

@@ -2,21 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 
-from analysis.means.sheet import capital
 from analysis.means.table import Table
 from analysis.read.gather import Gathered
+from analysis.read.results import Run
 from analysis.select.data_versions import data_cautions
-from analysis.select.groups import Run
 from analysis.select.ranking import ranked
 from analysis.select.searches import compared_runs
 from analysis.select.trials import trials_by_search
-from analysis.sheets.words import count
+from analysis.sheets.notes import Level, Note
+from analysis.sheets.words import capital, count
 
 A_PARAMETER = 10  # trials
 AT_RANDOM = 10  # trials that TPE draws before it models anything
 
 
-def cautions(gathered: Gathered, complete: Sequence[Run], table: Table | None, notes: Sequence[str]) -> tuple[str, ...]:
+def cautions(
+    gathered: Gathered, complete: Sequence[Run], table: Table | None, notes: Sequence[Note]
+) -> tuple[str, ...]:
     """The cautions, the broadest first.
 
     Args:
@@ -32,7 +34,7 @@ def cautions(gathered: Gathered, complete: Sequence[Run], table: Table | None, n
         *_few_trials(gathered),
         *_data_versions(gathered),
     ]
-    found += [note.partition(": ")[2] for note in notes if note.startswith(("warning: ", "caution: "))]
+    found += [note.text for note in notes if note.level is not Level.NOTE]
     return tuple(dict.fromkeys(f"{capital(text)}." for text in found))
 
 
@@ -47,7 +49,7 @@ def _unfinished(gathered: Gathered) -> Iterator[str]:
 
 
 def _protocols(complete: Sequence[Run]) -> Iterator[str]:
-    protocols = sorted({str(run["protocol"]) for run in complete})
+    protocols = sorted({str(run.protocol) for run in complete})
     if len(protocols) > 1:
         yield f"mixed protocols ({', '.join(protocols)}): their numbers do not compare with each other"
     if "paper" in protocols:
@@ -71,7 +73,7 @@ def _few_seeds(gathered: Gathered, complete: Sequence[Run], table: Table | None)
 def _data_versions(gathered: Gathered) -> Iterator[str]:
     """Of each search what `best` says of one."""
     for name, trials in trials_by_search(gathered, ()):
-        yield from (f"{name}: {text}" if name else text for text in data_cautions(ranked(trials, ())))
+        yield from (f"{name}: {one.text}" if name else one.text for one in data_cautions(ranked(trials, ())))
 
 
 def _few_trials(gathered: Gathered) -> Iterator[str]:

@@ -10,12 +10,12 @@ from analysis.figures import KINDS
 from analysis.figures.chart import Info
 from analysis.figures.kinds import Source, make_infos
 from analysis.means.means import summarise
-from analysis.means.notes import COST
 from analysis.means.sheet import lay_out
 from analysis.means.table import Request, Table
-from analysis.missing.missing import lacking_cells, lay_out_lacking
+from analysis.missing.missing import lacking_cells
+from analysis.missing.sheet import lay_out_lacking
 from analysis.read.gather import Gathered
-from analysis.read.results import is_measured
+from analysis.read.results import Run, is_measured, runs_of
 from analysis.report.apart import Apart
 from analysis.report.cautions import cautions
 from analysis.report.facts import Fact, run_facts, sweep_facts
@@ -23,9 +23,9 @@ from analysis.report.failures import Failure, failures
 from analysis.report.pictures import Picture, make_picture
 from analysis.report.runs import RunTable, run_table
 from analysis.report.winner import Winner, find_winner
-from analysis.select.groups import Run, plain_runs
 from analysis.select.inventory import complete_runs, counts_line
 from analysis.select.metrics import Metric, choose_metrics, describe_metric
+from analysis.sheets.notes import Kind
 from analysis.sheets.sheet import Sheet
 
 Infos = tuple[dict[str, Info], dict[str, str]]
@@ -83,8 +83,8 @@ def report_content(source: Source) -> Report:
     if gathered.runs.empty and not gathered.plan:
         complete_runs(gathered)  # says what there is instead
     slow = Apart(partial(make_infos, source, (_SLOW,)))
-    runs = plain_runs(gathered.runs)
-    complete = [run for run in runs if run["status"] == "complete"]
+    runs = runs_of(gathered.runs)
+    complete = [run for run in runs if run.status == "complete"]
     table, no_table = _table(gathered)
     analysed = _factorials(gathered, complete)
     ablations = [sheet for one in analysed.found for sheet in lay_out_factorial(one, counts_line(gathered))]
@@ -127,13 +127,13 @@ def _pictures(source: Source, slow: Apart[Infos]) -> tuple[tuple[Picture, ...], 
 
 
 def _means(table: Table) -> Sheet:
-    notes = tuple(note for note in table.notes if not note.startswith(COST))
+    notes = tuple(note for note in table.notes if note.kind is not Kind.COST)
     return replace(lay_out(replace(table, costs={}, notes=notes)), left_out=())
 
 
 def _cost(table: Table) -> Sheet:
     sheet = lay_out(replace(table, published=()), show=["n"])
-    notes = tuple(note for note in table.notes if note.startswith(COST))
+    notes = tuple(note for note in table.notes if note.kind is Kind.COST)
     return replace(sheet, caption="All complete runs of each setting; time: of one run.", notes=notes, left_out=())
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from analysis.means.cost import cost_of, hours
 from analysis.read.plans import Study, Sweep
+from analysis.read.results import Run
 from analysis.select.conditions import conditions_of, stated
-from analysis.select.groups import Run
 from analysis.sheets.words import count
 
 
@@ -47,17 +47,16 @@ def _planned(study: Study, sweep: Sweep) -> str:
 
 def run_facts(runs: Sequence[Run]) -> tuple[Fact, ...]:
     """Under which conditions the runs took place, when, and what they cost."""
-    ended = [run for run in runs if run["finished"]]
+    ended = [run for run in runs if run.finished]
     conditions = (Fact(name, (values,)) for name, values in stated(conditions_of(ended)))
     return (*conditions, *_time(ended))
 
 
 def _time(ended: Sequence[Run]) -> Iterator[Fact]:
-    if not ended:
-        return
-    begun = [run["started"] for run in ended if run["started"]]
-    if begun:
-        yield Fact("time", (f"{_plain(min(begun))} to {_plain(max(run['finished'] for run in ended))}",))
+    begun = [run.started for run in ended if run.started]
+    over = [run.finished for run in ended if run.finished]
+    if begun and over:
+        yield Fact("time", (f"{_plain(min(begun))} to {_plain(max(over))}",))
     if texts := hours(cost_of(ended)):
         yield Fact("cost", (" and ".join(texts),))
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.read.gather import Gathered
-from analysis.select.groups import Run
+from analysis.read.results import Run
 from analysis.select.inventory import first_line
 
 _STALE = "no result and no sign of life for two minutes; killed, or its machine is gone"
@@ -34,11 +34,11 @@ def failures(gathered: Gathered, runs: Sequence[Run]) -> tuple[Failure, ...]:
         gathered: For the files.
         runs: All that count, flat.
     """
-    failed = [(first_line(run["error"]), run["path"]) for run in runs if run["status"] == "failed"]
-    stale = [(_STALE, run["path"]) for run in runs if run["status"] == "stale"]
+    failed = [(first_line(run.error), run.path) for run in runs if run.status == "failed"]
+    stale = [(_STALE, run.path) for run in runs if run.status == "stale"]
     skipped = [(other.reason, other.path) for other in gathered.skipped]
     duplicates = [(f"repeats {other.kept}", other.path) for other in gathered.duplicates]
-    details = {run["path"]: (run["error"] or "").strip() for run in runs}
+    details = {run.path: (run.error or "").strip() for run in runs}
     kinds = {"failed": failed, "stale": stale, "skipped": skipped, "duplicate": duplicates}
     return tuple(failure for kind, found in kinds.items() for failure in _grouped(kind, found, details))
 

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from analysis.means.sheet import fixed
 from analysis.read.gather import Gathered
 from analysis.read.overrides import as_pairs, read_overrides
-from analysis.read.results import FIELDS, is_measured
+from analysis.read.results import COLUMNS, Run, is_measured
 from analysis.read.values import as_number, own_type
-from analysis.select.groups import DEFAULT_BY, Run, as_text
+from analysis.select.groups import DEFAULT_BY
 from analysis.select.inventory import first_line
 from analysis.select.method import METHOD, is_setting
 from analysis.select.metrics import Metric
+from analysis.sheets.numbers import fixed
+from analysis.sheets.words import as_text
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def run_table(gathered: Gathered, runs: Sequence[Run], metrics: Iterable[Metric]
     """
     searched = list(dict.fromkeys(key for sweep in gathered.plan for key in sweep.space))
     full = _in_own_type([_with_overrides(run, searched) for run in runs], searched)
-    formats: dict[str, Format] = {metric.name: partial(fixed, metric=metric) for metric in metrics}
+    formats: dict[str, Format] = {metric.name: partial(fixed, decimals=metric.decimals) for metric in metrics}
     formats |= {"train_seconds": lambda value: f"{value:.1f}", "error": first_line}
     settings = filter(is_setting, gathered.runs.columns)
     names = dict.fromkeys(("study", "trial", *DEFAULT_BY, *settings, *searched, "seed", *formats))
@@ -69,10 +70,10 @@ def run_table(gathered: Gathered, runs: Sequence[Run], metrics: Iterable[Metric]
 def _with_overrides(run: Run, searched: Sequence[str]) -> Run:
     """Add what only the command line tells: searched keys, and the settings of a run without a result."""
     keys = [key for key in (*searched, *METHOD, "seed") if run.get(key) is None]
-    if not keys or (run["finished"] and not any(key in searched for key in keys)):
+    if not keys or (run.finished and not any(key in searched for key in keys)):
         return run
-    pairs = as_pairs(read_overrides(run["path"]))
-    return run | {key: _read(pairs[key], FIELDS.get(key, str)) for key in keys if key in pairs}
+    pairs = as_pairs(read_overrides(run.path))
+    return run.having({key: _read(pairs[key], COLUMNS.get(key, str)) for key in keys if key in pairs})
 
 
 def _read(text: str, kind: type) -> Any:
@@ -83,9 +84,11 @@ def _read(text: str, kind: type) -> Any:
 def _in_own_type(runs: Sequence[Run], searched: Iterable[str]) -> list[Run]:
     """Make numbers of what the command line told of a searched key, where all of it are numbers."""
     types: dict[str, dict[str, float | str]] = {}
-    for key in (key for key in searched if key not in FIELDS):
+    for key in (key for key in searched if key not in COLUMNS):
         types[key] = own_type(dict.fromkeys(run[key] for run in runs if isinstance(run.get(key), str)))
-    return [run | {key: own.get(run[key], run[key]) for key, own in types.items() if run.get(key)} for run in runs]
+    return [
+        run.having({key: own.get(run[key], run[key]) for key, own in types.items() if run.get(key)}) for run in runs
+    ]
 
 
 def _says_something(name: str, runs: Sequence[Run], always: Sequence[str]) -> bool:
@@ -103,4 +106,4 @@ def _row(run: Run, columns: Sequence[str], formats: dict[str, Format], directory
         value = run.get(column)
         known = is_measured(value) if isinstance(value, float) else value is not None
         texts.append(formats.get(column, as_text)(value) if known else "")
-    return RunRow(run["path"], os.path.relpath(run["path"], directory), run["status"], tuple(texts))
+    return RunRow(run.path, os.path.relpath(run.path, directory), run.status, tuple(texts))

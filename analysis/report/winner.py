@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from analysis.best.best import Best, find_best
 from analysis.best.sheet import lay_out_best
 from analysis.means.notes import named
-from analysis.means.sheet import fixed
 from analysis.means.table import Cell, Table
 from analysis.read.command_lines import read_origin
 from analysis.read.gather import Gathered
 from analysis.read.overrides import grid_command, kept_overrides, read_overrides, single_command
-from analysis.select.groups import Run
+from analysis.read.results import Run
 from analysis.select.metrics import Metric
+from analysis.sheets.numbers import mean_text
 from analysis.sheets.sheet import Sheet
 from analysis.sheets.words import count
 
@@ -55,10 +55,10 @@ def _of_search(best: Best) -> Winner:
         (f"Train it on fresh seeds ({seeds}){beside}, and read the test set once a run", again.train),
         ("Then tabulate that", (again.tabulate,)),
     ]
-    if words := kept_overrides(read_overrides(runs[0]["path"]), ("name", "threads")):
+    if words := kept_overrides(read_overrides(runs[0].path), ("name", "threads")):
         overrides = [_other_name(runs), *words, *_threads(runs)]
-        commands.append(("The same run again", (single_command(overrides, read_origin(runs[0]["path"])),)))
-    return Winner(replace(sheet, notes=()), sheet.notes, tuple(commands))
+        commands.append(("The same run again", (single_command(overrides, read_origin(runs[0].path)),)))
+    return Winner(replace(sheet, notes=()), sheet.lines, tuple(commands))
 
 
 def _of_table(complete: Sequence[Run], table: Table) -> Winner | None:
@@ -77,17 +77,17 @@ def _of_table(complete: Sequence[Run], table: Table) -> Winner | None:
 
 
 def _described(cell: Cell, table: Table, metric: Metric) -> str:
-    spread = "" if cell.sd is None else f" ± {fixed(cell.sd, metric)}"
-    return f"{named(cell, table)}: {metric.label} {fixed(cell.mean, metric)}{spread} over {count(cell.n, 'run')}"
+    mean = mean_text(cell.mean or 0.0, cell.sd, metric.decimals)
+    return f"{named(cell, table)}: {metric.label} {mean} over {count(cell.n, 'run')}"
 
 
 def _again(runs: Sequence[Run]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    words = kept_overrides(read_overrides(runs[0]["path"]), ("name", "seed", "threads"))
-    seeds = sorted({run["seed"] for run in runs if run["seed"] is not None})
+    words = kept_overrides(read_overrides(runs[0].path), ("name", "seed", "threads"))
+    seeds = sorted({run.seed for run in runs if run.seed is not None})
     if not words or not seeds:
         return ()
     overrides = [_other_name(runs), *words, *_threads(runs), f"seed={','.join(map(str, seeds))}"]
-    origin = read_origin(runs[0]["path"])
+    origin = read_origin(runs[0].path)
     one = len(seeds) == 1
     command = single_command(overrides, origin) if one else grid_command(overrides, origin=origin)
     return (("The same runs again", (command,)),)
@@ -100,5 +100,5 @@ def _other_name(runs: Sequence[Run]) -> str:
 
 def _threads(runs: Sequence[Run]) -> list[str]:
     """The number of threads, on which sums depend to the last bit."""
-    found = {run["threads"] for run in runs}
+    found = {run.threads for run in runs}
     return [f"threads={found.pop()}"] if len(found) == 1 and None not in found else []

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from analysis.read.results import is_measured
-from analysis.select.groups import Run
+from analysis.read.results import Run, is_measured
 from analysis.select.method import METHOD
+from analysis.select.metrics import sample_of
 from analysis.select.settings import Settings
-from analysis.statistics.differences import Difference, Sample, compare_each, difference_of
+from analysis.statistics.differences import Difference, compare_each, difference_of
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,6 @@ class Pair:
     b: Sequence[Run]
     metric: str
     compared: Sequence[str] = METHOD
-
-
-def sample_of(runs: Sequence[Run], metric: str) -> Sample:
-    """Seed and value of the runs that measured a metric."""
-    return [(run["seed"], float(run[metric])) for run in runs if is_measured(run[metric])]
 
 
 def compare_runs(pairs: Sequence[Pair], settings: Settings, mix: bool = False) -> list[Difference]:

@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from analysis.select.groups import Run, as_text, sortable
+from analysis.read.results import Run
+from analysis.read.values import sortable
 from analysis.select.metrics import Metric
-from analysis.sheets.words import count
+from analysis.sheets.notes import Kind, Note, caution
+from analysis.sheets.words import as_text, count, ranges
 
 Conditions = Mapping[str, tuple[Any, ...]]
 
@@ -55,7 +57,7 @@ def conditions_of(runs: Sequence[Run], metrics: Iterable[Metric] = ()) -> dict[s
     Where some runs recorded their machine, versions or commit, "not recorded for 3 runs" is another value.
     """
     columns = dict.fromkeys((*(column for column, _, _ in _STATED), *_SHOULD_AGREE, *_PASTS))
-    columns.update(dict.fromkeys(column for run in runs[:1] for column in run if column.startswith("versions.")))
+    columns.update(dict.fromkeys(column for run in runs[:1] for column in run.more if column.startswith("versions.")))
     found: dict[str, set[Any]] = {}
     for column in columns:
         values = [run.get(column) for run in runs]
@@ -80,7 +82,7 @@ def stated(conditions: Conditions) -> Iterator[tuple[str, str]]:
             yield singular if len(values) == 1 else plural, ranges(values) if column == "seed" else list_values(values)
 
 
-def condition_notes(conditions: Conditions, by: Sequence[str]) -> Iterator[str]:
+def condition_notes(conditions: Conditions, by: Sequence[str]) -> Iterator[Note]:
     """Cautions about conditions that may explain differences in the numbers.
 
     Args:
@@ -92,17 +94,18 @@ def condition_notes(conditions: Conditions, by: Sequence[str]) -> Iterator[str]:
         name for column, name in _SHOULD_AGREE.items() if column not in apart and len(conditions.get(column, ())) > 1
     ]
     if varying:
-        yield f"caution: the runs differ in {', '.join(varying)}"
+        yield caution(Kind.CONDITIONS, f"the runs differ in {', '.join(varying)}")
     if any(str(commit).endswith(("+", "dirty")) for commit in conditions.get("git_commit", ())):
-        yield "caution: a commit with + is not what ran; files differed from it"
+        yield caution(Kind.CHANGED_FILES, "a commit with + is not what ran; files differed from it")
     yield from past_notes(conditions)
 
 
-def past_notes(conditions: Conditions) -> Iterator[str]:
+def past_notes(conditions: Conditions) -> Iterator[Note]:
     """A caution where a run started from a network of which nobody can tell what it was trained on."""
     for column, whose in _PASTS.items():
         if "unknown" in conditions.get(column, ()):
-            yield (f"caution: {whose}: if these have seen the pictures that judge the runs, the numbers flatter")
+            text = f"{whose}: if these have seen the pictures that judge the runs, the numbers flatter"
+            yield caution(Kind.UNKNOWN_PAST, text)
 
 
 def list_values(values: Sequence[Any]) -> str:
@@ -115,13 +118,15 @@ def _short_commit(commit: str) -> str:
     return re.sub(r"\b([0-9a-f]{10})[0-9a-f]{30}\b", r"\1", commit)  # keeps a suffix such as +
 
 
-def ranges(seeds: Sequence[int]) -> str:
-    """Sorted whole numbers, three and more in a row as a range: 0, 1, 5 to 9."""
-    rows: list[list[int]] = []
-    for seed in seeds:
-        if rows and seed == rows[-1][-1] + 1:
-            rows[-1].append(seed)
-        else:
-            rows.append([seed])
-    parts = [f"{row[0]} to {row[-1]}" if len(row) > 2 else ", ".join(map(str, row)) for row in rows]
-    return ", ".join(parts) if len(parts) <= _MOST else f"({len(seeds)} different)"
+def short_conditions(runs: Sequence[Run]) -> str:
+    """Under which conditions runs were made, as in "resnet20 on digits, protocol validation, 6 epochs, seed 0"."""
+
+    def values(column: str) -> str:
+        found = sorted({str(run[column]) for run in runs if run[column] is not None})
+        return ", ".join(found) if len(found) <= 3 else f"({len(found)} different)"
+
+    seeds = {run.seed for run in runs if run.seed is not None}
+    seed = f"seed {seeds.copy().pop()}" if len(seeds) == 1 else f"{len(seeds)} seeds"
+    epochs = values("epochs")
+    duration = f"{epochs} {'epoch' if epochs == '1' else 'epochs'}"
+    return f"{values('model')} on {values('dataset')}, protocol {values('protocol')}, {duration}, {seed}"

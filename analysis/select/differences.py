@@ -1,12 +1,14 @@
 """In what two sets of runs differ: settings of their configs, and what they recorded of machines and versions."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from analysis.read.results import Run
+from analysis.read.values import sortable
 from analysis.select.conditions import list_values
 from analysis.select.extras import read_config
-from analysis.select.groups import Run, as_text, sortable
+from analysis.sheets.words import as_text
 
 _T = TypeVar("_T")
 Sides = tuple[_T, _T]
@@ -59,7 +61,7 @@ def compare_configs(pairs: Sequence[Sides[Run]]) -> tuple[tuple[Setting, ...], l
 
 def compare_records(runs_a: Sequence[Run], runs_b: Sequence[Run]) -> tuple[Setting, ...]:
     """Compare devices, precisions, threads, versions, commits and held-out pictures of two sets of runs as a whole."""
-    columns = dict.fromkeys(column for run in (*runs_a, *runs_b) for column in run)
+    columns = dict.fromkeys(column for run in (*runs_a, *runs_b) for column in run.columns())
     found = []
     for column in columns:
         if column.startswith((*_RECORDED, "versions.")):
@@ -69,17 +71,17 @@ def compare_records(runs_a: Sequence[Run], runs_b: Sequence[Run]) -> tuple[Setti
     return tuple(found)
 
 
-def _values(runs: Iterable[Mapping[str, Any]], column: str) -> set[Any]:
+def _values(runs: Iterable[Run], column: str) -> set[Any]:
     return {run[column] for run in runs if run.get(column) is not None}
 
 
 def _config(run: Run) -> dict[str, Any]:
     try:
-        config = read_config(run["path"])
+        config = read_config(run.path)
     except OSError as error:
-        raise ValueError(f"{error.filename or run['path']} cannot be read ({error.strerror})") from error
+        raise ValueError(f"{error.filename or run.path} cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise ValueError(f"{run['path']} {error}") from error
+        raise ValueError(f"{run.path} {error}") from error
     return {key: value for key, value in config.items() if _counts(key)}
 
 

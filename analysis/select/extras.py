@@ -11,9 +11,10 @@ import pandas as pd
 from analysis.read.bounds import check_number
 from analysis.read.files import SMALL, read_file
 from analysis.read.gather import Gathered, Skipped
+from analysis.read.results import Run
 from analysis.read.sections import parse_config
+from analysis.read.values import sortable
 from analysis.select.columns import check_name
-from analysis.select.groups import sortable
 
 _RECIPE = ("trainer.batch_size", "trainer.lr", "trainer.pad_mode", "trainer.nesterov")
 _TAIL = 4096  # bytes that hold the last row of any metrics.csv
@@ -46,9 +47,9 @@ def with_columns(gathered: Gathered, names: Iterable[str], kind: str = "column")
     return gathered
 
 
-def recipe_of(runs: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
+def recipe_of(runs: Iterable[Run]) -> dict[str, tuple[Any, ...]]:
     """The recipe of runs, as far as published numbers tell theirs, from the config of one run of each setting."""
-    one_each = {run["settings_hash"] or run["path"]: run["path"] for run in runs}
+    one_each = {run.settings_hash or run.path: run.path for run in runs}
     configs = [_try(read_config, path)[0] for path in one_each.values()]
     found = {key: {config[key] for config in configs if key in config} for key in _RECIPE}
     return {key: tuple(sorted(values, key=sortable)) for key, values in found.items() if values}

@@ -1,17 +1,15 @@
 """Which runs belong to one cell of a table, and which cells are compared."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
-from analysis.read.values import is_one_of, is_value
+from analysis.read.results import Run
+from analysis.read.values import is_one_of, is_value, sortable
 from analysis.select.columns import check_name
 from analysis.select.method import METHOD, is_compared, is_method, is_setting
+from analysis.sheets.words import exact_text
 
-Run = dict[str, Any]
 Key = tuple[Any, ...]
 
 DEFAULT_BY = ("model", "dataset", "train_size", "protocol", "epochs", *METHOD)
@@ -45,17 +43,6 @@ def read_baseline(text: str | None) -> Baseline:
         return Baseline()
     column, equals, value = text.partition("=")
     return Baseline(column.strip(), value.strip(), True) if equals else Baseline(value=text, asked=True)
-
-
-def plain_runs(frame: pd.DataFrame) -> list[Run]:
-    """The rows of a frame as Python's own values, null being None."""
-    columns = []
-    for name in frame.columns:
-        values = frame[name].to_numpy(dtype=object, copy=True)
-        values[frame[name].isna().to_numpy()] = None
-        columns.append(values.tolist())
-    names = frame.columns.tolist()  # an index takes as long for each row as all of its values
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def keep_where(runs: Sequence[Run], conditions: Mapping[str, str], known: Iterable[str]) -> list[Run]:
@@ -102,7 +89,7 @@ def refuse_mixed_protocols(complete: Sequence[Run], by: Sequence[str], flag: str
     Raises:
         ValueError: If there are several, and no column tells them apart.
     """
-    protocols = sorted({str(run["protocol"]) for run in complete})
+    protocols = sorted({str(run.protocol) for run in complete})
     if len(protocols) > 1 and "protocol" not in by:
         raise ValueError(
             f"the runs follow several protocols ({', '.join(protocols)}), whose numbers do not compare; "
@@ -116,8 +103,8 @@ def _shows(complete: Sequence[Run], column: str) -> bool:
         return False
     if not is_method(column):
         return True
-    kd_modes = {run["kd_mode"] for run in complete}
-    return len({(run["kd_mode"], run[column]) for run in complete}) > len(kd_modes)
+    kd_modes = {run.kd_mode for run in complete}
+    return len({(run.kd_mode, run[column]) for run in complete}) > len(kd_modes)
 
 
 def group_runs(complete: Iterable[Run], by: Sequence[str]) -> dict[Key, list[Run]]:
@@ -168,25 +155,3 @@ def find_baselines(groups: Iterable[Key], by: Sequence[str], baseline: Baseline)
             )
         found[context(key)] = key
     return found
-
-
-def sortable(value: Any) -> tuple[bool, float, str]:
-    """Sort key for the values of any column: numbers by size, then text, None last."""
-    if isinstance(value, int | float):
-        return False, float(value), ""
-    return value is None, math.inf, str(value)
-
-
-def as_text(value: Any) -> str:
-    """A value of a column for people to read."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def exact_text(value: Any) -> str:
-    """A value as it can be typed: with all digits where the few that people read stand for another one."""
-    text = as_text(value)
-    return repr(value) if isinstance(value, float) and float(text) != value else text

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from analysis.read.gather import Gathered
-from analysis.select.groups import Run, plain_runs
+from analysis.read.results import Run, runs_of
+from analysis.sheets.notes import Kind, Note
 from analysis.sheets.sheet import one_line
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def complete_runs(gathered: Gathered) -> list[Run]:
         ValueError: If there are none; the message counts and names what there is instead.
     """
     runs = gathered.runs
-    complete = plain_runs(runs[runs["status"] == "complete"])
+    complete = runs_of(runs[runs["status"] == "complete"])
     if complete:
         return complete
     if runs.empty and not gathered.skipped and not gathered.missing:
@@ -78,6 +79,11 @@ def listed(lead: str, items: Iterable[str]) -> Iterator[str]:
         yield lead + one_line(item)
     if len(items) > MOST:
         yield f"{lead}and {len(items) - MOST} more"
+
+
+def noted(kind: Kind, lead: str, items: Iterable[str]) -> Iterator[Note]:
+    """As `listed`, a note an item."""
+    return (Note(kind, line) for line in listed(lead, items))
 
 
 def first_line(error: str | None) -> str:

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from analysis.read.plans import Sweep
-from analysis.read.results import is_measured
+from analysis.read.results import Run, is_measured
 from analysis.select.columns import check_name
+from analysis.statistics.differences import Sample
 
 if TYPE_CHECKING:
     from analysis.read.gather import Gathered
@@ -56,6 +57,16 @@ _LISTED = (
 )  # fmt: skip
 
 
+def sample_of(runs: Iterable[Run], metric: str) -> Sample:
+    """Seed and value of the runs that measured a metric."""
+    return [(run.seed, float(run[metric])) for run in runs if is_measured(run[metric])]
+
+
+def values_of(runs: Iterable[Run], metric: str) -> list[float]:
+    """What the runs measured of a metric, without those that did not."""
+    return [value for _, value in sample_of(runs, metric)]
+
+
 def describe_metric(name: str) -> Metric:
     """Label a metric: `best_test_top1` is "test top-1, best test epoch (%)". What is not known keeps its name."""
     if name in _BY_NAME:
@@ -71,7 +82,7 @@ def describe_metric(name: str) -> Metric:
 
 
 def choose_metrics(
-    runs: pd.DataFrame, plan: Iterable[Sweep], complete: Sequence[Mapping[str, Any]], asked: Sequence[str] | None
+    runs: pd.DataFrame, plan: Iterable[Sweep], complete: Sequence[Run], asked: Sequence[str] | None
 ) -> tuple[Metric, ...]:
     """The metrics that were asked for, else what the sweep optimises, else what its protocol judges by.
 
@@ -96,12 +107,12 @@ def choose_metrics(
     )
 
 
-def choose_metric(gathered: "Gathered", complete: Sequence[Mapping[str, Any]], asked: str | None) -> Metric:
+def choose_metric(gathered: "Gathered", complete: Sequence[Run], asked: str | None) -> Metric:
     """The one metric that was asked for, or the first of those that `choose_metrics` chooses."""
     return choose_metrics(gathered.runs, gathered.plan, complete, [asked] if asked else None)[0]
 
 
-def _check_metric(name: str, runs: pd.DataFrame, complete: Sequence[Mapping[str, Any]]) -> None:
+def _check_metric(name: str, runs: pd.DataFrame, complete: Sequence[Run]) -> None:
     numeric = runs.select_dtypes("number").columns
     if name in runs.columns and name not in numeric:
         raise ValueError(f"{name} is not a metric: its values are not numbers. Group by it with --rows {name}.")
@@ -119,7 +130,7 @@ def _directions(plan: Iterable[Sweep]) -> dict[str, str | None]:
     return {objective: said.pop() if len(said) == 1 else None for objective, said in found.items()}
 
 
-def _default(directions: Mapping[str, str | None], complete: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+def _default(directions: Mapping[str, str | None], complete: Sequence[Run]) -> tuple[str, ...]:
     objectives = tuple(name for name in directions if _any_measured(name, complete))
     if objectives:
         return objectives
@@ -130,13 +141,13 @@ def _default(directions: Mapping[str, str | None], complete: Sequence[Mapping[st
     return of_test or ("val_top1",)
 
 
-def _any_measured(name: str, complete: Sequence[Mapping[str, Any]]) -> bool:
+def _any_measured(name: str, complete: Sequence[Run]) -> bool:
     return any(is_measured(run.get(name)) for run in complete)
 
 
-def _explain_null(name: str, complete: Sequence[Mapping[str, Any]]) -> str:
+def _explain_null(name: str, complete: Sequence[Run]) -> str:
     """Say why no run has a metric, and which metrics there are instead."""
-    reason, instead = _why_null(name, {str(run["protocol"]) for run in complete})
+    reason, instead = _why_null(name, {str(run.protocol) for run in complete})
     measured = [other for other in _LISTED if _any_measured(other, complete)]
     advice = f"measured were {', '.join(measured) or 'no metrics at all'}"
     if instead in measured:

@@ -6,10 +6,10 @@ Every text and picture asks here, so that all of them name the same winner.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from analysis.means.sheet import fixed
+from analysis.read.results import Run
 from analysis.select.dimensions import Value
-from analysis.select.groups import Run
 from analysis.select.metrics import Metric
+from analysis.sheets.numbers import fixed
 from analysis.sheets.words import count
 
 _REASONS = {"missing": "with seeds to come"}  # by status; the others speak for themselves
@@ -101,4 +101,4 @@ def best_note(competing: Sequence[Trial], metric: Metric, shown: Iterable[Trial]
     """The winner, also where the picture has no place for it."""
     best = competing[0]
     hidden = "" if best.number in {trial.number for trial in shown} else ", which is not in the picture"
-    return f"Best: trial {best.number}, {metric.name} {fixed(best.means[metric.name], metric)}{hidden}"
+    return f"Best: trial {best.number}, {metric.name} {fixed(best.means[metric.name], metric.decimals)}{hidden}"

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 
 from analysis.read.gather import Gathered
-from analysis.select.groups import Run
+from analysis.read.results import Run
 from analysis.select.method import is_method
 
 STUDY = "search"  # the directory of a search's trials
@@ -28,7 +28,7 @@ def split_searches(runs: Iterable[Run]) -> dict[str, list[Run]]:
     """The runs of searches, by the directory that holds their trials."""
     found: dict[str, list[Run]] = {}
     for run in runs:
-        if directory := search_of(run["path"]):
+        if directory := search_of(run.path):
             found.setdefault(directory, []).append(run)
     return found
 
@@ -43,11 +43,7 @@ def search_of(path: str) -> str | None:
 def baseline_runs(runs: Iterable[Run], sweep: str) -> list[Run]:
     """The complete runs beside the search of a sweep, by the sweep's directory."""
     directory = os.path.join(sweep, BASELINE)
-    return [
-        run
-        for run in runs
-        if run["status"] == "complete" and os.path.dirname(os.path.abspath(run["path"])) == directory
-    ]
+    return [run for run in runs if run.status == "complete" and os.path.dirname(os.path.abspath(run.path)) == directory]
 
 
 def compared_runs(complete: Iterable[Run], gathered: Gathered) -> list[Run]:
@@ -58,15 +54,15 @@ def compared_runs(complete: Iterable[Run], gathered: Gathered) -> list[Run]:
     stands_for = {
         other.kept for other in gathered.duplicates if other.status == "complete" and search_of(other.path) is None
     }
-    return [run for run in complete if search_of(run["path"]) is None or run["path"] in stands_for]
+    return [run for run in complete if search_of(run.path) is None or run.path in stands_for]
 
 
 def group_trials(directory: str, runs: Iterable[Run]) -> dict[int, list[Run]]:
     """The runs of a search by trial number, which is the directory's for a run that has not ended."""
     found: dict[int, list[Run]] = {}
     for run in runs:
-        name = os.path.relpath(run["path"], directory).split(os.sep)[0]
-        number = run["trial"] if run["trial"] is not None else int(name) if name.isdecimal() else None
+        name = os.path.relpath(run.path, directory).split(os.sep)[0]
+        number = run.trial if run.trial is not None else int(name) if name.isdecimal() else None
         if number is not None:
             found.setdefault(number, []).append(run)
     return dict(sorted(found.items()))

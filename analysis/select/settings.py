@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.read.gather import Gathered
+from analysis.read.results import Run, runs_of
 from analysis.select.differences import ABSENT, listed_values
 from analysis.select.extras import as_column, read_config
-from analysis.select.groups import Run, plain_runs
 from analysis.select.method import DATA, KEYS, METHOD, changes_numbers, covers, is_method
 
 Values = Mapping[str, Any]
@@ -41,7 +41,7 @@ class Settings:
     def of(self, run: Run) -> Values:
         """The settings of a run that change its numbers, by key of the config, and its data; one object a setting."""
         recorded = tuple(map(run.get, _RECORDED))
-        identity = recorded if recorded[0] is not None else (*recorded, run["path"])
+        identity = recorded if recorded[0] is not None else (*recorded, run.path)
         if identity not in self._known:
             self._known[identity] = _read(run)
         return self._known[identity]
@@ -70,7 +70,7 @@ class Settings:
         by_seed: list[dict[Any, list[Values]]] = [{}, {}]
         for side, runs in zip(by_seed, (a, b), strict=True):
             for run in runs:
-                side.setdefault(run["seed"], []).append(self.of(run))
+                side.setdefault(run.seed, []).append(self.of(run))
         of_a, of_b = by_seed
         shared = of_a.keys() & of_b.keys() - {None}
         if shared:
@@ -88,7 +88,7 @@ class Settings:
 def _read(run: Run) -> Values:
     values: dict[str, Any] = {key: run[column] for column, key in KEYS.items() if run.get(column) is not None}
     try:
-        config = read_config(run["path"])
+        config = read_config(run.path)
     except (OSError, ValueError):
         values[UNREAD] = True
     else:
@@ -154,7 +154,7 @@ def with_settings(gathered: Gathered) -> Gathered:
     settings = Settings()
     complete = gathered.runs["status"] == "complete"
     there = [name for name in ("path", *_RECORDED) if name in gathered.runs.columns]
-    runs = plain_runs(gathered.runs.loc[complete, there])
+    runs = runs_of(gathered.runs.loc[complete, there])
     one_each = list({id(settings.of(run)): run for run in reversed(runs)}.values())
     chosen = _chosen(one_each, settings, _on_purpose(gathered))
     frame = gathered.runs

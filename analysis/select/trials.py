@@ -8,14 +8,14 @@ from statistics import fmean
 from analysis.read.gather import Gathered
 from analysis.read.overrides import as_pairs, read_overrides
 from analysis.read.plans import Sweep
-from analysis.read.results import is_measured
+from analysis.read.results import Run, is_measured, runs_of
+from analysis.select.conditions import short_conditions
 from analysis.select.dimensions import Dimension, Value, make_dimension, typed_values
-from analysis.select.groups import Run, exact_text, plain_runs
 from analysis.select.inventory import counts_line
-from analysis.select.metrics import Metric, choose_metrics
+from analysis.select.metrics import Metric, choose_metrics, values_of
 from analysis.select.ranking import Trial, best_note, counts, left_out_note, ranked
 from analysis.select.searches import baseline_runs, group_trials, only_search, split_searches
-from analysis.sheets.words import conditions, count, spread
+from analysis.sheets.words import count, exact_text, spread
 
 Searches = Sequence[tuple[str, tuple[Trial, ...]]]  # the name of each, and its trials
 
@@ -67,7 +67,7 @@ class Search:
         averaged = f"mean of {spread(numbers)} runs" if max(numbers) > 1 else "single runs"
         runs = [run for trial in counting for run in trial.runs]
         return (
-            conditions(runs),
+            short_conditions(runs),
             f"{count(len(counting), 'complete trial')} ({averaged})",
             *left_out_note(self.trials, shown, self.metrics, reason or self.lacks),
             best_note(self.ranked(), self.metric, counting),
@@ -84,7 +84,7 @@ def find_search(gathered: Gathered, metric: str | None = None) -> Search:
         ValueError: If there is none, or several, or if no trial of it is complete.
     """
     gathered = gathered.whole()
-    runs = plain_runs(gathered.runs)
+    runs = runs_of(gathered.runs)
     found = only_search(runs)
     if found is None:
         raise ValueError("there is no search: no run lies in a directory search/, where sweep=lambdas puts its trials")
@@ -120,10 +120,10 @@ def find_trials(
     for number, own in grouped.items():
         means = {}
         for metric in metrics:
-            measured = [run[metric.name] for run in own if is_measured(run[metric.name])]
+            measured = values_of(own, metric.name)
             if len(measured) == len(own):
                 means[metric.name] = fmean(measured)
-        pruned_between = os.path.dirname(own[0]["path"]) in gathered.given_up
+        pruned_between = os.path.dirname(own[0].path) in gathered.given_up
         status = "pruned" if pruned_between else _status(own, seeds)
         value = means.get(metrics[0].name) if metrics else None
         trials.append(Trial(number, status, {}, value, tuple(own), means))
@@ -133,7 +133,7 @@ def find_trials(
 def trials_by_search(gathered: Gathered, metrics: Sequence[Metric]) -> Searches:
     """The trials of each search, without their parameters, and its name; "" where there is one search."""
     whole = gathered.whole()  # a trial stays one of its search, whatever else has its configuration
-    searches = split_searches(plain_runs(whole.runs))
+    searches = split_searches(runs_of(whole.runs))
     return [
         (
             os.path.basename(os.path.dirname(directory)) if len(searches) > 1 else "",
@@ -147,12 +147,12 @@ def objectives(gathered: Gathered) -> tuple[Metric, ...]:
     """The objectives of the one sweep below the directory, if it is one and has several; otherwise ()."""
     if len(gathered.plan) != 1 or len(gathered.plan[0].directions) < 2:
         return ()
-    complete = _complete(plain_runs(gathered.runs))
+    complete = _complete(runs_of(gathered.runs))
     return choose_metrics(gathered.runs, gathered.plan, complete, list(gathered.plan[0].directions))
 
 
 def _complete(runs: Iterable[Run]) -> list[Run]:
-    return [run for run in runs if run["status"] == "complete"]
+    return [run for run in runs if run.status == "complete"]
 
 
 def find_plan(gathered: Gathered, sweep: str) -> Sweep | None:
@@ -173,8 +173,8 @@ def _varying(overrides: Iterable[Mapping[str, str]]) -> list[str]:
 def _with_params(trials: Sequence[Trial], plan: Sweep | None) -> tuple[tuple[Trial, ...], tuple[Dimension, ...]]:
     """The trials with what was searched, each dimension in its own type."""
     space = plan.space if plan else {}
-    overrides = {trial.number: as_pairs(read_overrides(trial.runs[0]["path"])) for trial in trials}
-    keys = list(space) or _varying(as_pairs(read_overrides(run["path"])) for trial in trials for run in trial.runs)
+    overrides = {trial.number: as_pairs(read_overrides(trial.runs[0].path)) for trial in trials}
+    keys = list(space) or _varying(as_pairs(read_overrides(run.path)) for trial in trials for run in trial.runs)
     texts: dict[int, dict[str, str]] = {}
     for trial in trials:
         # A run that recorded what it was started with lacks the dimensions whose condition did not hold.
@@ -194,7 +194,7 @@ def _with_params(trials: Sequence[Trial], plan: Sweep | None) -> tuple[tuple[Tri
 
 def _status(runs: Sequence[Run], seeds: int) -> str:
     """A trial with fewer runs than another has seeds to come, unless it was given up."""
-    statuses = {run["status"] for run in runs}
+    statuses = {run.status for run in runs}
     for status in ("failed", "pruned", "stale", "running"):
         if status in statuses:
             return status

@@ -35,7 +35,7 @@ def html_table(sheet: Sheet) -> str:
         lines += ["</tbody>", "<tbody>"] if number in sheet.breaks else []
         lines.append(f"<tr>{''.join(map(_place, sheet.columns, row))}</tr>")
     lines += ["</tbody>", "</table>", "</div>"]
-    if notes := (*sheet.notes, *sheet.left_out):
+    if notes := (*sheet.lines, *sheet.left_out):
         lines += ["<ul>", *(f"<li>{escaped(note)}</li>" for note in notes), "</ul>"]
     return "\n".join(lines)
 

@@ -34,7 +34,7 @@ def render_latex(sheet: Sheet) -> str:
     lines += [r"\bottomrule", r"\end{tabular}"]
     if sheet.notes:
         lines += ["", r"\medskip", r"\begin{minipage}{\linewidth}\footnotesize"]
-        lines += [rf"{escape_latex(note)}.\par" for note in sheet.notes]
+        lines += [rf"{escape_latex(note)}.\par" for note in sheet.lines]
         lines.append(r"\end{minipage}")
     lines += [r"\end{table}", *(f"% {one_line(line)}" for line in sheet.left_out)]
     return "\n".join(lines) + "\n"

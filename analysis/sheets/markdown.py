@@ -24,7 +24,7 @@ def render_markdown(sheet: Sheet) -> str:
     align = ["left" if column.head else "right" for column in sheet.columns]
     rows = [[_place(text) for text in row] for row in sheet.rows]
     table = tabulate(rows, header, tablefmt="pipe", colalign=align, disable_numparse=True)
-    notes = [f"- {_escape(note)}" for note in (*sheet.notes, *sheet.left_out)]
+    notes = [f"- {_escape(note)}" for note in (*sheet.lines, *sheet.left_out)]
     parts = [table] * bool(rows) + [_escape(sheet.caption)] + ["\n".join(notes)] * bool(notes)
     return "\n\n".join(parts) + "\n"
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from analysis.sheets.notes import Note
+
 
 @dataclass(frozen=True)
 class Text:
@@ -44,8 +46,13 @@ class Sheet:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Text, ...], ...]
     breaks: tuple[int, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     left_out: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The notes as text, a line each."""
+        return tuple(map(str, self.notes))
 
     @property
     def levels(self) -> int:

@@ -1,9 +1,8 @@
-"""Short texts that pictures, tables and the report share."""
+"""Words and short texts that pictures, tables and the report share."""
 
 import math
 from collections.abc import Sequence
-
-from analysis.select.groups import Run
+from typing import Any
 
 
 def short(value: object) -> str:
@@ -46,15 +45,33 @@ def spread(numbers: Sequence[int]) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def conditions(runs: Sequence[Run]) -> str:
-    """Under which conditions runs were made, as in "resnet20 on digits, protocol validation, 6 epochs, seed 0"."""
+def ranges(numbers: Sequence[int], most: int = 10) -> str:
+    """Sorted whole numbers, three and more in a row as a range: "0, 1, 5 to 9"; too many parts are counted."""
+    rows: list[list[int]] = []
+    for number in numbers:
+        if rows and number == rows[-1][-1] + 1:
+            rows[-1].append(number)
+        else:
+            rows.append([number])
+    parts = [f"{row[0]} to {row[-1]}" if len(row) > 2 else ", ".join(map(str, row)) for row in rows]
+    return ", ".join(parts) if len(parts) <= most else f"({len(numbers)} different)"
 
-    def values(column: str) -> str:
-        found = sorted({str(run[column]) for run in runs if run[column] is not None})
-        return ", ".join(found) if len(found) <= 3 else f"({len(found)} different)"
 
-    seeds = {run["seed"] for run in runs if run["seed"] is not None}
-    seed = f"seed {seeds.copy().pop()}" if len(seeds) == 1 else f"{len(seeds)} seeds"
-    epochs = values("epochs")
-    duration = f"{epochs} {'epoch' if epochs == '1' else 'epochs'}"
-    return f"{values('model')} on {values('dataset')}, protocol {values('protocol')}, {duration}, {seed}"
+def capital(sentence: str) -> str:
+    """A sentence with its first letter in upper case."""
+    return sentence[:1].upper() + sentence[1:]
+
+
+def as_text(value: Any) -> str:
+    """A value of a column for people to read."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def exact_text(value: Any) -> str:
+    """A value as it can be typed: with all digits where the few that people read stand for another one."""
+    text = as_text(value)
+    return repr(value) if isinstance(value, float) and float(text) != value else text

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from analysis.means.sheet import fixed
 from analysis.read.gaps import Missing
 from analysis.read.gather import STATUSES
-from analysis.select.inventory import listed, listed_cells
+from analysis.select.inventory import listed_cells, noted
 from analysis.select.metrics import describe_metric
 from analysis.sheets.markdown import render_markdown
+from analysis.sheets.notes import Kind, Note
+from analysis.sheets.numbers import fixed
 from analysis.sheets.sheet import Column, Sheet, Text
 from analysis.sheets.words import count
 from analysis.status.status import AtWork, Progress, Status
@@ -49,7 +50,7 @@ def lay_out_running(status: Status) -> Sheet:
 
 def _at_work(run: AtWork) -> tuple[Text, ...]:
     epochs = "?" if run.epochs is None else str(run.epochs)
-    value = "-" if run.metric is None else fixed(run.value, describe_metric(run.metric))
+    value = "-" if run.metric is None else fixed(run.value or 0.0, describe_metric(run.metric).decimals)
     left = "unknown" if run.seconds_left is None else duration(run.seconds_left)
     texts = (f"{run.epoch}/{epochs}", run.metric or "-", value, left)
     return (Text(run.directory), *(Text(text, number=True) for text in texts))
@@ -66,18 +67,19 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"
 
 
-def remarks(status: Status) -> Iterator[str]:
-    """What failed, was killed, is to do and could not be read, a line each."""
-    yield from listed("failed: ", (f"{path}: {reason}" for path, reason in status.failed))
-    yield from listed("stale (no result and no sign of life; killed?): ", status.stale)
+def remarks(status: Status) -> Iterator[Note]:
+    """What failed, was killed, is to do and could not be read."""
+    yield from noted(Kind.STATUS, "failed: ", (f"{path}: {reason}" for path, reason in status.failed))
+    yield from noted(Kind.STATUS, "stale (no result and no sign of life; killed?): ", status.stale)
     for missing in status.missing:
-        yield f"to do: {missing.count} of study {missing.study}{listed_cells(missing)}"
+        yield Note(Kind.STATUS, f"to do: {missing.count} of study {missing.study}{listed_cells(missing)}")
     if status.given_up:
-        yield f"{count(status.given_up, 'trial')} given up between seeds: the planned runs of the others are not made"
-    yield from listed("skipped: ", (f"{path} {reason}" for path, reason in status.skipped))
+        given_up = count(status.given_up, "trial")
+        yield Note(Kind.STATUS, f"{given_up} given up between seeds: the planned runs of the others are not made")
+    yield from noted(Kind.SKIPPED, "skipped: ", (f"{path} {reason}" for path, reason in status.skipped))
     begun = not any(progress.to_do for progress in status.studies)
     if begun and not (status.running or status.stale or status.skipped or status.commands):
-        yield "done"
+        yield Note(Kind.DONE, "done")
 
 
 def status_content(status: Status) -> dict[str, Any]:

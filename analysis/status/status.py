@@ -11,8 +11,8 @@ from typing import Any
 from analysis.read.gaps import Missing
 from analysis.read.gather import STATUSES, Gathered
 from analysis.read.plans import Sweep
+from analysis.read.results import Run, runs_of
 from analysis.select.extras import read_config, read_last_row
-from analysis.select.groups import Run, plain_runs
 from analysis.select.inventory import first_line
 
 _RESUMED = 1.0  # seconds that a config is written after its directory was made: it was written again
@@ -93,19 +93,19 @@ def find_status(gathered: Gathered, now: float | None = None) -> Status:
         ValueError: If there is neither a run nor a plan.
     """
     now = time.time() if now is None else now
-    runs = plain_runs(gathered.runs)
+    runs = runs_of(gathered.runs)
     if not runs and not gathered.plan and not gathered.skipped:
         raise ValueError(f"{gathered.directory} holds no run and no sweep.json.")
     of_status: dict[str, list[Run]] = {status: [] for status in STATUSES}
     for run in runs:
-        of_status[run["status"]].append(run)
+        of_status[run.status].append(run)
     pace = _usual_pace(of_status["complete"])
     return Status(
         directory=gathered.directory,
         studies=tuple(_studies(gathered, runs)),
-        running=tuple(_at_work(run["path"], gathered.plan, pace, now) for run in of_status["running"]),
-        failed=tuple((run["path"], first_line(run["error"])) for run in of_status["failed"]),
-        stale=tuple(run["path"] for run in of_status["stale"]),
+        running=tuple(_at_work(run.path, gathered.plan, pace, now) for run in of_status["running"]),
+        failed=tuple((run.path, first_line(run.error)) for run in of_status["failed"]),
+        stale=tuple(run.path for run in of_status["stale"]),
         missing=tuple(missing for missing in gathered.missing if missing.count > 0),
         commands=tuple(_commands(gathered)),
         skipped=tuple((other.path, other.reason) for other in gathered.skipped),
@@ -115,7 +115,7 @@ def find_status(gathered: Gathered, now: float | None = None) -> Status:
 
 def _studies(gathered: Gathered, runs: Sequence[Run]) -> list[Progress]:
     # A repetition of another run has been done all the same.
-    there = [(run["path"], run["status"]) for run in runs]
+    there = [(run.path, run.status) for run in runs]
     there += [(other.path, other.status) for other in gathered.duplicates]
     there += [(path, "complete") for path in gathered.teachers["path"]]
     found = []
@@ -145,7 +145,7 @@ def _count(runs: Iterable[tuple[str, str]]) -> dict[str, int]:
 
 def _usual_pace(complete: Iterable[Run]) -> float | None:
     """Seconds an epoch of the complete runs: the median."""
-    paces = [run["train_seconds"] / run["epochs_run"] for run in complete if run["train_seconds"] and run["epochs_run"]]
+    paces = [run.train_seconds / run.epochs_run for run in complete if run.train_seconds and run.epochs_run]
     return median(paces) if paces else None
 
 

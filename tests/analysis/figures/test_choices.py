@@ -9,8 +9,8 @@ from analysis.best.best import find_best
 from analysis.best.sheet import lay_out_best
 from analysis.figures.parallel import parallel_info
 from analysis.read.gather import gather
+from analysis.read.results import runs_of
 from analysis.report.runs import RunColumn, run_table
-from analysis.select.groups import plain_runs
 from analysis.select.trials import find_search
 
 
@@ -31,7 +31,7 @@ def test_choices_that_look_like_one_number_are_several(searched: Path) -> None:
 
 def test_the_report_keeps_choices_as_they_are(searched: Path) -> None:
     gathered = gather(searched)
-    runs = run_table(gathered, plain_runs(gathered.runs), [])
+    runs = run_table(gathered, runs_of(gathered.runs), [])
     place = runs.columns.index(RunColumn("x.name", False))
     assert [row.texts[place] for row in runs.rows] == ["1_1", "11", "1e3", "1000"]
 
@@ -41,7 +41,7 @@ def test_a_truth_is_no_number_in_the_report(tmp_path: Path, write_trial: Any, wr
     for number, flag in enumerate((True, False)):
         write_trial(number, [60.0], flag=flag)
     gathered = gather(tmp_path)
-    assert RunColumn("flag", False) in run_table(gathered, plain_runs(gathered.runs), []).columns
+    assert RunColumn("flag", False) in run_table(gathered, runs_of(gathered.runs), []).columns
 
 
 @pytest.mark.parametrize(("number", "name"), list(enumerate(("1_1", "11", "1e3", "1000"))))

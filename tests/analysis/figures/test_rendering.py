@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 from PIL import Image
 
+from analysis.commands.arguments import conditions
 from analysis.figures import FORMATS, KINDS, mpl_marks, web_marks
 from analysis.figures.ablation import ablation_info
 from analysis.figures.chart import Chart, Label, Line, Mark
@@ -17,7 +18,7 @@ from analysis.figures.render import draw, interactive, to_bytes, to_html
 from analysis.figures.style import BLACK
 from analysis.figures.web_marks import traces_of
 from analysis.read.gather import gather
-from analysis.sheets.words import conditions, count, short, there_are, tick
+from analysis.sheets.words import count, short, there_are, tick
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from analysis.means.published import PublishedCell
-from analysis.means.sheet import caption, fixed, lay_out, p_text
+from analysis.means.sheet import caption, lay_out
 from analysis.select.metrics import describe_metric
+from analysis.sheets.numbers import fixed, p_text
 from analysis.sheets.sheet import Sheet
 from tests.analysis.tables import across, down, make_cell, publish
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from analysis.means.table import Request
-from analysis.missing.missing import Lacking, lacking_cells, lay_out_lacking
+from analysis.missing.missing import Lacking, lacking_cells
+from analysis.missing.sheet import lay_out_lacking
 from analysis.read.gather import gather
 from analysis.sheets.markdown import render_markdown
 

@@ -8,9 +8,9 @@ import pytest
 
 from analysis.best.best import find_best
 from analysis.best.sheet import remarks
-from analysis.means.sheet import capital
 from analysis.read.gather import gather
 from analysis.report.cautions import cautions
+from analysis.sheets.words import capital
 
 OLD, NEW = "0123456789ab", "ba9876543210"
 

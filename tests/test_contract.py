@@ -13,12 +13,10 @@ import pytest
 from analysis.best.best import find_best
 from analysis.figures import learning
 from analysis.figures.saliency import read_saliency
-from analysis.read import alive, overrides, results
-from analysis.read import plans as plan
-from analysis.read import tree as scan
+from analysis.read import configs, overrides, plans, results, tree
 from analysis.read.curves import read_curves
 from analysis.read.gather import Gathered, gather
-from analysis.select import extras, metrics, searches
+from analysis.select import columns, metrics, searches
 from analysis.status.status import find_status
 from tests.support import TINY, places, run_py
 from tffd import records
@@ -59,7 +57,7 @@ def test_every_run_is_found_and_nothing_is_odd(gathered: Gathered) -> None:
 def test_the_fields_of_a_result(gathered: Gathered, sweep: Path) -> None:
     for path in sweep.rglob(records.RESULT):
         written = set(json.loads(path.read_text()))
-        assert written - OBJECTS - OPTIONAL == set(results.COLUMNS)
+        assert written - OBJECTS - OPTIONAL == set(results.COLUMNS) - {"path"}
         assert written >= OBJECTS
     runs = gathered.runs
     null = {name for name in results.COLUMNS if runs[name].isna().all()}
@@ -79,7 +77,7 @@ def test_the_columns_of_the_metrics(gathered: Gathered, sweep: Path) -> None:
     assert curves.frame.groupby("path")["epoch"].max().tolist() == [1] * 4
     for path in sweep.rglob(records.METRICS):
         last = list(csv.DictReader(path.read_text().splitlines()))[-1]
-        assert extras.read_last_row(str(path.parent)) == {name: float(text) for name, text in last.items() if text}
+        assert configs.read_last_row(str(path.parent)) == {name: float(text) for name, text in last.items() if text}
         assert float(last["val_top1"]) == json.loads((path.parent / records.RESULT).read_text())["val_top1"]
     assert {*records.METRIC_NAMES, *records.COST_OBJECTIVES} <= set(metrics._LISTED) <= {*results.COLUMNS, *EPOCH}
     assert set(learning._LABELS) <= EPOCH
@@ -90,15 +88,15 @@ def test_the_fields_of_a_plan(gathered: Gathered, sweep: Path) -> None:
     assert read.path == str(sweep)
     written = json.loads((sweep / "sweep.json").read_text())
     several = {key: written[key] for key in ("objectives", "directions")}  # what a reader of one objective overlooks
-    assert plan._read_directions(several) == {"val_top1": "maximize"}
+    assert plans._read_directions(several) == {"val_top1": "maximize"}
     assert (read.name, read.directions, read.seeds) == ("lambdas", {"val_top1": "maximize"}, (1, 2))
     assert read.space.keys() == {"lambda_intra", "lambda_inter"}
     assert read.fixed is not None and {"model=resnet8", "trainer.epochs=1"} <= set(read.fixed)
     assert read.command is not None and read.command.startswith("python run.py -m sweep=lambdas sweep.n_trials=1 ")
     baseline = tuple({"kd_mode": "none", "seed": seed} for seed in ("1", "2"))
     assert read.studies == (
-        plan.Study(searches.BASELINE, "grid", 2, baseline),
-        plan.Study(searches.STUDY, "search", 1),
+        plans.Study(searches.BASELINE, "grid", 2, baseline),
+        plans.Study(searches.STUDY, "search", 1),
     )
     (status,) = {progress.to_do for progress in find_status(gathered).studies}
     assert status == 0
@@ -121,16 +119,16 @@ def test_the_columns_of_the_saliency(gathered: Gathered) -> None:
 
 def test_the_keys_of_a_config_and_the_words_of_a_command(gathered: Gathered) -> None:
     for run in gathered.runs.to_dict("records"):
-        config = extras.read_config(run["path"])
-        assert config.keys() >= {*extras._RECIPE, "trainer.epochs", "results_dir", "dataset.name", "model.name"}
+        config = configs.read_config(run["path"])
+        assert config.keys() >= {*columns._RECIPE, "trainer.epochs", "results_dir", "dataset.name", "model.name"}
         assert config["trainer.epochs"] == run["epochs"] == 1
         words = overrides.as_pairs(overrides.read_overrides(run["path"]))
         assert (words["model"], words["seed"]) == ("resnet8", str(run["seed"]))
 
 
 def test_the_names_of_files(tmp_path: Path) -> None:
-    assert scan._TRACES == (records.HEARTBEAT, records.METRICS)
-    assert alive._SIGNS[:2] == (records.HEARTBEAT, records.METRICS)
-    assert alive.SILENCE > 2 * records.BEAT_SECONDS
+    assert tree._TRACES == (records.HEARTBEAT, records.METRICS)
+    assert tree._SIGNS[:2] == (records.HEARTBEAT, records.METRICS)
+    assert tree.SILENCE > 2 * records.BEAT_SECONDS
     (tmp_path / records.TRIAL).write_text("{}")
-    assert scan.scan(str(tmp_path)).given_up == [str(tmp_path)]
+    assert tree.scan(str(tmp_path)).given_up == [str(tmp_path)]

@@ -6,14 +6,13 @@ from functools import partial
 
 from analysis.ablation.factorial import Factorial, make_factorial, others_of
 from analysis.read.gather import Gathered
+from analysis.read.method import DEFAULT_BY, is_method
 from analysis.read.results import Run
-from analysis.select.columns import check_name
-from analysis.select.extras import with_columns
-from analysis.select.groups import DEFAULT_BY, choose_by, group_runs, keep_where, refuse_mixed_protocols
+from analysis.select.columns import check_name, with_columns
+from analysis.select.groups import choose_by, group_runs, keep_where, refuse_mixed_protocols
 from analysis.select.inventory import complete_runs
-from analysis.select.method import is_method
 from analysis.select.metrics import Metric, choose_metrics
-from analysis.select.settings import Settings, with_settings
+from analysis.select.settings import with_settings
 from analysis.sheets.words import as_text
 from analysis.statistics.contrasts import TERMS
 
@@ -59,7 +58,7 @@ def analyse(
             check_name("kd_mode", mode, dict.fromkeys(str(run.kd_mode) for run in complete))
         complete = [run for run in complete if run.kd_mode in modes]
     chosen = choose_metrics(gathered.runs, gathered.plan, complete, metrics)
-    settings = gathered.settings or Settings()
+    settings = gathered.settings
     varying = choose_by(complete, None, gathered.runs.columns)
     by = tuple(column for column in varying if not is_method(column) and (column in CONTEXT or not mix))
     refuse_mixed_protocols(complete, by)

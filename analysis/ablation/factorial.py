@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from analysis.read.results import Run, is_measured
+from analysis.read.settings import Settings
 from analysis.select.comparing import contrast_runs
 from analysis.select.conditions import Conditions, conditions_of
 from analysis.select.doubts import doubtful_numbers
 from analysis.select.metrics import Metric
-from analysis.select.settings import Settings
+from analysis.select.settings import varying_settings
 from analysis.sheets.notes import Note
 from analysis.sheets.words import as_text
 from analysis.statistics.contrasts import TERMS, Terms, contrasts_of, order_of, size_of, title_of
@@ -151,7 +152,7 @@ def _require_one_setting(
             f"{cell}: runs of several settings (lambdas {'; '.join([*pairs][:_MOST])}{more}); choose one, as with "
             f"--where lambda_intra=0,8e-4."
         )
-    if varying := settings.varying(runs):
+    if varying := varying_settings(settings, runs):
         first = next(iter(varying))
         raise ValueError(
             f"{cell}: runs of several settings ({', '.join([*varying][:_MOST])}); choose one, as with "

@@ -6,18 +6,17 @@ from dataclasses import dataclass
 
 from analysis.best.retrain import Retraining, plan_retraining
 from analysis.read.gather import Gathered
+from analysis.read.method import METHOD
 from analysis.read.overrides import as_pairs, key_of, read_overrides
 from analysis.read.results import Run, runs_of
+from analysis.read.settings import Settings
 from analysis.select.comparing import Pair, compare_runs
-from analysis.select.data_versions import data_cautions
+from analysis.select.fairness import data_cautions, unequal_search
 from analysis.select.inventory import counts_line
-from analysis.select.method import METHOD
 from analysis.select.metrics import Metric, choose_metrics, sample_of
 from analysis.select.ranking import Trial, front, losses
 from analysis.select.searches import STUDY, baseline_runs
-from analysis.select.settings import Settings
 from analysis.select.trials import Search, find_search
-from analysis.select.unequal import unequal_search
 from analysis.sheets.notes import Note
 from analysis.statistics.differences import Difference, Sample, mean_and_sd
 from analysis.statistics.paired import t_interval

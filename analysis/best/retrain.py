@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from analysis.read.command_lines import Origin, assign, read_origin, shown_path
+from analysis.read.command_lines import Origin, assign, command_line, read_origin, shown_path
+from analysis.read.configs import read_config
 from analysis.read.gather import Gathered, gather
+from analysis.read.method import as_choice
 from analysis.read.overrides import as_pairs, grid_command, kept_overrides, key_of, read_overrides, single_command
 from analysis.read.plans import Sweep
 from analysis.read.results import Run, runs_of
-from analysis.read.shell import command_line
-from analysis.select.extras import read_config
-from analysis.select.method import as_choice
 from analysis.select.searches import BASELINE, STUDY
 
 PROTOCOL = "final"

@@ -139,9 +139,10 @@ def _certainty(best: Best, metric: Metric) -> str:
     lead = f"{metric.name}: " if len(best.metrics) > 1 else ""
     if measured.sd is not None:
         seeds = ranges(sorted(seed for seed, _ in measured.sample if seed is not None))
+        sd, interval = fixed(measured.sd, metric.decimals), _interval(measured, metric)
         return (
-            f"{lead}over {measured.n} seeds ({seeds}): sample sd {fixed(measured.sd, metric.decimals)}, 95 % t interval of the "
-            f"mean {_interval(measured, metric)}, which does not know of the picking"
+            f"{lead}over {measured.n} seeds ({seeds}): sample sd {sd}, 95 % t interval of the mean {interval}, which "
+            "does not know of the picking"
         )
     known = [entry.measured[metric.name] for entry in best.baselines if metric.name in entry.measured]
     beside = next((one for one in known if one.sd is not None), None)

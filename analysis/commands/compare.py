@@ -24,8 +24,8 @@ def _compare(options: argparse.Namespace) -> None:
     from analysis.commands.output import write
     from analysis.compare.compare import compare_trees
     from analysis.compare.sheet import compared_content, compared_records, lay_out_compared, lay_out_numbers
-    from analysis.means.table import Request
     from analysis.read.gather import gather
+    from analysis.select.request import Request
 
     request = Request(
         rows=options.rows,

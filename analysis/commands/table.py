@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from analysis.commands.arguments import add_mix, add_names, add_selection, conditions
 
 if TYPE_CHECKING:
-    from analysis.means.table import Request
     from analysis.read.gather import Gathered
+    from analysis.select.request import Request
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -51,7 +51,7 @@ def _table(options: argparse.Namespace) -> None:
 
 
 def _request(options: argparse.Namespace) -> "Request":
-    from analysis.means.table import Request
+    from analysis.select.request import Request
 
     return Request(
         rows=options.rows,

@@ -4,19 +4,18 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from analysis.means.means import selected_runs
-from analysis.means.table import Request
+from analysis.compare.differing import Setting, Sides, compare_configs, compare_records
 from analysis.read.gather import Gathered
+from analysis.read.method import DEFAULT_BY, is_method
 from analysis.read.results import Run
+from analysis.read.settings import Settings
 from analysis.select.comparing import Pair, compare_runs
 from analysis.select.conditions import Conditions, conditions_of
-from analysis.select.differences import Setting, Sides, compare_configs, compare_records
 from analysis.select.doubts import doubtful_numbers
-from analysis.select.groups import DEFAULT_BY, Key, choose_by, group_runs, refuse_mixed_protocols
+from analysis.select.groups import Key, choose_by, group_runs, refuse_mixed_protocols
 from analysis.select.inventory import counts_line, left_out, listed
-from analysis.select.method import is_method
 from analysis.select.metrics import Metric, choose_metrics, sample_of
-from analysis.select.settings import Settings
+from analysis.select.request import Request, selected_runs
 from analysis.sheets.notes import Note
 from analysis.statistics.differences import Difference, Sample, by_seed, corrected, paired_differences
 from analysis.statistics.paired import ALPHA
@@ -96,7 +95,7 @@ def compare_trees(a: Gathered, b: Gathered, request: Request | None = None) -> C
     b, runs_b = _selected(b, request)
     metrics = _metrics(a, runs_a, b, runs_b, request)
     rows = _rows(a, runs_a, b, runs_b, request)
-    of_runs = a.settings or Settings()
+    of_runs = a.settings
     runs_a, runs_b = (_with_columns(runs, rows, of_runs) for runs in (runs_a, runs_b))
     if not request.mix:
         refuse_mixed_protocols([*runs_a, *runs_b], rows)

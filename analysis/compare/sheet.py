@@ -5,8 +5,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from analysis.compare.compare import IN_PART, Change, Compared, shared_seeds
+from analysis.compare.differing import Setting
 from analysis.select.conditions import conditions_text, past_notes
-from analysis.select.differences import Setting
 from analysis.select.groups import Key
 from analysis.select.inventory import noted
 from analysis.select.metrics import Metric

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from analysis.figures.chart import Info
 from analysis.figures.render import to_bytes, to_html
-from analysis.read.writing import unwritable, write_file
+from analysis.read.files import unwritable, write_file
 
 SCRIPT = "plotly.min.js"  # beside the pages that load it: 5 MB once, and no network
 

@@ -16,7 +16,7 @@ from analysis.figures.pareto import pareto_info
 from analysis.figures.saliency import Saliency, read_saliency, saliency_info
 from analysis.read.curves import Curves, read_curves
 from analysis.read.gather import Gathered, Skipped, gather
-from analysis.select.extras import with_columns
+from analysis.select.columns import with_columns
 from analysis.select.inventory import complete_runs
 from analysis.select.metrics import choose_metric
 from analysis.select.settings import with_settings

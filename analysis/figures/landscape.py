@@ -11,10 +11,10 @@ from analysis.figures.series import check_same
 from analysis.figures.style import BLACK, GREY
 from analysis.figures.surface import surface_of
 from analysis.read.gather import Gathered
+from analysis.read.method import DEFAULT_BY
 from analysis.read.overrides import as_pairs, read_overrides
 from analysis.read.results import Run, is_measured, runs_of
 from analysis.select.conditions import short_conditions
-from analysis.select.groups import DEFAULT_BY
 from analysis.select.inventory import complete_runs
 from analysis.select.metrics import Metric, choose_metric
 from analysis.select.ranking import best_note, counts, left_out_note

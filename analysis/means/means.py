@@ -9,17 +9,18 @@ from analysis.means.bold import mark_best
 from analysis.means.cost import Cost, cost_of
 from analysis.means.notes import remarks
 from analysis.means.published import published_cells
-from analysis.means.table import Cell, Request, Table
+from analysis.means.table import Cell, Table
 from analysis.read.gather import Gathered
 from analysis.read.results import Run
+from analysis.read.settings import Settings
 from analysis.read.values import sortable
+from analysis.select.columns import recipe_of
 from analysis.select.comparing import Pair, compare_runs
 from analysis.select.conditions import conditions_of
-from analysis.select.extras import recipe_of, with_columns
-from analysis.select.groups import Key, choose_by, group_runs, keep_where, read_baseline, refuse_mixed_protocols
-from analysis.select.inventory import complete_runs, left_out
+from analysis.select.groups import Key, choose_by, group_runs, read_baseline, refuse_mixed_protocols
+from analysis.select.inventory import left_out
 from analysis.select.metrics import Metric, choose_metrics, sample_of
-from analysis.select.settings import Settings, with_settings
+from analysis.select.request import Request, selected_runs
 from analysis.statistics.differences import Difference, corrected, mean_and_sd
 
 
@@ -43,7 +44,7 @@ def summarise(gathered: Gathered, request: Request | None = None, **options: Any
         refuse_mixed_protocols(complete, by)
     groups = group_runs(complete, by)
     matching = match_baselines(gathered, groups, by, baseline)
-    compare = _comparison(groups, matching, gathered.settings or Settings(), request.mix)
+    compare = _comparison(groups, matching, gathered.settings, request.mix)
     cells = [_cell(key, len(rows), runs, metric) for key, runs in groups.items() for metric in metrics]
     cells = _compare(cells, matching.baselines, compare)
     cells = mark_best(cells, matching.blocks, metrics, compare)
@@ -58,17 +59,6 @@ def summarise(gathered: Gathered, request: Request | None = None, **options: Any
         table = replace(table, conditions={**table.conditions, **recipe_of(complete)})
     notes = tuple(remarks(table, gathered, complete))
     return replace(table, notes=notes, left_out=tuple(left_out(gathered)))
-
-
-def selected_runs(gathered: Gathered, request: Request) -> tuple[Gathered, list[Run]]:
-    """The runs with a column for all that varies or is named, and the complete ones among them that are asked for.
-
-    Raises:
-        ValueError: If a column does not exist, or no run is complete and selected.
-    """
-    columns = (*(request.rows or ()), *request.cols, *request.where, read_baseline(request.baseline).column)
-    gathered = with_columns(with_columns(with_settings(gathered), columns), request.metrics or (), kind="metric")
-    return gathered, keep_where(complete_runs(gathered), request.where, gathered.runs.columns)
 
 
 def _rows_and_cols(

@@ -9,11 +9,12 @@ from analysis.read.gather import Gathered
 from analysis.read.results import Run, is_measured, runs_of
 from analysis.select.conditions import condition_notes
 from analysis.select.doubts import doubtful_numbers
+from analysis.select.fairness import unequal_search
 from analysis.select.groups import group_runs
 from analysis.select.inventory import counts_line
 from analysis.select.remarks import comparison_notes, confounding_notes, untested
 from analysis.select.searches import searched_settings, split_searches
-from analysis.select.unequal import unequal_search
+from analysis.select.settings import varying_settings
 from analysis.sheets.notes import Kind, Note, caution, naming
 from analysis.sheets.words import are, as_text, count, spread
 from analysis.statistics.paired import ALPHA
@@ -112,7 +113,7 @@ def _group_notes(table: "Table", gathered: Gathered, complete: Sequence[Run]) ->
     groups = group_runs(complete, table.by) if any(cell.settings > 1 for cell in first) else {}
     mixed = []
     for cell in (cell for cell in first if cell.settings > 1):
-        keys = list(gathered.settings.varying(groups[cell.key])) if gathered.settings else []
+        keys = list(varying_settings(gathered.settings, groups[cell.key]))
         what = [*keys[:_MOST], *([f"{len(keys) - _MOST} more"] if len(keys) > _MOST else [])]
         mixed.append(f"{named(cell, table)} ({cell.settings} settings{': ' if what else ''}{', '.join(what)})")
     lead = "mixes runs that differ in more than the seed, so its sd is not that of seeds: "
@@ -152,7 +153,7 @@ def _search_note(table: "Table", gathered: Gathered, complete: Sequence[Run]) ->
 def _unequal_notes(table: "Table", gathered: Gathered, complete: Sequence[Run]) -> Iterator[Note]:
     """A caution for each search that varied more than the method, where its trials are compared to a baseline."""
     spaces = searched_settings(gathered)
-    if not spaces or table.baseline is None or gathered.settings is None:
+    if not spaces or table.baseline is None:
         return
     baselines = {cell.key for cell in table.cells if cell.is_baseline}
     beside = [run for run in complete if tuple(run[column] for column in table.by) in baselines]

@@ -7,11 +7,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from analysis.select.conditions import Conditions, list_values
+from analysis.select.conditions import Conditions
 from analysis.select.groups import Key
 from analysis.select.metrics import Metric
 from analysis.sheets.notes import Kind, Note
-from analysis.sheets.words import as_text
+from analysis.sheets.words import as_text, list_values
 
 _KNOWN = (
     "dataset",
@@ -86,8 +86,8 @@ def published_cells(
     """The published numbers for the data sets and models of a table, and with a teacher for those that it has.
 
     Where a table has a column for the split and the epoch rule of a number, it stands there; else under the first
-    top-1 accuracy, and it and `published_notes` say so. There are none where it is not clear to which rows or columns they
-    belong.
+    top-1 accuracy, and it and `published_notes` say so. There are none where it is not clear to which rows or columns
+    they belong.
 
     Args:
         rows: Columns that make a row.

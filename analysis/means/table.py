@@ -1,6 +1,6 @@
 """What a table says, before anything is rendered."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -107,28 +107,3 @@ class Table:
     @cached_property
     def _places(self) -> dict[tuple[Key, Key, str], Cell]:
         return {(cell.row, cell.col, cell.metric): cell for cell in self.cells}
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a table should show; the defaults are what the command line's are.
-
-    Attributes:
-        rows: Columns that make a row; None for kd_mode and every setting that varies.
-        cols: Columns that make a column.
-        metrics: Columns to average; None for the sweep's objectives.
-        baseline: kd_mode to compare to, or column=value; None for "none", if there is such a run.
-        where: Only runs whose columns have these values.
-        mix: Whether runs of several protocols may share a cell, and runs be compared that differ in other settings.
-        published: Whether to add published numbers.
-        cost: Whether to add what the runs cost.
-    """
-
-    rows: Sequence[str] | None = None
-    cols: Sequence[str] = ()
-    metrics: Sequence[str] | None = None
-    baseline: str | None = None
-    where: Mapping[str, str] = field(default_factory=dict)
-    mix: bool = False
-    published: bool = True
-    cost: bool = False

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.read.command_lines import read_origin
+from analysis.read.method import METHOD, as_choice, is_method, weight_of
 from analysis.read.overrides import as_pairs, read_overrides, single_command, single_overrides
 from analysis.read.plans import Sweep
 from analysis.read.results import Run
-from analysis.select.method import METHOD, as_choice, is_method, weight_of
 from analysis.sheets.words import as_text
 
 # What a column is called on the command line, where it has another name there.

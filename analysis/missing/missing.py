@@ -6,19 +6,20 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from analysis.means.means import selected_runs, summarise
-from analysis.means.table import Request, Table
+from analysis.means.means import summarise
+from analysis.means.table import Table
 from analysis.missing.commands import TYPED, CellCommands, typed
-from analysis.read.gaps import Missing, form_of
+from analysis.read.command_lines import command_line
+from analysis.read.gaps import Gap, form_of
 from analysis.read.gather import Gathered
+from analysis.read.method import as_composition, is_method, weight_of
 from analysis.read.overrides import cell_overrides, single_command
 from analysis.read.plans import Cell, Sweep
 from analysis.read.results import Run
-from analysis.read.shell import command_line
 from analysis.read.values import is_value, listed_texts, unquoted
 from analysis.select.groups import Key
 from analysis.select.inventory import complete_runs
-from analysis.select.method import as_composition, is_method, weight_of
+from analysis.select.request import Request, selected_runs
 from analysis.select.searches import compared_runs
 from analysis.sheets.words import count
 
@@ -49,8 +50,8 @@ def lacking_cells(gathered: Gathered, request: Request) -> list[Lacking]:
     Raises:
         ValueError: If there is neither a plan nor a complete run, or the table cannot be made.
     """
-    planned = [cell for missing in gathered.missing for cell in (*missing.cells, *(u.cell for u in missing.unfinished))]
-    found = [lacking for missing in gathered.missing for lacking in _of_plan(missing, request.where)]
+    planned = [cell for missing in gathered.gaps for cell in (*missing.cells, *(u.cell for u in missing.unfinished))]
+    found = [lacking for missing in gathered.gaps for lacking in _of_plan(missing, request.where)]
     if (gathered.runs["status"] == "complete").any():
         gathered, complete = selected_runs(gathered, request)
         table = summarise(gathered, request)
@@ -60,7 +61,7 @@ def lacking_cells(gathered: Gathered, request: Request) -> list[Lacking]:
     return found
 
 
-def _of_plan(missing: Missing, where: Mapping[str, str]) -> Iterator[Lacking]:
+def _of_plan(missing: Gap, where: Mapping[str, str]) -> Iterator[Lacking]:
     """What a study lacks, as far as it is asked for; cells that do not say are."""
     command = missing.sweep.command
     if not missing.cells and missing.count > 0:

@@ -15,7 +15,7 @@ def lay_out_lacking(lacking: Iterable[Lacking], gathered: Gathered) -> Sheet:
     """A row a cell; below, the commands that go on with whole sweeps."""
     columns = tuple(Column(title, head=True) for title in FIELDS)
     rows = tuple((Text(cell.cell), Text(cell.state), Text(cell.command or "")) for cell in lacking)
-    commands = ((missing.sweep.command, missing.is_open) for missing in gathered.missing)
+    commands = ((missing.sweep.command, missing.is_open) for missing in gathered.gaps)
     sweeps = dict.fromkeys(command for command, is_open in commands if command and is_open)
     notes = [Note(Kind.SWEEP, f"all that a sweep lacks: {command}") for command in sweeps]
     if gathered.counts()["running"]:

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.read.files import SMALL, read_file
-from analysis.read.shell import NO_COMMAND, command_line, is_override
 from analysis.read.yaml_text import parse_yaml
 
-_PROGRAM = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "run.py")
+_PROGRAM = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "run.py")
 _CONFIGS = os.path.join(os.path.dirname(_PROGRAM), "conf")
 _OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")  # each with a value
 _SEARCH_PATH = "hydra.searchpath="
 _PLAIN = re.compile(r"[\w./+-]+( [\w./+-]+)*", re.ASCII)
+
+NO_COMMAND = "# no command: what was recorded cannot be typed as one"
+
+_OVERRIDE = re.compile(r"(\+\+?|~)?[A-Za-z_][\w./@:$-]*=.*|~[A-Za-z_][\w./@:$-]*")
 
 
 @dataclass(frozen=True)
@@ -153,3 +156,13 @@ def _is_no_text(word: str) -> bool:
 
 def _is_same(one: str, other: str) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
+
+
+def command_line(words: Sequence[str]) -> str:
+    """Words as a command on one line, quoted for the shell; a comment instead, where one cannot be printed."""
+    return shlex.join(words) if all(word.isprintable() for word in words) else NO_COMMAND
+
+
+def is_override(word: str) -> bool:
+    """Whether a word is an override of Hydra's; what is none may be another command, however well it is quoted."""
+    return bool(_OVERRIDE.fullmatch(word))

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Container, Iterable, Mapping, 
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.read.method import DEFAULT_BY
 from analysis.read.overrides import as_pairs, cell_overrides, key_of, read_overrides
 from analysis.read.plans import Cell, Study, Sweep
 from analysis.read.results import COLUMNS, Run
 from analysis.read.values import as_number, number_or_text, unquoted
-from analysis.select.groups import DEFAULT_BY
 
 Form = Callable[[Any], Any]
 
@@ -38,7 +38,7 @@ class Unfinished:
 
 
 @dataclass(frozen=True)
-class Missing:
+class Gap:
     """The planned runs of one study that have no directory, and those that have one and no complete run.
 
     Attributes:
@@ -61,9 +61,7 @@ class Missing:
         return self.count > 0 or any(unfinished.again for unfinished in self.unfinished)
 
 
-def find_missing(
-    sweep: Sweep, runs_by_parent: Mapping[str, Sequence[Run]], given_up: Container[str] = ()
-) -> list[Missing]:
+def find_gaps(sweep: Sweep, runs_by_parent: Mapping[str, Sequence[Run]], given_up: Container[str] = ()) -> list[Gap]:
     """Compare a plan with the runs that exist.
 
     Args:
@@ -82,7 +80,7 @@ def find_missing(
 
 def _open_trials(
     sweep: Sweep, study: Study, runs_by_parent: Mapping[str, Sequence[Run]], given_up: Container[str]
-) -> Missing:
+) -> Gap:
     """The runs that a search has not begun or not ended; with `sweep.seeds` every trial is a run a seed."""
     directory = os.path.join(sweep.path, study.name)
     single = runs_by_parent.get(directory, ())
@@ -93,7 +91,7 @@ def _open_trials(
         if run.status not in ("pruned", "complete")
     )
     if sweep.seeds is None:
-        return Missing(sweep, study.name, max(0, study.n_trials - len(single)), unfinished=unfinished)
+        return Gap(sweep, study.name, max(0, study.n_trials - len(single)), unfinished=unfinished)
     # A trial that failed or was pruned on one seed, or between two, is not run on the others.
     going = [
         runs
@@ -102,7 +100,7 @@ def _open_trials(
     ]
     rest = sum(max(0, len(sweep.seeds) - len(runs)) for runs in going)
     to_begin = max(0, study.n_trials - len(single) - len(trials)) * len(sweep.seeds)
-    return Missing(sweep, study.name, rest + to_begin, unfinished=unfinished)
+    return Gap(sweep, study.name, rest + to_begin, unfinished=unfinished)
 
 
 def _chosen(sweep: Sweep, run: Run) -> Cell:
@@ -111,7 +109,7 @@ def _chosen(sweep: Sweep, run: Run) -> Cell:
     return {key: pairs[key] for key in sweep.space if key in pairs}
 
 
-def _open_cells(sweep: Sweep, study: Study, runs_by_parent: Mapping[str, Sequence[Run]]) -> Missing:
+def _open_cells(sweep: Sweep, study: Study, runs_by_parent: Mapping[str, Sequence[Run]]) -> Gap:
     runs = runs_by_parent.get(os.path.join(sweep.path, study.name), ())
     matched, unknown = _match(study.cells, runs)
     alone = {_settings(read_overrides(run.path)): run for run in runs_by_parent.get(sweep.path, ())}
@@ -124,7 +122,7 @@ def _open_cells(sweep: Sweep, study: Study, runs_by_parent: Mapping[str, Sequenc
             without.append(cell)
         elif run.status not in ("pruned", "complete"):
             unfinished.append(Unfinished(cell, run.status, run.path, again=run.status != "running"))
-    return Missing(sweep, study.name, len(without) - unknown, tuple(without), tuple(unfinished))
+    return Gap(sweep, study.name, len(without) - unknown, tuple(without), tuple(unfinished))
 
 
 def _settings(overrides: Sequence[str]) -> frozenset[str]:

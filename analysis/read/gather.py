@@ -3,20 +3,17 @@
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
-from analysis.read.alive import unfinished_status
-from analysis.read.gaps import Missing, find_missing
+from analysis.read.gaps import Gap, find_gaps
 from analysis.read.plans import Sweep, read_sweep
 from analysis.read.results import COLUMNS, ENDED, Run, read_result
-from analysis.read.tree import has_config, scan
-
-if TYPE_CHECKING:
-    from analysis.select.settings import Settings
+from analysis.read.settings import Settings
+from analysis.read.tree import has_config, scan, unfinished_status
 
 TEACHER = "teacher"
 """Study of the runs that train a teacher."""
@@ -51,25 +48,27 @@ class Gathered:
             (`versions.torch`). A missing value is not measured. `status` is complete, pruned or failed as the run
             recorded it; without a record it is running, or stale where nothing has been heard for two minutes.
         plan: The sweeps whose `sweep.json` was found.
-        missing: Planned runs that have no directory, by study.
+        gaps: Planned runs that have no directory, by study.
         skipped: Files that are half-written, malformed or foreign, and directories that cannot be read.
         duplicates: Runs that were left out of `runs`.
         repeated: Their rows.
         given_up: Directories of trials that were pruned between their seeds, and lack none of the others.
         teachers: Rows of the complete runs that trained a teacher for the others, and are no part of `runs`.
-        settings: Of the runs, with a column in `runs` for each that varies; None before `with_settings`.
+        settings: Of the runs, read when they are asked for.
+        told_apart: Whether `runs` has a column for each setting that varies, as `with_settings` makes them.
     """
 
     directory: str
     runs: pd.DataFrame
     plan: tuple[Sweep, ...]
-    missing: tuple[Missing, ...]
+    gaps: tuple[Gap, ...]
     skipped: tuple[Skipped, ...]
     duplicates: tuple[Duplicate, ...]
     repeated: pd.DataFrame
     given_up: frozenset[str]
     teachers: pd.DataFrame
-    settings: "Settings | None" = None
+    settings: Settings = field(default_factory=Settings)
+    told_apart: bool = False
 
     def whole(self) -> "Gathered":
         """The same with every run counted: a trial stays one of its search, whatever else has its configuration."""
@@ -82,7 +81,7 @@ class Gathered:
         """Number of runs by status, those that are not in `runs` included."""
         by_status = self.runs["status"].value_counts()
         counts = {status: int(by_status.get(status, 0)) for status in STATUSES}
-        counts["missing"] = sum(missing.count for missing in self.missing)
+        counts["missing"] = sum(gap.count for gap in self.gaps)
         return counts | {
             "skipped": len(self.skipped), "duplicate": len(self.duplicates), "teacher": len(self.teachers)
         }  # fmt: skip
@@ -157,11 +156,11 @@ def _read_plans(directories: Iterable[str]) -> tuple[tuple[Sweep, ...], list[Ski
     return tuple(plan), skipped
 
 
-def _find_missing(plan: Iterable[Sweep], runs: Iterable[Run], given_up: frozenset[str]) -> tuple[Missing, ...]:
+def _find_missing(plan: Iterable[Sweep], runs: Iterable[Run], given_up: frozenset[str]) -> tuple[Gap, ...]:
     runs_by_parent = defaultdict(list)
     for run in runs:
         runs_by_parent[os.path.dirname(run.path)].append(run)
-    return tuple(missing for sweep in plan for missing in find_missing(sweep, runs_by_parent, given_up))
+    return tuple(missing for sweep in plan for missing in find_gaps(sweep, runs_by_parent, given_up))
 
 
 def _find_duplicates(runs: Iterable[Run]) -> list[Duplicate]:

@@ -1,5 +1,7 @@
 """YAML as runs leave it: read at C's speed, and whatever is wrong with it is one kind of error."""
 
+import re
+from functools import lru_cache
 from typing import Any
 
 _DEEPEST = 50  # levels; a config has 5
@@ -45,3 +47,31 @@ def _require_tree(root: Any) -> None:
         level = below
     if level:
         raise ValueError(f"nested more than {_DEEPEST} levels deep")
+
+
+_BEGINS = re.compile(r"^(?=[A-Za-z_])", re.MULTILINE)  # what is indented, or in a list, belongs to the line above
+
+
+def parse_config(text: str) -> Any:
+    """What `parse_yaml` says of a config, with each text of a section parsed once.
+
+    Raises:
+        ValueError: If it is not YAML, or nested too deeply.
+    """
+    config: dict[Any, Any] = {}
+    for section in _BEGINS.split(text):
+        try:
+            part = _parse_section(section)
+        except ValueError:
+            return parse_yaml(text)
+        if part is None:  # comments
+            continue
+        if not isinstance(part, dict):
+            return parse_yaml(text)
+        config.update(part)
+    return config or None
+
+
+@lru_cache(maxsize=1024)
+def _parse_section(text: str) -> Any:
+    return parse_yaml(text)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from analysis.means.table import Table
 from analysis.read.gather import Gathered
 from analysis.read.results import Run
-from analysis.select.data_versions import data_cautions
+from analysis.select.fairness import data_cautions
 from analysis.select.ranking import ranked
 from analysis.select.searches import compared_runs
 from analysis.select.trials import trials_by_search

@@ -11,7 +11,7 @@ from analysis.figures.chart import Info
 from analysis.figures.kinds import Source, make_infos
 from analysis.means.means import summarise
 from analysis.means.sheet import lay_out
-from analysis.means.table import Request, Table
+from analysis.means.table import Table
 from analysis.missing.missing import lacking_cells
 from analysis.missing.sheet import lay_out_lacking
 from analysis.read.gather import Gathered
@@ -25,6 +25,7 @@ from analysis.report.runs import RunTable, run_table
 from analysis.report.winner import Winner, find_winner
 from analysis.select.inventory import complete_runs, counts_line
 from analysis.select.metrics import Metric, choose_metrics, describe_metric
+from analysis.select.request import Request
 from analysis.sheets.notes import Kind
 from analysis.sheets.sheet import Sheet
 

@@ -7,12 +7,11 @@ from functools import partial
 from typing import Any
 
 from analysis.read.gather import Gathered
+from analysis.read.method import DEFAULT_BY, METHOD, is_setting
 from analysis.read.overrides import as_pairs, read_overrides
 from analysis.read.results import COLUMNS, Run, is_measured
 from analysis.read.values import as_number, own_type
-from analysis.select.groups import DEFAULT_BY
 from analysis.select.inventory import first_line
-from analysis.select.method import METHOD, is_setting
 from analysis.select.metrics import Metric
 from analysis.sheets.numbers import fixed
 from analysis.sheets.words import as_text

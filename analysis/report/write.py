@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from analysis.figures.kinds import read_source
-from analysis.read.alive import SILENCE
+from analysis.read.files import find_place, write_file
 from analysis.read.gather import Gathered, gather
-from analysis.read.writing import find_place, write_file
+from analysis.read.tree import SILENCE
 from analysis.report.content import report_content
 from analysis.report.page import render_page
 from analysis.select.inventory import counts_line

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from analysis.read.method import METHOD
 from analysis.read.results import Run, is_measured
-from analysis.select.method import METHOD
+from analysis.read.settings import Settings
 from analysis.select.metrics import sample_of
-from analysis.select.settings import Settings
+from analysis.select.settings import differing
 from analysis.statistics.differences import Difference, compare_each, difference_of
 
 
@@ -40,7 +41,7 @@ def compare_runs(pairs: Sequence[Pair], settings: Settings, mix: bool = False) -
     """
     differences = compare_each([(sample_of(pair.a, pair.metric), sample_of(pair.b, pair.metric)) for pair in pairs])
     return [
-        _held_back(difference, settings.differing(*_measured(pair), pair.compared), mix)
+        _held_back(difference, differing(settings, *_measured(pair), pair.compared), mix)
         for difference, pair in zip(differences, pairs, strict=True)
     ]
 
@@ -56,7 +57,7 @@ def contrast_runs(
         settings: Of the runs.
         mix: Whether to compare all the same.
     """
-    differs = (words for a, b in pairwise(cells) for words in settings.differing(b, a, METHOD))
+    differs = (words for a, b in pairwise(cells) for words in differing(settings, b, a, METHOD))
     found = tuple(dict.fromkeys(differs))
     return [_held_back(difference_of(values), found, mix) for values in contrasts.values()]
 

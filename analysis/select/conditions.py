@@ -1,6 +1,5 @@
 """Under which conditions the numbers of a table came about: what its caption has to state."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ from analysis.read.results import Run
 from analysis.read.values import sortable
 from analysis.select.metrics import Metric
 from analysis.sheets.notes import Kind, Note, caution
-from analysis.sheets.words import as_text, count, ranges
+from analysis.sheets.words import count, list_values, ranges
 
 Conditions = Mapping[str, tuple[Any, ...]]
 
@@ -48,7 +47,6 @@ _PASTS = {
     "weights.past": "runs start from weights of an unknown past (model.weights)",
     "teacher_past": "teachers have weights of an unknown past (teacher.checkpoint)",
 }
-_MOST = 10  # values that a caption lists; seeds apart
 
 
 def conditions_of(runs: Sequence[Run], metrics: Iterable[Metric] = ()) -> dict[str, tuple[Any, ...]]:
@@ -106,16 +104,6 @@ def past_notes(conditions: Conditions) -> Iterator[Note]:
         if "unknown" in conditions.get(column, ()):
             text = f"{whose}: if these have seen the pictures that judge the runs, the numbers flatter"
             yield caution(Kind.UNKNOWN_PAST, text)
-
-
-def list_values(values: Sequence[Any]) -> str:
-    """Values as people read them; many are counted."""
-    texts = [_short_commit(as_text(value)) for value in values]
-    return ", ".join(texts) if len(texts) <= _MOST else f"({len(texts)} different)"
-
-
-def _short_commit(commit: str) -> str:
-    return re.sub(r"\b([0-9a-f]{10})[0-9a-f]{30}\b", r"\1", commit)  # keeps a suffix such as +
 
 
 def short_conditions(runs: Sequence[Run]) -> str:

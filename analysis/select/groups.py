@@ -4,15 +4,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.read.method import DEFAULT_BY, METHOD, is_compared, is_method, is_setting
 from analysis.read.results import Run
 from analysis.read.values import is_one_of, is_value, sortable
 from analysis.select.columns import check_name
-from analysis.select.method import METHOD, is_compared, is_method, is_setting
 from analysis.sheets.words import exact_text
 
 Key = tuple[Any, ...]
-
-DEFAULT_BY = ("model", "dataset", "train_size", "protocol", "epochs", *METHOD)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from analysis.sheets.notes import Kind, Note
 from analysis.sheets.sheet import one_line
 
 if TYPE_CHECKING:
-    from analysis.read.gaps import Missing
+    from analysis.read.gaps import Gap
 
 MOST = 20  # lines of one kind; what is beyond is counted
 
@@ -24,7 +24,7 @@ def complete_runs(gathered: Gathered) -> list[Run]:
     complete = runs_of(runs[runs["status"] == "complete"])
     if complete:
         return complete
-    if runs.empty and not gathered.skipped and not gathered.missing:
+    if runs.empty and not gathered.skipped and not gathered.gaps:
         raise ValueError(
             f"{gathered.directory} holds no run: nothing below it has a result.json or a .hydra/config.yaml."
         )
@@ -47,7 +47,7 @@ def left_out(gathered: Gathered) -> Iterator[str]:
     yield from listed("failed: ", (f"{path}: {first_line(error)}" for path, error in errors))
     yield from listed("running: ", runs.loc[runs["status"] == "running", "path"])
     yield from listed("stale (no result and no sign of life; killed?): ", runs.loc[runs["status"] == "stale", "path"])
-    for missing in gathered.missing:
+    for missing in gathered.gaps:
         if missing.count > 0:
             yield _missing_line(missing)
     yield from listed("skipped: ", (f"{other.path} {other.reason}" for other in gathered.skipped))
@@ -56,13 +56,13 @@ def left_out(gathered: Gathered) -> Iterator[str]:
     yield from listed("teacher, in no row: ", gathered.teachers["path"])
 
 
-def _missing_line(missing: "Missing") -> str:
+def _missing_line(missing: "Gap") -> str:
     line = f"missing: {missing.count} of study {missing.study}{listed_cells(missing)}"
     line += f" (to run them: {missing.sweep.command})" if missing.sweep.command else ""
     return one_line(line)
 
 
-def listed_cells(missing: "Missing") -> str:
+def listed_cells(missing: "Gap") -> str:
     """The cells of a grid that have no run, after a colon; "" for a search."""
     if not missing.cells:
         return ""

@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterable
 
 from analysis.read.gather import Gathered
+from analysis.read.method import is_method
 from analysis.read.results import Run
-from analysis.select.method import is_method
 
 STUDY = "search"  # the directory of a search's trials
 BASELINE = "baseline"  # and of the runs beside it

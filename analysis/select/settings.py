@@ -1,10 +1,10 @@
-"""The settings of runs that change their numbers, and in which of them runs differ.
+"""In which settings runs differ.
 
 Every paired statistic asks here whether its two sides differ in more than what is compared.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -12,104 +12,58 @@ from typing import Any
 import pandas as pd
 
 from analysis.read.gather import Gathered
+from analysis.read.method import DATA, KEYS, METHOD, covers, is_method
 from analysis.read.results import Run, runs_of
-from analysis.select.differences import ABSENT, listed_values
-from analysis.select.extras import as_column, read_config
-from analysis.select.method import DATA, KEYS, METHOD, changes_numbers, covers, is_method
+from analysis.read.settings import BY_CONTENT, RECORDED, SPLIT, UNREAD, Settings, Values
+from analysis.read.values import sortable
+from analysis.select.columns import as_column
+from analysis.sheets.words import as_text, list_values
 
-Values = Mapping[str, Any]
-
-UNREAD = "a config that cannot be read"  # stands for all of its keys
-_SPLIT = ("split.train_sha256", "split.val_sha256")
-# What result.json tells by content, and the keys of the config that only say where that lies or how it is chosen.
-_BY_CONTENT = {
-    DATA: (DATA, ("dataset.name", "dataset.root", "dataset.source.root")),
-    "weights.digest": ("model.weights", ()),
-    "precision": ("trainer.precision", ()),
-}
-_RECORDED = ("settings_hash", *METHOD, *KEYS, *_BY_CONTENT, *_SPLIT)
+ABSENT = "(absent)"
 _SPLIT_FOLLOWS_FROM = (DATA, "dataset.", "protocol.")
 _MOST = 5  # settings that a caution names
 
 
-class Settings:
-    """Reads the config of one run of each setting, when it is first asked for."""
+def differing(settings: Settings, a: Sequence[Run], b: Sequence[Run], compared: Sequence[str]) -> tuple[str, ...]:
+    """In what two sets of runs differ besides what is compared, in words: "trainer.lr 0.1 against 0.01".
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[Any, ...], Values] = {}
-
-    def of(self, run: Run) -> Values:
-        """The settings of a run that change its numbers, by key of the config, and its data; one object a setting."""
-        recorded = tuple(map(run.get, _RECORDED))
-        identity = recorded if recorded[0] is not None else (*recorded, run.path)
-        if identity not in self._known:
-            self._known[identity] = _read(run)
-        return self._known[identity]
-
-    def differing(self, a: Sequence[Run], b: Sequence[Run], compared: Sequence[str]) -> tuple[str, ...]:
-        """In what two sets of runs differ besides what is compared, in words: "trainer.lr 0.1 against 0.01".
-
-        Args:
-            a: Runs of one side.
-            b: Of the other. Where both have runs of the same seeds, these are compared, seed by seed.
-            compared: Columns in which they may differ; see `covers`.
-        """
-        found: dict[str, tuple[set[Any], set[Any]]] = {}
-        for of_a, of_b in _distinct(self._paired(a, b)):
-            for key in _differing(of_a, of_b, compared):
-                values = found.setdefault(key, (set(), set()))
-                for side, settings in zip(values, (of_a, of_b), strict=True):
-                    side.update(one.get(key, ABSENT) for one in settings)
-        if UNREAD in found:
-            return (UNREAD,)
-        words = [f"{key} {listed_values(of_a)} against {listed_values(of_b)}" for key, (of_a, of_b) in found.items()]
-        return (*words[:_MOST], *([f"{len(words) - _MOST} more settings"] if len(words) > _MOST else []))
-
-    def _paired(self, a: Sequence[Run], b: Sequence[Run]) -> list[tuple[list[Values], list[Values]]]:
-        """The settings on both sides of each seed that both have; of all runs where there is none."""
-        by_seed: list[dict[Any, list[Values]]] = [{}, {}]
-        for side, runs in zip(by_seed, (a, b), strict=True):
-            for run in runs:
-                side.setdefault(run.seed, []).append(self.of(run))
-        of_a, of_b = by_seed
-        shared = of_a.keys() & of_b.keys() - {None}
-        if shared:
-            return [(of_a[seed], of_b[seed]) for seed in shared]
-        return [([one for ones in of_a.values() for one in ones], [one for ones in of_b.values() for one in ones])]
-
-    def varying(self, runs: Iterable[Run]) -> dict[str, list[Any]]:
-        """The settings that are not the same in all runs, with the value of each distinct setting."""
-        distinct = list({id(one): one for one in map(self.of, runs) if UNREAD not in one}.values())
-        keys = dict.fromkeys(key for one in distinct for key in one)
-        found = {key: [one.get(key) for one in distinct] for key in keys if key not in _SPLIT}
-        return {key: values for key, values in found.items() if len(set(values)) > 1}
+    Args:
+        settings: Of the runs.
+        a: Runs of one side.
+        b: Of the other. Where both have runs of the same seeds, these are compared, seed by seed.
+        compared: Columns in which they may differ; see `covers`.
+    """
+    found: dict[str, tuple[set[Any], set[Any]]] = {}
+    for of_a, of_b in _distinct(_paired(settings, a, b)):
+        for key in _differing(of_a, of_b, compared):
+            values = found.setdefault(key, (set(), set()))
+            for side, side_settings in zip(values, (of_a, of_b), strict=True):
+                side.update(one.get(key, ABSENT) for one in side_settings)
+    if UNREAD in found:
+        return (UNREAD,)
+    words = [f"{key} {listed_values(of_a)} against {listed_values(of_b)}" for key, (of_a, of_b) in found.items()]
+    return (*words[:_MOST], *([f"{len(words) - _MOST} more settings"] if len(words) > _MOST else []))
 
 
-def _read(run: Run) -> Values:
-    values: dict[str, Any] = {key: run[column] for column, key in KEYS.items() if run.get(column) is not None}
-    try:
-        config = read_config(run.path)
-    except (OSError, ValueError):
-        values[UNREAD] = True
-    else:
-        # The lambdas work through the kd_mode alone, which says which of them it uses.
-        keys = (key for key in config if changes_numbers(key) and key not in METHOD)
-        values |= {key: _resolved(config[key], config) for key in keys}
-    if not any(is_method(key) for key in values):
-        values |= {column: run[column] for column in METHOD if run.get(column) is not None}
-    for column, (key, replaced) in _BY_CONTENT.items():
-        if run.get(column) is not None:
-            values = {other: value for other, value in values.items() if other not in replaced} | {key: run[column]}
-    return values | {column: run[column] for column in _SPLIT if run.get(column) is not None}
+def _paired(settings: Settings, a: Sequence[Run], b: Sequence[Run]) -> list[tuple[list[Values], list[Values]]]:
+    """The settings on both sides of each seed that both have; of all runs where there is none."""
+    by_seed: list[dict[Any, list[Values]]] = [{}, {}]
+    for side, runs in zip(by_seed, (a, b), strict=True):
+        for run in runs:
+            side.setdefault(run.seed, []).append(settings.of(run))
+    of_a, of_b = by_seed
+    shared = of_a.keys() & of_b.keys() - {None}
+    if shared:
+        return [(of_a[seed], of_b[seed]) for seed in shared]
+    return [([one for ones in of_a.values() for one in ones], [one for ones in of_b.values() for one in ones])]
 
 
-def _resolved(value: Any, config: Values) -> Any:
-    """A value; where it is a reference, as in `${dataset.val_fraction}`, what it refers to."""
-    for _ in range(10):  # references to references; a circle ends
-        if not (isinstance(value, str) and value.startswith("${") and value[2:-1] in config):
-            break
-        value = config[value[2:-1]]
-    return value
+def varying_settings(settings: Settings, runs: Iterable[Run]) -> dict[str, list[Any]]:
+    """The settings that are not the same in all runs, with the value of each distinct setting."""
+    distinct = list({id(one): one for one in map(settings.of, runs) if UNREAD not in one}.values())
+    keys = dict.fromkeys(key for one in distinct for key in one)
+    found = {key: [one.get(key) for one in distinct] for key in keys if key not in SPLIT}
+    return {key: values for key, values in found.items() if len(set(values)) > 1}
 
 
 def _distinct(pairs: Iterable[tuple[list[Values], list[Values]]]) -> list[tuple[list[Values], list[Values]]]:
@@ -127,14 +81,14 @@ def _differing(a: Sequence[Values], b: Sequence[Values], compared: Sequence[str]
     keys = sorted({key for other in others for key, _ in first ^ other})  # all others are the same everywhere
     differing = [key for key in keys if _shares(a, (key,)) != _shares(b, (key,))]
     if DATA in differing:  # where one side did not record it, the other one has no place of it
-        differing = [key for key in differing if key not in _BY_CONTENT[DATA][1]]
+        differing = [key for key in differing if key not in BY_CONTENT[DATA][1]]
     if any(key.startswith(_SPLIT_FOLLOWS_FROM) for key in differing):
-        differing = [key for key in differing if key not in _SPLIT]
+        differing = [key for key in differing if key not in SPLIT]
     besides = [key for key in differing if not any(covers(column, key) for column in compared)]
     if besides or len(a) == len(b) == 1:
         return besides
     # Each key may be balanced, and their combinations not.
-    rest = [key for key in keys if key not in _SPLIT and not any(covers(column, key) for column in compared)]
+    rest = [key for key in keys if key not in SPLIT and not any(covers(column, key) for column in compared)]
     return [key for key in rest if len(_shares((*a, *b), (key,))) > 1] if _shares(a, rest) != _shares(b, rest) else []
 
 
@@ -149,11 +103,11 @@ def with_settings(gathered: Gathered) -> Gathered:
     Of the recipe's settings one that follows from others is left out, unless a sweep varied it on purpose; of the
     method's one that follows from the kd_mode and the lambdas.
     """
-    if gathered.settings is not None:
+    if gathered.told_apart:
         return gathered
-    settings = Settings()
+    settings = gathered.settings
     complete = gathered.runs["status"] == "complete"
-    there = [name for name in ("path", *_RECORDED) if name in gathered.runs.columns]
+    there = [name for name in ("path", "status", *RECORDED) if name in gathered.runs.columns]
     runs = runs_of(gathered.runs.loc[complete, there])
     one_each = list({id(settings.of(run)): run for run in reversed(runs)}.values())
     chosen = _chosen(one_each, settings, _on_purpose(gathered))
@@ -163,7 +117,7 @@ def with_settings(gathered: Gathered) -> Gathered:
         values.index = frame.index[complete]
         new = [key for key in chosen if key not in frame.columns]
         frame = frame.join(values[new])
-    return replace(gathered, runs=frame, settings=settings)
+    return replace(gathered, runs=frame, told_apart=True)
 
 
 def _on_purpose(gathered: Gathered) -> set[str]:
@@ -174,7 +128,7 @@ def _on_purpose(gathered: Gathered) -> set[str]:
 
 def _chosen(runs: Sequence[Run], settings: Settings, on_purpose: set[str]) -> list[str]:
     """The settings that tell runs apart beyond their recorded columns; those varied on purpose come first."""
-    varying = settings.varying(runs)
+    varying = varying_settings(settings, runs)
     chosen = []
     for of_method in (False, True):
         recorded = METHOD if of_method else KEYS
@@ -187,3 +141,10 @@ def _chosen(runs: Sequence[Run], settings: Settings, on_purpose: set[str]) -> li
                 chosen.append(key)
                 told = finer
     return chosen
+
+
+def listed_values(values: Iterable[Any]) -> str:
+    """Distinct values in words, numbers with all their digits."""
+    # Two numbers may differ in the last digit alone.
+    distinct = sorted({value if isinstance(value, int | float) else as_text(value) for value in values}, key=sortable)
+    return list_values([repr(value) if isinstance(value, float) else value for value in distinct]) or ABSENT

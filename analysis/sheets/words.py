@@ -1,8 +1,11 @@
 """Words and short texts that pictures, tables and the report share."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
+
+_MOST = 10  # values that a caption lists
 
 
 def short(value: object) -> str:
@@ -45,7 +48,7 @@ def spread(numbers: Sequence[int]) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def ranges(numbers: Sequence[int], most: int = 10) -> str:
+def ranges(numbers: Sequence[int]) -> str:
     """Sorted whole numbers, three and more in a row as a range: "0, 1, 5 to 9"; too many parts are counted."""
     rows: list[list[int]] = []
     for number in numbers:
@@ -54,7 +57,7 @@ def ranges(numbers: Sequence[int], most: int = 10) -> str:
         else:
             rows.append([number])
     parts = [f"{row[0]} to {row[-1]}" if len(row) > 2 else ", ".join(map(str, row)) for row in rows]
-    return ", ".join(parts) if len(parts) <= most else f"({len(numbers)} different)"
+    return ", ".join(parts) if len(parts) <= _MOST else f"({len(numbers)} different)"
 
 
 def capital(sentence: str) -> str:
@@ -75,3 +78,13 @@ def exact_text(value: Any) -> str:
     """A value as it can be typed: with all digits where the few that people read stand for another one."""
     text = as_text(value)
     return repr(value) if isinstance(value, float) and float(text) != value else text
+
+
+def list_values(values: Sequence[Any]) -> str:
+    """Values as people read them; many are counted."""
+    texts = [_short_commit(as_text(value)) for value in values]
+    return ", ".join(texts) if len(texts) <= _MOST else f"({len(texts)} different)"
+
+
+def _short_commit(commit: str) -> str:
+    return re.sub(r"\b([0-9a-f]{10})[0-9a-f]{30}\b", r"\1", commit)  # keeps a suffix such as +

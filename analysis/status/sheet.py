@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from analysis.read.gaps import Missing
+from analysis.read.gaps import Gap
 from analysis.read.gather import STATUSES
 from analysis.select.inventory import listed_cells, noted
 from analysis.select.metrics import describe_metric
@@ -97,6 +97,6 @@ def status_content(status: Status) -> dict[str, Any]:
     }
 
 
-def _missing(missing: Missing) -> dict[str, Any]:
+def _missing(missing: Gap) -> dict[str, Any]:
     cells = [dict(cell) for cell in missing.cells]
     return {"sweep": missing.sweep.path, "study": missing.study, "count": missing.count, "cells": cells}

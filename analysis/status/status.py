@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from analysis.read.gaps import Missing
+from analysis.read.configs import read_config, read_last_row
+from analysis.read.gaps import Gap
 from analysis.read.gather import STATUSES, Gathered
 from analysis.read.plans import Sweep
 from analysis.read.results import Run, runs_of
-from analysis.select.extras import read_config, read_last_row
 from analysis.select.inventory import first_line
 
 _RESUMED = 1.0  # seconds that a config is written after its directory was made: it was written again
@@ -77,7 +77,7 @@ class Status:
     running: tuple[AtWork, ...]
     failed: tuple[tuple[str, str], ...]
     stale: tuple[str, ...]
-    missing: tuple[Missing, ...]
+    missing: tuple[Gap, ...]
     commands: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
     given_up: int
@@ -106,7 +106,7 @@ def find_status(gathered: Gathered, now: float | None = None) -> Status:
         running=tuple(_at_work(run.path, gathered.plan, pace, now) for run in of_status["running"]),
         failed=tuple((run.path, first_line(run.error)) for run in of_status["failed"]),
         stale=tuple(run.path for run in of_status["stale"]),
-        missing=tuple(missing for missing in gathered.missing if missing.count > 0),
+        missing=tuple(missing for missing in gathered.gaps if missing.count > 0),
         commands=tuple(_commands(gathered)),
         skipped=tuple((other.path, other.reason) for other in gathered.skipped),
         given_up=len(gathered.given_up),
@@ -125,7 +125,7 @@ def _studies(gathered: Gathered, runs: Sequence[Run]) -> list[Progress]:
         own = [(path, status) for path, status in there if path.startswith(directory + os.sep)]
         there = [one for one in there if one not in own]
         number = study.n_trials * (len(plan.seeds or ()) or 1 if study.kind == "search" else 1)
-        to_do = sum(m.count for m in gathered.missing if (m.sweep, m.study) == (plan, study.name))
+        to_do = sum(m.count for m in gathered.gaps if (m.sweep, m.study) == (plan, study.name))
         found.append(Progress(_relative(directory, gathered), number, _count(own), max(0, to_do)))
     parents: dict[str, list[tuple[str, str]]] = {}
     for path, status in there:
@@ -199,7 +199,7 @@ def _commands(gathered: Gathered) -> list[str]:
     stale = gathered.runs.loc[gathered.runs["status"] == "stale", "path"]
     found = []
     for plan in gathered.plan:
-        lacks = any(missing.sweep == plan and missing.is_open for missing in gathered.missing)
+        lacks = any(missing.sweep == plan and missing.is_open for missing in gathered.gaps)
         killed = any(path.startswith(plan.path + os.sep) for path in stale)
         if plan.command and (lacks or killed):
             found.append(plan.command)

@@ -78,4 +78,4 @@ def compared_values(table: Table) -> dict[tuple[Any, ...], tuple[float, float | 
 
 def notes_with(table: Table, words: str) -> list[str]:
     """The notes of a table that hold some words."""
-    return [note for note in table.notes if words in note]
+    return [line for line in map(str, table.notes) if words in line]

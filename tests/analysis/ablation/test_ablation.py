@@ -154,7 +154,7 @@ def test_only_seeds_with_all_four_cells_count(tmp_path: Path, write_cells: Any) 
     assert (factorial.seeds, factorial.other_seeds) == ((0, 1, 2, 3, 4, 5), (6, 7))
     mean, _ = factorial.means[NEITHER]
     assert mean == pytest.approx(sum(EIGHT["none"][:6]) / 6)
-    notes = lay_out_factorial(factorial, "")[1].notes
+    notes = lay_out_factorial(factorial, "")[1].lines
     assert "not used, as not all four cells have a complete run of it: seed 6, 7" in notes
 
 
@@ -238,7 +238,7 @@ def test_lambdas_that_differ_between_cells_are_a_caution(tmp_path: Path, write_c
     factorial = _only(tmp_path)
     assert factorial.weights == {"lambda_intra": (4e-4, 8e-4)}
     expected = "caution: lambda_intra is not the same in both cells that have it (0.0004, 0.0008)"
-    assert expected in lay_out_factorial(factorial, "")[1].notes
+    assert expected in lay_out_factorial(factorial, "")[1].lines
 
 
 def test_sheets(tmp_path: Path, write_cells: Any) -> None:
@@ -255,7 +255,7 @@ def test_sheets(tmp_path: Path, write_cells: Any) -> None:
         ["inter", "+0.09 [-0.08, +0.29]", "0.688", "8 paired seeds, exact"],
         ["interaction", "+0.06 [-0.25, +0.33]", "0.766", "8 paired seeds, exact"],
     ]
-    assert effects.notes[:2] == (conclude(factorial), "32 complete")
+    assert effects.lines[:2] == (conclude(factorial), "32 complete")
 
 
 def test_for_programs(tmp_path: Path, write_cells: Any) -> None:

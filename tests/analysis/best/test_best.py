@@ -47,7 +47,7 @@ def write_search(tmp_path: Path, write_run: Any, write_sweep: Any, monkeypatch: 
 
 
 def _notes(root: Path) -> list[str]:
-    return list(remarks(find_best(gather(root))))
+    return list(map(str, remarks(find_best(gather(root)))))
 
 
 def test_a_single_run_has_the_baselines_spread_as_its_yardstick(write_search: WriteSearch) -> None:
@@ -166,7 +166,7 @@ def test_a_searched_mode_and_dimensions_that_do_not_apply(tmp_path: Path, write_
     assert best.retraining.train == (
         "python run.py -m name=modes-final protocol=final +extra=1 kd_mode=intra lambda_intra=0.01 seed=1,2,3,4,5",
     )
-    assert list(remarks(best))[1:-1] == [
+    assert list(map(str, remarks(best)))[1:-1] == [
         "the only complete trial so far: nothing was picked yet",
         "a single run: its own spread is unknown, and no runs of a baseline tell how large it may be",
         "no baseline has been measured beside the search",

@@ -10,8 +10,8 @@ import pytest
 from analysis.__main__ import FORMATS, main
 from analysis.compare.compare import Compared, compare_trees
 from analysis.compare.sheet import remarks
-from analysis.means.table import Request
 from analysis.read.gather import gather
+from analysis.select.request import Request
 
 BASE = (60.0, 61.0, 62.0, 63.0, 64.0, 65.0, 66.0)
 WriteTree = Callable[..., None]
@@ -58,7 +58,7 @@ def test_rows_are_paired_by_seed(write_tree: WriteTree) -> None:
     assert moved.p == pytest.approx(2 / 2**7)
     assert moved.p_holm == pytest.approx(3 * 2 / 2**7)  # three rows
     assert (moved.low, moved.high) == (1.0, 3.0)  # the third of the 127 subset means from either end
-    assert list(remarks(compared))[:4] == [
+    assert list(map(str, remarks(compared)))[:4] == [
         "A: 21 complete, 0 pruned, 0 failed, 0 running, 0 stale, 0 missing",
         "B: 21 complete, 0 pruned, 0 failed, 0 running, 0 stale, 0 missing",
         "moved beyond noise (p below 0.05, corrected): 1 of 3: tfd",
@@ -75,7 +75,7 @@ def test_what_one_side_alone_has_is_named(write_tree: WriteTree) -> None:
     # Seed 1 alone is on both sides, and the difference is one of all runs.
     assert (none.difference.method, none.verdict) == ("welch", "identical on 1 shared seed")
     assert compared.only == ((("at",),), (("st",),))
-    assert list(remarks(compared))[-3:] == [
+    assert list(map(str, remarks(compared)))[-3:] == [
         "not all seeds are on both sides: none (1 of 2 and 3 runs)",
         "in A alone (a): at",
         "in B alone (b): st",
@@ -95,7 +95,7 @@ def test_identical_speaks_of_the_runs_whose_difference_is_shown(write_tree: Writ
         "tfd": "identical",
         "st": "",
     }
-    notes = list(remarks(compared))
+    notes = list(map(str, remarks(compared)))
     assert notes[2:5] == [
         "moved beyond noise (p below 0.05, corrected): 0 of 3",
         "identical to the last digit on all shared seeds: 1 of 3: tfd",
@@ -118,7 +118,7 @@ def test_what_has_no_verdict_and_no_interval_is_named(write_tree: WriteTree) -> 
     for tree in "ab":
         write_tree(tree, first_seed=20, none=(60.0,), fields={"val_loss": 1.0})
     compared = _compare(Request(metrics=["val_top1", "val_loss"]))
-    lines = [line for line in remarks(compared) if line.startswith("no ")]
+    lines = [line for line in map(str, remarks(compared)) if line.startswith("no ")]
     assert lines == [
         "no verdict: tfd val_loss (not measured on a side)",
         "no 95 % interval, as nearly all paired differences are equal: none val_top1",

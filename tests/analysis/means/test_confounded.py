@@ -16,6 +16,7 @@ from analysis.figures.kinds import read_source
 from analysis.means.means import summarise
 from analysis.read.gather import gather
 from analysis.report.content import report_content
+from analysis.sheets.notes import Kind
 from tests.analysis.configured import BETTER, SEVEN, WORDS, compared_values, notes_with, write_configured
 
 Write = Callable[..., None]
@@ -53,7 +54,7 @@ def test_cells_of_a_2_x_2_that_differ_in_more_are_not_tested(tmp_path: Path, wri
     assert conclude(factorial).startswith("The four cells differ in more than the terms, so no effect can be judged: s")
     effects = lay_out_factorial(factorial, "")[1]
     assert [row[2].text for row in effects.rows] == ["-"] * 3
-    assert any(f"caution: {WORDS}the four cells (split" in note for note in effects.notes)
+    assert any(f"caution: {WORDS}the four cells (split" in line for line in effects.lines)
 
 
 def test_a_2_x_2_of_several_rates_is_made_where_it_is_asked_for(tmp_path: Path, write: Write) -> None:
@@ -99,7 +100,7 @@ def test_a_search_compares_what_it_searched_and_says_what_the_baseline_lacked(se
     assert f"T{UNEQUAL.removeprefix('caution: t')}." in report_content(read_source(searched)).cautions
     best = find_best(gather(searched))
     assert best.front[0].difference is not None and best.front[0].difference.p == 2 / 2**7
-    assert list(remarks(best)).count(UNEQUAL) == 1
+    assert list(map(str, remarks(best))).count(UNEQUAL) == 1
 
 
 def test_a_search_of_the_method_alone_says_nothing_of_the_baseline(searched: Path, write_sweep: Any) -> None:
@@ -114,5 +115,5 @@ def test_a_baseline_of_other_pictures_is_not_compared_to_a_trial(searched: Path,
         path.write_text(path.read_text().replace('"status"', '"data": "abc", "status"'))
     difference = find_best(gather(searched)).front[0].difference
     assert difference is not None and (difference.value, difference.low) == (3.375, None)
-    (note,) = [note for note in remarks(find_best(gather(searched))) if "more differs" in note]
+    (note,) = [note.text for note in remarks(find_best(gather(searched))) if note.kind is Kind.CONFOUNDED]
     assert "(analysis table --mix tests it all the same): trial 2 (data (absent) against abc" in note

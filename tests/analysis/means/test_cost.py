@@ -1,5 +1,6 @@
 """Hours, epochs, memory, and time against the baseline."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,13 @@ import pytest
 from analysis.means.cost import Cost, cost_of
 from analysis.means.means import summarise
 from analysis.read.gather import gather
+from analysis.read.results import Run
+from analysis.sheets.notes import Kind
 
 
-def _run(seed: int, seconds: float | None, **fields: Any) -> dict[str, Any]:
-    run = {"seed": seed, "train_seconds": seconds, "device": "cpu", "threads": 2, "epochs_run": 30}
-    return run | {"peak_memory_mb": 500.0 + seed} | fields
+def _run(seed: int, seconds: float | None, **fields: Any) -> Run:
+    usual = {"device": "cpu", "threads": 2, "epochs_run": 30, "peak_memory_mb": 500.0 + seed}
+    return Run("run", "complete", seed=seed, train_seconds=seconds, **(usual | fields))
 
 
 def test_cpu_hours_are_hours_of_one_core() -> None:
@@ -32,12 +35,12 @@ def test_time_is_compared_over_shared_seeds() -> None:
 
 @pytest.mark.parametrize("fields", [{"device": "NVIDIA H100"}, {"threads": 1}, {"train_seconds": None}])
 def test_other_machines_do_not_compare(fields: dict[str, Any]) -> None:
-    assert cost_of([_run(0, 30.0) | fields], [_run(0, 20.0)]).time_ratio is None
+    assert cost_of([replace(_run(0, 30.0), **fields)], [_run(0, 20.0)]).time_ratio is None
 
 
 def test_what_was_not_recorded_is_null() -> None:
-    bare = {"train_seconds": None, "epochs_run": None, "peak_memory_mb": None, "device": None, "threads": None}
-    assert cost_of([_run(0, None) | bare], [_run(0, 0.0)]) == Cost(None, None, None, None, None)
+    bare = dict.fromkeys(("epochs_run", "peak_memory_mb", "device", "threads"))
+    assert cost_of([_run(0, None, **bare)], [_run(0, 0.0)]) == Cost(None, None, None, None, None)
 
 
 def test_costs_of_a_table(tmp_path: Path, write_runs: Any) -> None:
@@ -50,12 +53,12 @@ def test_costs_of_a_table(tmp_path: Path, write_runs: Any) -> None:
 
 def test_what_other_runs_cost_is_said(tmp_path: Path, write_run: Any, write_runs: Any) -> None:
     write_runs("none", [60.0], train_seconds=3600.0)
-    assert not [note for note in summarise(gather(tmp_path), cost=True).notes if note.startswith("cost: ")]
+    assert Kind.COST not in {note.kind for note in summarise(gather(tmp_path), cost=True).notes}
     for number, seconds in enumerate((900.0, 900.0, None)):
         write_run(f"failed-{number}", status="failed", seed=number, train_seconds=seconds)
     write_run("pruned", status="pruned", train_seconds=1800.0, device="NVIDIA H100")
     write_run("killed", ended=False)
-    notes = summarise(gather(tmp_path), cost=True).notes
+    (note,) = (note for note in summarise(gather(tmp_path), cost=True).notes if note.kind is Kind.COST)
     others = "1 pruned (0.5 GPU hours); 3 failed (1 CPU core hours, 1 without a recorded time); 1 stale (1 without a "
-    assert f"cost: not counted in it, of all runs below the directory: {others}recorded time)" in notes
-    assert not [note for note in summarise(gather(tmp_path)).notes if note.startswith("cost: ")]
+    assert note.text == f"cost: not counted in it, of all runs below the directory: {others}recorded time)"
+    assert Kind.COST not in {note.kind for note in summarise(gather(tmp_path)).notes}

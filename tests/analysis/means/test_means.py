@@ -12,7 +12,7 @@ from analysis.select.columns import check_name
 
 
 def _note(table: Table, *words: str) -> bool:
-    return any(all(word in note for word in words) for note in table.notes)
+    return any(all(word in str(note) for word in words) for note in table.notes)
 
 
 def _value(cell: Cell) -> float | None:
@@ -318,7 +318,9 @@ def test_what_is_not_in_the_table_is_counted_and_named(tmp_path: Path, write_run
     (write_run("odd", ended=False) / "result.json").write_text("[]")
     root = str(tmp_path)
     table = summarise(gather(tmp_path))
-    assert table.notes[0] == "1 complete, 0 pruned, 2 failed, 1 running, 1 stale, 1 missing, 1 skipped, 1 duplicate"
+    assert (
+        table.notes[0].text == "1 complete, 0 pruned, 2 failed, 1 running, 1 stale, 1 missing, 1 skipped, 1 duplicate"
+    )
     assert table.left_out == (
         f"failed: {root}/terms/0001: ValueError: loss is NaN",
         f"failed: {root}/terms/0002: KeyError: 3",

@@ -9,6 +9,7 @@ from analysis.means.means import summarise
 from analysis.means.published import read_published
 from analysis.means.table import Table
 from analysis.read.gather import gather
+from analysis.sheets.notes import Kind
 
 
 def _table(directory: Path, **options: Any) -> Table:
@@ -37,7 +38,7 @@ def test_they_stand_under_their_own_epoch_rule(tmp_path: Path, write_runs: Any) 
         (("tfd",), "best_test_top1", 70.62),
         (("none",), "best_test_top1", 68.92),
     ]
-    cautions = [note for note in _table(tmp_path).notes if note.startswith("published")]
+    cautions = [note.text for note in _table(tmp_path).notes if note.kind is Kind.PUBLISHED]
     assert cautions == [
         "published, Tf-FD poster (none): RepDistiller's recipe (zero padding), to whose README this row is equal; "
         "caution, the protocols differ: batch size 64 (here 128), learning rate 0.05 (here 0.1), padding zero (here "
@@ -50,7 +51,7 @@ def test_they_stand_under_their_own_epoch_rule(tmp_path: Path, write_runs: Any) 
 
 def test_another_protocol_is_a_caution(tmp_path: Path, write_runs: Any) -> None:
     write_runs("none", [60.0], dataset="cifar100", train_size=500)
-    notes = [note for note in _table(tmp_path).notes if note.startswith("published")]
+    notes = [note.text for note in _table(tmp_path).notes if note.kind is Kind.PUBLISHED]
     assert notes[0].startswith("published, Tf-FD poster (none): RepDistiller's recipe")
     assert notes[0].endswith(
         "caution, the protocols differ: split test (here val), epochs 240 (here 2), batch size 64 (here not known), "

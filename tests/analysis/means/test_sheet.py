@@ -6,7 +6,7 @@ import pytest
 
 from analysis.means.published import PublishedCell
 from analysis.means.sheet import caption, lay_out
-from analysis.select.metrics import describe_metric
+from analysis.sheets.notes import Kind, Note
 from analysis.sheets.numbers import fixed, p_text
 from analysis.sheets.sheet import Sheet
 from tests.analysis.tables import across, down, make_cell, publish
@@ -72,7 +72,7 @@ def test_a_published_number_says_what_its_column_does_not() -> None:
 def test_the_parts_that_are_shown() -> None:
     sheet = lay_out(down(), show=["mean"])
     assert len(sheet.columns) == 3
-    assert sheet.notes[-1] == "n = 0 to 3 runs"
+    assert sheet.notes[-1] == Note(Kind.NUMBER_OF_RUNS, "n = 0 to 3 runs")
     with pytest.raises(ValueError, match="unknown part to show 'diff'; the nearest: difference"):
         lay_out(down(), show=["diff"])
     with pytest.raises(ValueError, match="unknown part to show ''; there are: mean, n"):
@@ -95,14 +95,13 @@ def test_p_is_called_corrected_where_it_is() -> None:
 
 
 def test_numbers_as_text() -> None:
-    loss = describe_metric("val_loss")
-    assert (fixed(0.12389, loss), fixed(-0.00001, loss, "+")) == ("0.1239", "+0.0000")
-    assert [fixed(value, loss) for value in (999_999_999.0, 1e9, -1.2345e12, 1.797e308)] == [
+    assert (fixed(0.12389, 4), fixed(-0.00001, 4, "+")) == ("0.1239", "+0.0000")
+    assert [fixed(value, 4) for value in (999_999_999.0, 1e9, -1.2345e12, 1.797e308)] == [
         "999999999.0000",
         "1.00e+09",
         "-1.23e+12",
         "1.80e+308",
     ]
-    assert (fixed(1e308, loss, "+"), fixed(float("nan"), loss)) == ("+1.00e+308", "nan")
+    assert (fixed(1e308, 4, "+"), fixed(float("nan"), 4)) == ("+1.00e+308", "nan")
     assert [p_text(value) for value in (1.0, 0.03125, 0.0009)] == ["1.000", "0.031", "<0.001"]
     assert caption(replace(down(), conditions={})).endswith("over runs. Conditions not recorded.")

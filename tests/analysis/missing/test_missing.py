@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from analysis.means.table import Request
 from analysis.missing.missing import Lacking, lacking_cells
 from analysis.missing.sheet import lay_out_lacking
 from analysis.read.gather import gather
+from analysis.select.request import Request
 from analysis.sheets.markdown import render_markdown
 
 CELLS = [{"kd_mode": kd_mode, "seed": seed} for kd_mode in ("none", "tfd") for seed in ("0", "1", "2")]
@@ -69,7 +69,7 @@ def test_trials_of_a_search_that_did_not_end_well(tmp_path: Path, write_run: Any
         Lacking(f"lambda_inter=0.5 ({failed})", "failed", None),
         Lacking(f"lambda_inter=0.25 ({killed})", "stale", SWEEP),
     ]
-    assert lay_out_lacking(lacking, gathered).notes == (f"all that a sweep lacks: {SWEEP}",)
+    assert lay_out_lacking(lacking, gathered).lines == (f"all that a sweep lacks: {SWEEP}",)
     for run in (killed, broken):
         write_run(f"search/{run.name}-again", **fields)
         (run / ".hydra" / "config.yaml").unlink()
@@ -190,7 +190,7 @@ def test_layout(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
         ["kd_mode=none seed=1", "missing", SWEEP],
         [f"kd_mode=none seed=0 ({tmp_path}/grid/0000)", "running", ""],
     ]
-    assert sheet.notes == (
+    assert sheet.lines == (
         f"all that a sweep lacks: {SWEEP}",
         "runs are at work: what is missing may be about to start",
     )

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from analysis.figures.saliency import read_saliency
+from analysis.read.configs import read_config, read_last_row
 from analysis.read.curves import read_curves
 from analysis.read.files import LIMIT, SMALL, read_file
 from analysis.read.gather import gather
 from analysis.read.overrides import read_overrides
 from analysis.read.tree import scan
-from analysis.select.extras import read_config, read_last_row
 
 ODD = {
     "fifo": os.mkfifo,

@@ -17,7 +17,7 @@ def test_cells_without_a_run_are_named(tmp_path: Path, write_run: Any, write_swe
     write_sweep(GRID)
     write_run("terms/0000", kd_mode="none", seed=0)
     write_run("terms/0003", kd_mode="tfd", seed=1, status="failed")
-    (missing,) = gather(tmp_path).missing
+    (missing,) = gather(tmp_path).gaps
     assert (missing.study, missing.count) == ("terms", 2)
     assert missing.cells == ({"kd_mode": "none", "seed": "1"}, {"kd_mode": "tfd", "seed": "0"})
     assert missing.sweep.command == "python run.py -m ablation=terms"
@@ -31,7 +31,7 @@ def test_a_search_lacks_its_remaining_trials(tmp_path: Path, write_run: Any, wri
     stale = write_run("lambdas/lambdas/0001", ended=False, overrides=words)
     broken, failed = write_run("lambdas/lambdas/0002"), write_run("lambdas/lambdas/0003", status="failed")
     (broken / "result.json").write_text("{")
-    (missing,) = gather(tmp_path).missing
+    (missing,) = gather(tmp_path).gaps
     assert (missing.count, missing.cells) == (16, ())
     assert sorted(missing.unfinished, key=lambda one: one.path) == [
         Unfinished({"lambda_intra": "0.25"}, "stale", str(stale), again=True),
@@ -48,7 +48,7 @@ def test_a_search_that_has_begun_every_trial(
     run = write_run("search/0000/seed1", ended=status == "failed", status="failed")
     if status == "running":
         (run / "heartbeat").touch()
-    (missing,) = gather(tmp_path).missing
+    (missing,) = gather(tmp_path).gaps
     assert (missing.count, missing.is_open) == (0, is_open)
     assert [one.status for one in missing.unfinished] == [status]
 
@@ -59,7 +59,7 @@ def test_nothing_is_missing_from_what_is_done(tmp_path: Path, write_run: Any, wr
         write_run(f"terms/{number:04d}", kd_mode=cell["kd_mode"], seed=int(cell["seed"]))
     write_run("lambdas/0000")
     write_run("lambdas/0001")  # more than planned is not less than nothing
-    assert gather(tmp_path).missing == ()
+    assert gather(tmp_path).gaps == ()
 
 
 def test_duplicates_and_retries_do_not_hide_a_missing_cell(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
@@ -68,14 +68,14 @@ def test_duplicates_and_retries_do_not_hide_a_missing_cell(tmp_path: Path, write
         write_run(f"terms/{number:04d}", kd_mode="none", seed=0, config_hash="same")
     gathered = gather(tmp_path)
     assert len(gathered.duplicates) == 2
-    assert gathered.missing[0].cells == tuple(CELLS[1:])
+    assert gathered.gaps[0].cells == tuple(CELLS[1:])
 
 
 def test_overrides_tell_the_cell_of_a_run_without_a_result(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
     write_sweep(GRID)
     write_run("terms/0000", kd_mode="none", seed=0)
     write_run("terms/0001", ended=False, overrides=("kd_mode=none", "'seed=1'"))
-    (missing,) = gather(tmp_path).missing
+    (missing,) = gather(tmp_path).gaps
     assert (missing.count, missing.cells) == (2, tuple(CELLS[2:]))
 
 
@@ -85,7 +85,7 @@ def test_a_run_of_unknown_cell_leaves_it_open_which_are_missing(
     write_sweep(GRID)
     write_run("terms/0000", kd_mode="none", seed=0)
     write_run("terms/0001", ended=False)
-    (missing,) = gather(tmp_path).missing
+    (missing,) = gather(tmp_path).gaps
     assert (missing.count, missing.cells) == (2, tuple(CELLS[1:]))
 
 
@@ -111,7 +111,7 @@ def test_cells_match_the_columns_of_runs(
 ) -> None:
     write_sweep(GRID | {"cells": [{key: value, "seed": "0"}, {key: value, "seed": "1"}]})
     write_run("terms/0000", seed=0, **fields)
-    (missing,) = gather(tmp_path).missing
+    (missing,) = gather(tmp_path).gaps
     assert missing.cells == ({key: value, "seed": "1"},)
 
 
@@ -119,7 +119,7 @@ def test_cells_that_set_different_keys(tmp_path: Path, write_run: Any, write_swe
     vague, specific = {"seed": "0"}, {"seed": "0", "kd_mode": "tfd"}
     write_sweep(GRID | {"cells": [vague, specific]})
     write_run("terms/0000", kd_mode="tfd", seed=0)
-    assert gather(tmp_path).missing[0].cells == (vague,)
+    assert gather(tmp_path).gaps[0].cells == (vague,)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_search_over_seeds_lacks_whole_trials_and_seeds(tmp_path: Path, write_
     for seed in (1, 2):
         write_run(f"search/0003/seed{seed}", seed=seed)  # complete, but the trial was given up after them
     (tmp_path / "search" / "0003" / "trial.json").write_text('{"status": "pruned", "seeds": [1, 2]}')
-    (missing,) = gather(tmp_path).missing
+    (missing,) = gather(tmp_path).gaps
     assert missing.count == 2 + 3  # two seeds of trial 1; trial 4
 
 
@@ -166,7 +166,7 @@ def test_of_several_runs_of_a_cell_the_complete_one_counts(tmp_path: Path, write
     write_sweep(GRID | {"cells": CELLS[:1], "n_trials": 1})
     write_run("terms/0000", kd_mode="none", seed=0)
     write_run("terms/0001", kd_mode="none", seed=0, status="failed")
-    assert gather(tmp_path).missing == ()
+    assert gather(tmp_path).gaps == ()
 
 
 def test_a_single_run_with_the_overrides_of_a_cell_fills_it(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
@@ -174,7 +174,7 @@ def test_a_single_run_with_the_overrides_of_a_cell_fills_it(tmp_path: Path, writ
     overrides = ("trainer.epochs=2", "name=demo", "kd_mode=none")
     write_run("by-hand", kd_mode="none", seed=1, overrides=(*overrides, "seed=1"))
     write_run("other", kd_mode="none", seed=0, overrides=("kd_mode=none", "seed=0", "trainer.epochs=9"))
-    (missing,) = gather(tmp_path).missing
+    (missing,) = gather(tmp_path).gaps
     assert missing.cells == (CELLS[0],)
 
 
@@ -184,5 +184,5 @@ def test_a_broken_result_is_not_missing_but_has_to_be_made_again(
     write_sweep(GRID | {"cells": CELLS[:1], "n_trials": 1})
     run = write_run("terms/0000", ended=False, overrides=("kd_mode=none", "seed=0"))
     (run / "result.json").write_text("{")
-    (missing,) = gather(tmp_path).missing
+    (missing,) = gather(tmp_path).gaps
     assert (missing.count, missing.unfinished) == (0, (Unfinished(CELLS[0], "broken", str(run), again=True),))

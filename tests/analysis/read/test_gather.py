@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from analysis.read import tree as scanning
-from analysis.read.alive import unfinished_status
 from analysis.read.gather import Duplicate, Skipped, gather
+from analysis.read.tree import unfinished_status
 from analysis.select.inventory import left_out
 
 

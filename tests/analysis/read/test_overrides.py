@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from analysis.read.command_lines import NO_COMMAND
 from analysis.read.overrides import as_pairs, cell_overrides, read_overrides, single_command
 from analysis.read.plans import Sweep
-from analysis.read.shell import NO_COMMAND
 
 
 def test_reading_what_hydra_wrote(tmp_path: Path) -> None:

@@ -2,8 +2,7 @@
 
 import pytest
 
-from analysis.read.sections import parse_config
-from analysis.read.yaml_text import parse_yaml
+from analysis.read.yaml_text import parse_config, parse_yaml
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from analysis.__main__ import main
-from analysis.read.command_lines import Origin, read_command, write_command
+from analysis.read.command_lines import NO_COMMAND, Origin, command_line, read_command, write_command
 from analysis.read.overrides import grid_command, single_command
-from analysis.read.shell import NO_COMMAND, command_line
 from analysis.sheets.sheet import spelt_out
 from tffd.printable import printable
 

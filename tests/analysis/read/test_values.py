@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from analysis.means.means import summarise
-from analysis.means.table import Request
 from analysis.missing.missing import lacking_cells
 from analysis.read.gather import gather
 from analysis.read.values import as_number, is_one_of, is_value, own_type
+from analysis.select.request import Request
 
 NAMES = {"1_1": 81.0, "11": 91.0, "7": 50.0, "007": 60.0, "1e3": 70.0, "1000": 75.0, "nan": 40.0}
 
@@ -81,7 +81,7 @@ def test_the_missing_one_of_two_names_is_named(
     write_sweep({"study": "grid", "kind": "grid", "n_trials": 2, "cells": cells}, fixed=[])
     write_run("grid/0000", overrides=(f"{key}={pair[1]}", "seed=0"), study="grid")
     gathered = gather(tmp_path)
-    (missing,) = gathered.missing
+    (missing,) = gathered.gaps
     assert (missing.count, missing.cells) == (1, (cells[0],))
 
 

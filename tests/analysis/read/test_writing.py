@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from analysis.__main__ import main
-from analysis.read import writing
-from analysis.read.writing import write_file
+from analysis.read import files as writing
+from analysis.read.files import write_file
 
 PAGE = b"<!DOCTYPE html>new"
 OURS = b"<!DOCTYPE html>old"

@@ -38,7 +38,7 @@ def test_several_versions_of_the_data_are_told(tmp_path: Path, write_trials: Wri
     )
     best = find_best(gather(tmp_path))
     assert best.cautions == (caution,)
-    assert f"caution: {caution}" in list(remarks(best))
+    assert f"caution: {caution}" in list(map(str, remarks(best)))
     assert f"{capital(caution)}." in cautions(gather(tmp_path), [], None, ())
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from analysis.means.means import summarise
+from analysis.read.configs import read_config, read_last_row
 from analysis.read.gather import Skipped, gather
-from analysis.select.extras import read_config, read_last_row, with_columns
+from analysis.select.columns import with_columns
 
 CONFIG = "trainer: {{lr: {lr}, nesterov: true}}\nmodel:\n  name: resnet20\n  stages: [1, 2]\nseed: 0\n"
 
@@ -65,7 +66,7 @@ def test_a_name_that_the_first_run_lacks_is_found_in_another(two_rates: Path) ->
 
 def test_one_config_of_a_kd_mode_tells_its_names(two_rates: Path, monkeypatch: Any) -> None:
     read: list[str] = []
-    monkeypatch.setattr("analysis.select.extras.read_config", lambda path: read.append(path) or {})
+    monkeypatch.setattr("analysis.select.columns.read_config", lambda path: read.append(path) or {})
     with_columns(gather(two_rates), ["train_loss"], kind="metric")
     assert read == [str(two_rates / "0")]  # thousands would take a while
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.select.method import changes_numbers, covers, is_compared, is_method, is_setting
+from analysis.read.method import changes_numbers, covers, is_compared, is_method, is_setting
 from tests.support import compose_config, places
 from tffd.config import require_config
 from tffd.identity import hash_config

@@ -67,7 +67,7 @@ def test_the_paper_protocol_shows_last_and_best(tmp_path: Path, write_runs: Any)
         "test top-1, best test epoch (%)",
     ]
     assert [cell.mean for cell in table.cells] == [70.0, 71.0]
-    assert any("best test epoch (%): the epoch is chosen by the very numbers" in note for note in table.notes)
+    assert any("best test epoch (%): the epoch is chosen by the very numbers" in note for note in map(str, table.notes))
 
 
 def test_directions(tmp_path: Path, write_runs: Any, write_sweep: Any) -> None:

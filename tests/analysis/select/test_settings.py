@@ -14,9 +14,9 @@ from analysis.compare.compare import compare_trees
 from analysis.compare.sheet import remarks as compare_remarks
 from analysis.figures.kinds import make_infos, read_source
 from analysis.means.means import summarise
-from analysis.means.table import Request
 from analysis.missing.missing import lacking_cells
 from analysis.read.gather import gather
+from analysis.select.request import Request
 from tests.analysis.configured import BETTER, SEVEN, WORDS, compared_values, notes_with, write_configured
 
 Write = Callable[..., None]
@@ -177,7 +177,7 @@ def test_two_trees_of_other_settings_have_no_verdict(tmp_path: Path, write: Writ
     (change,) = compared.changes
     assert change.difference is not None
     assert (change.difference.value, change.difference.p, change.verdict) == (1.375, None, "")
-    notes = list(compare_remarks(compared))
+    notes = list(map(str, compare_remarks(compared)))
     assert f"caution: {WORDS}none (data {'b' * 12} against {'a' * 12})" in notes
     assert "no verdict: none (settings differ, so no p)" in notes
     assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--mix"]) == 0

@@ -59,7 +59,7 @@ def test_a_grid_half_done(tmp_path: Path, write_run: Any, write_sweep: Any, at_w
     assert (run.directory, run.epoch, run.epochs) == (str(working), 6, 12)
     assert (run.metric, run.value) == ("val_top1", 66.0)
     assert run.seconds_left == 80.0  # 6 epochs took 90 s, so 6 more take 90, and 10 have passed
-    assert list(remarks(status)) == [
+    assert list(map(str, remarks(status))) == [
         f"failed: {tmp_path}/t/grid/0002: ValueError: loss is NaN",
         f"stale (no result and no sign of life; killed?): {tmp_path}/t/grid/0004",
         "to do: 1 of study grid: kd_mode=tfd seed=2",
@@ -129,7 +129,7 @@ def test_what_is_done_needs_no_command(tmp_path: Path, write_run: Any, write_swe
     write_run("t/alone/0000", seed=7)
     status = find_status(gather(tmp_path / "t"))
     assert [(progress.study, progress.planned) for progress in status.studies] == [("grid", 2), ("alone", None)]
-    assert (status.commands, list(remarks(status))) == ((), ["done"])
+    assert (status.commands, list(map(str, remarks(status)))) == ((), ["done"])
     assert "What goes on" not in render_status(status)
 
 
@@ -148,7 +148,7 @@ def test_trials_given_up_between_their_seeds_are_told(tmp_path: Path, write_run:
     status = find_status(gather(tmp_path))
     assert [(progress.planned, progress.to_do) for progress in status.studies] == [(3, 0)]
     given_up = "1 trial given up between seeds: the planned runs of the others are not made"
-    assert list(remarks(status)) == [given_up, "done"]
+    assert list(map(str, remarks(status))) == [given_up, "done"]
 
 
 def test_json(tmp_path: Path, write_run: Any, write_sweep: Any, capsys: Any) -> None:

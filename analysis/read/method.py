@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 METHOD = ("kd_mode", "lambda_intra", "lambda_inter")  # columns of every run
+DEFAULT_BY = ("model", "dataset", "train_size", "protocol", "epochs", *METHOD)  # what tells the rows of a table apart
 _METHOD_SECTIONS = ("kd_mode", "teacher", "lambdas")  # of the config, with all their arguments
 
 # Columns of a run that have another name in its config.

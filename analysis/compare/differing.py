@@ -4,16 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from analysis.read.configs import read_config
 from analysis.read.results import Run
-from analysis.read.values import sortable
-from analysis.select.conditions import list_values
-from analysis.select.extras import read_config
-from analysis.sheets.words import as_text
+from analysis.select.settings import ABSENT, listed_values
 
 _T = TypeVar("_T")
 Sides = tuple[_T, _T]
 
-ABSENT = "(absent)"
 # Where results lie, and the sweep around a run: without effect on its numbers.
 _IDLE = ("name", "results_dir", "seed", "sweep.", "ablation.")
 _RECORDED = ("device", "precision", "threads", "git_commit", "split.")
@@ -87,10 +84,3 @@ def _config(run: Run) -> dict[str, Any]:
 
 def _counts(key: str) -> bool:
     return not any(key.startswith(idle) if idle.endswith(".") else key == idle for idle in _IDLE)
-
-
-def listed_values(values: Iterable[Any]) -> str:
-    """Distinct values in words, numbers with all their digits."""
-    # Two numbers may differ in the last digit alone.
-    distinct = sorted({value if isinstance(value, int | float) else as_text(value) for value in values}, key=sortable)
-    return list_values([repr(value) if isinstance(value, float) else value for value in distinct]) or ABSENT

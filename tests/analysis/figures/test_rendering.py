@@ -2,13 +2,13 @@
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from PIL import Image
 
-from analysis.commands.arguments import conditions
 from analysis.figures import FORMATS, KINDS, mpl_marks, web_marks
 from analysis.figures.ablation import ablation_info
 from analysis.figures.chart import Chart, Label, Line, Mark
@@ -18,6 +18,8 @@ from analysis.figures.render import draw, interactive, to_bytes, to_html
 from analysis.figures.style import BLACK
 from analysis.figures.web_marks import traces_of
 from analysis.read.gather import gather
+from analysis.read.results import Run
+from analysis.select.conditions import short_conditions
 from analysis.sheets.words import count, short, there_are, tick
 
 
@@ -118,9 +120,9 @@ def test_ticks(value: float, text: str) -> None:
 
 
 def test_counts_of_one_are_singular() -> None:
-    run = {"model": "m", "dataset": "d", "protocol": "p", "epochs": 1, "seed": 0}
-    assert conditions([run]) == "m on d, protocol p, 1 epoch, seed 0"
-    assert conditions([run, run | {"epochs": 2, "seed": 1}]) == "m on d, protocol p, 1, 2 epochs, 2 seeds"
+    run = Run("run", "complete", model="m", dataset="d", protocol="p", epochs=1, seed=0)
+    assert short_conditions([run]) == "m on d, protocol p, 1 epoch, seed 0"
+    assert short_conditions([run, replace(run, epochs=2, seed=1)]) == "m on d, protocol p, 1, 2 epochs, 2 seeds"
     assert [count(number, "trial") for number in (0, 1, 2)] == ["0 trials", "1 trial", "2 trials"]
     assert [there_are(number) for number in (0, 1, 2)] == ["there are 0", "there is 1", "there are 2"]
 

@@ -89,7 +89,7 @@ def test_what_failed_runs_cost_stands_with_the_costs(tmp_path: Path, write_run: 
     report = _report(tmp_path)
     assert report.table is not None and report.cost is not None
     (note,) = report.cost.notes
-    assert note.endswith("1 failed (2 CPU core hours)")
+    assert note.text.endswith("1 failed (2 CPU core hours)")
     assert note not in report.table.notes
 
 

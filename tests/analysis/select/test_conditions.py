@@ -7,13 +7,15 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.figures.kinds import read_source
+from analysis.read.results import Run
 from analysis.report.content import report_content
 from analysis.select.conditions import condition_notes, conditions_of, conditions_text
 from analysis.select.metrics import describe_metric
+from analysis.sheets.notes import Kind, caution
 
 
-def _run(**fields: Any) -> dict[str, Any]:
-    return {
+def _run(**fields: Any) -> Run:
+    usual = {
         "dataset": "digits",
         "train_size": None,
         "model": "resnet20",
@@ -26,7 +28,8 @@ def _run(**fields: Any) -> dict[str, Any]:
         "versions.torch": "2.9.0",
         "versions.optuna": "5.0.0",
         "git_commit": "0123456789abcdef0123456789abcdef01234567",
-    } | fields
+    }
+    return Run("run", "complete").having(usual | fields)
 
 
 def test_all_conditions_in_words() -> None:
@@ -48,10 +51,14 @@ def test_several_values() -> None:
     text = conditions_text(conditions)
     assert "train size 500" in text
     assert "epochs 2, 4; seed 0; devices cpu (some), cuda" in text
-    dirty = "caution: a commit with + is not what ran; files differed from it"
+    dirty = caution(Kind.CHANGED_FILES, "a commit with + is not what ran; files differed from it")
     varying = "devices, torch versions, commits"
-    assert list(condition_notes(conditions, ())) == [f"caution: the runs differ in epochs, {varying}", dirty]
-    assert list(condition_notes(conditions, ("epochs",))) == [f"caution: the runs differ in {varying}", dirty]
+    differ = caution(Kind.CONDITIONS, f"the runs differ in epochs, {varying}")
+    assert list(condition_notes(conditions, ())) == [differ, dirty]
+    assert list(condition_notes(conditions, ("epochs",))) == [
+        caution(Kind.CONDITIONS, f"the runs differ in {varying}"),
+        dirty,
+    ]
 
 
 def test_what_some_runs_did_not_record_is_a_value_too() -> None:
@@ -61,9 +68,8 @@ def test_what_some_runs_did_not_record_is_a_value_too() -> None:
         "devices cpu (some), not recorded for 2 runs; threads 1, not recorded for 2 runs; Python 3.11.7; "
         "torch versions 2.9.0, not recorded for 2 runs; commits 0123456789, not recorded for 2 runs"
     )
-    assert list(condition_notes(conditions, ())) == [
-        "caution: the runs differ in devices, threads, torch versions, commits"
-    ]
+    (note,) = condition_notes(conditions, ())
+    assert note.text == "the runs differ in devices, threads, torch versions, commits"
     assert "train_size" not in conditions  # null is all of it
     assert "device" not in conditions_of([_run(**unknown)])
 
@@ -81,7 +87,7 @@ def test_a_precision_that_was_not_recorded_is_not_the_same() -> None:
     runs = [_run(precision="fp32"), _run(precision="tf32"), _run()]
     conditions = conditions_of(runs)
     assert conditions["precision"] == ("fp32", "not recorded for 1 run", "tf32")
-    assert list(condition_notes(conditions, ())) == ["caution: the runs differ in precisions"]
+    assert [note.text for note in condition_notes(conditions, ())] == ["the runs differ in precisions"]
     assert list(condition_notes(conditions_of([_run(), _run()]), ())) == []
 
 

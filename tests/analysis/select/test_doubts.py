@@ -14,9 +14,11 @@ from analysis.compare.sheet import remarks as compare_remarks
 from analysis.figures.kinds import read_source
 from analysis.means.means import summarise
 from analysis.read.gather import gather
+from analysis.read.results import Run
 from analysis.report.content import report_content
 from analysis.select.doubts import doubtful_numbers
 from analysis.select.metrics import describe_metric
+from analysis.sheets.notes import Kind
 
 FRACTION = "caution: val_top1 is at most 1 in 1 run (such as 0.93) and up to 91.5 beside them: accuracies are percent"
 ONE_CLASS = "caution: the data set of 2 runs has a single class, so that every network has an accuracy of 100 %"
@@ -65,6 +67,7 @@ def test_the_best_trial_and_its_baseline(tmp_path: Path, write_run: Any) -> None
     ],
 )
 def test_fractions(values: list[float], beside: tuple[float, ...], doubtful: bool) -> None:
-    runs = [{"test_top1": value, "test_loss": value} for value in values]
+    runs = [Run("run", "complete", test_top1=value, test_loss=value) for value in values]
     metrics = [describe_metric("test_top1"), describe_metric("test_loss")]
-    assert bool(list(doubtful_numbers(runs, metrics, beside))) is doubtful
+    kinds = [note.kind for note in doubtful_numbers(runs, metrics, beside)]
+    assert kinds == [Kind.FRACTIONS] * doubtful

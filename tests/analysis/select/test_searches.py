@@ -8,6 +8,7 @@ import pytest
 from analysis.figures.landscape import landscape_info
 from analysis.figures.series import judging, make_series
 from analysis.read.gather import gather
+from analysis.read.results import runs_of
 from analysis.select.inventory import complete_runs
 from analysis.select.searches import baseline_runs, compared_runs, search_of
 from analysis.select.trials import trials_by_search
@@ -52,5 +53,5 @@ def test_the_baseline_is_that_of_the_sweep(tmp_path: Path, write_run: Any) -> No
     for sweep in ("lambdas", "modes"):
         write_run(f"{sweep}/baseline/0000", study="baseline")
     write_run("lambdas/baseline/0001", study="baseline", status="failed")
-    runs = gather(tmp_path).runs.to_dict("records")
-    assert [run["path"] for run in baseline_runs(runs, f"{tmp_path}/lambdas")] == [f"{tmp_path}/lambdas/baseline/0000"]
+    runs = runs_of(gather(tmp_path).runs)
+    assert [run.path for run in baseline_runs(runs, f"{tmp_path}/lambdas")] == [f"{tmp_path}/lambdas/baseline/0000"]

@@ -10,6 +10,7 @@ from analysis.best.best import find_best
 from analysis.best.sheet import remarks
 from analysis.read.gather import gather
 from analysis.report.cautions import cautions
+from analysis.sheets.notes import Kind, caution
 from analysis.sheets.words import capital
 
 OLD, NEW = "0123456789ab", "ba9876543210"
@@ -32,20 +33,22 @@ def write_trials(write_run: Any) -> WriteTrials:
 
 def test_several_versions_of_the_data_are_told(tmp_path: Path, write_trials: WriteTrials) -> None:
     write_trials([{"data": OLD}], [{"data": NEW}], [{"data": NEW}], [{}])
-    caution = (
+    text = (
         f"the trials differ in the data set's content ({OLD} in 1 trial, {NEW} in 2 trials, unknown in 1 trial), so "
         "their scores do not compare, nor is the best sure"
     )
     best = find_best(gather(tmp_path))
-    assert best.cautions == (caution,)
-    assert f"caution: {caution}" in list(map(str, remarks(best)))
-    assert f"{capital(caution)}." in cautions(gather(tmp_path), [], None, ())
+    assert best.cautions == (caution(Kind.DATA_VERSIONS, text),)
+    assert f"caution: {text}" in list(map(str, remarks(best)))
+    assert f"{capital(text)}." in cautions(gather(tmp_path), [], None, ())
 
 
 def test_other_held_out_pictures_are_told(tmp_path: Path, write_trials: WriteTrials) -> None:
     write_trials(*([{"data": OLD, "split": {"val_sha256": letter * 64}}] for letter in "ab"))
-    (caution,) = find_best(gather(tmp_path)).cautions
-    assert caution.startswith("the trials differ in the held-out pictures (aaaaaaaaaaaa in 1 trial, bbbbbbbbbbbb in 1 ")
+    (note,) = find_best(gather(tmp_path)).cautions
+    assert note.text.startswith(
+        "the trials differ in the held-out pictures (aaaaaaaaaaaa in 1 trial, bbbbbbbbbbbb in 1 "
+    )
 
 
 def test_each_of_several_searches_is_told_by_its_name(tmp_path: Path, write_trials: WriteTrials) -> None:

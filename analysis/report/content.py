@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from analysis.ablation.ablation import Analysed, analyse
 from analysis.ablation.sheet import lay_out_factorial
 from analysis.figures import KINDS
-from analysis.figures.chart import Info
 from analysis.figures.kinds import Source, make_infos
 from analysis.means.means import summarise
 from analysis.means.sheet import lay_out
@@ -16,7 +14,6 @@ from analysis.missing.missing import lacking_cells
 from analysis.missing.sheet import lay_out_lacking
 from analysis.read.gather import Gathered
 from analysis.read.results import Run, is_measured, runs_of
-from analysis.report.apart import Apart
 from analysis.report.cautions import cautions
 from analysis.report.facts import Fact, run_facts, sweep_facts
 from analysis.report.failures import Failure, failures
@@ -29,9 +26,6 @@ from analysis.select.request import Request
 from analysis.sheets.notes import Kind
 from analysis.sheets.sheet import Sheet
 
-Infos = tuple[dict[str, Info], dict[str, str]]
-
-_SLOW = "importance"  # a forest of trees, and the library that grows it
 _TEST = ("test_top1", "best_test_top1")
 
 
@@ -83,13 +77,12 @@ def report_content(source: Source) -> Report:
     gathered = replace(source.gathered, skipped=source.skipped)
     if gathered.runs.empty and not gathered.plan:
         complete_runs(gathered)  # says what there is instead
-    slow = Apart(partial(make_infos, source, (_SLOW,)))
     runs = runs_of(gathered.runs)
     complete = [run for run in runs if run.status == "complete"]
     table, no_table = _table(gathered)
     analysed = _factorials(gathered, complete)
     ablations = [sheet for one in analysed.found for sheet in lay_out_factorial(one, counts_line(gathered))]
-    pictures, not_drawn = _pictures(source, slow)
+    pictures, not_drawn = _pictures(source)
     notes = [note for sheet in ablations for note in sheet.notes] + list(table.notes if table else ())
     return Report(
         directory=gathered.directory,
@@ -117,14 +110,10 @@ def _table(gathered: Gathered) -> tuple[Table | None, str]:
         return None, str(error).partition("\n")[0]  # what follows is elsewhere on the page
 
 
-def _pictures(source: Source, slow: Apart[Infos]) -> tuple[tuple[Picture, ...], dict[str, str]]:
-    """Draw all pictures, those first whose numbers need no waiting."""
-    infos, reasons = make_infos(source, tuple(kind for kind in KINDS if kind != _SLOW))
-    drawn = {kind: make_picture(kind, info) for kind, info in infos.items()}
-    others, other_reasons = slow.result()
-    drawn |= {kind: make_picture(kind, info) for kind, info in others.items()}
-    ordered = [drawn[kind] for kind in KINDS if kind in drawn]
-    return tuple(sorted(ordered, key=lambda one: one.wide)), reasons | other_reasons
+def _pictures(source: Source) -> tuple[tuple[Picture, ...], dict[str, str]]:
+    infos, reasons = make_infos(source)
+    drawn = (make_picture(kind, infos[kind]) for kind in KINDS if kind in infos)
+    return tuple(sorted(drawn, key=lambda one: one.wide)), reasons
 
 
 def _means(table: Table) -> Sheet:

@@ -76,5 +76,5 @@ def _alone(line: Line, colour: str) -> Trace:
     style = {"color": colour, "width": line.width * 1.4}
     return {
         "type": "scatter", "mode": "lines", "x": line.x, "y": line.y, "line": style,
-        "hoverinfo": "text", "hovertext": escape(line.hover), "showlegend": False, "meta": "brushed",
+        "hoverinfo": "text", "hovertext": escape(line.hover), "showlegend": False,
     }  # fmt: skip

@@ -11,7 +11,7 @@ from analysis.report.content import Report
 from analysis.report.parts import bullets, fact_list, failure_list, folded, picture, run_rows, section, table
 from analysis.sheets.html import escaped, html_table
 
-_SCRIPTS = ("brush.js", "pictures.js", "page.js", "runs.js")
+_SCRIPTS = ("pictures.js", "page.js", "runs.js")
 
 
 def render_page(report: Report, base: str, written: datetime, note: str = "") -> str:

@@ -16,10 +16,6 @@ from analysis.sheets.words import count
 
 _LONG = 30  # rows of a table, beyond which the page shows the first ones
 _FIRST = 12
-_BRUSH = (
-    "Drag along an axis with a mouse or pen to choose trials; a click on it takes that back. By keyboard or "
-    'touch, <a href="#filter">filter the table of all runs</a> instead.'
-)
 _OPEN = 5  # items of a list, beyond which it is folded
 
 
@@ -69,17 +65,15 @@ def picture(one: Picture) -> str:
     data = json.dumps(one.figure, separators=(",", ":"), allow_nan=False)
     data = data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     height = int(one.figure["layout"]["height"])
-    hint = f'<p class="hint" hidden>{_BRUSH} <output aria-live="polite"></output></p>' if one.axes else ""
-    brush = f' data-brush="{one.axes}"' if one.axes else ""
     wide = " wide" if one.wide else ""
     return (
         f'<figure class="picture{wide}" id="{identity}" aria-labelledby="h-{identity}">\n'
         f'<h3 id="h-{identity}">{title}</h3>\n'
-        f'<div class="plot" role="img" aria-label="{title}; the same in words below" data-panels="{one.panels}"{brush} '
+        f'<div class="plot" role="img" aria-label="{title}; the same in words below" data-panels="{one.panels}" '
         f'style="min-height:{height}px"></div>\n'
         f'<script type="application/json">{data}</script>\n'
         f"<figcaption>{escaped('. '.join(one.notes))}.</figcaption>\n"
-        f"{hint}\n{folded('In words', bullets(one.words))}\n</figure>"
+        f"{folded('In words', bullets(one.words))}\n</figure>"
     )
 
 

@@ -103,7 +103,6 @@
       layout.legend.y = -70 / (layout.height - layout.margin.t - layout.margin.b - 60);
     }
     drawn.add(plot);
-    if (plot.dataset.brush) brush.reset(plot, figure.layout);
     plot.style.minHeight = `${figure.layout.height}px`;
     const config = {
       displaylogo: false, responsive: !paper, displayModeBar: paper ? false : "hover",

@@ -32,7 +32,6 @@ class Picture:
         title: Its heading.
         notes: What it shows.
         panels: How many it has, side by side where there is room.
-        axes: How many upright axes choose lines; 0 for other pictures than parallel coordinates.
         figure: `data` and `layout` as plotly's script takes them.
         words: What can be pointed at, for those who do not see it.
     """
@@ -41,14 +40,9 @@ class Picture:
     title: str
     notes: tuple[str, ...]
     panels: int
-    axes: int
+    wide: bool
     figure: Figure
     words: tuple[str, ...]
-
-    @property
-    def wide(self) -> bool:
-        """Whether it needs the whole width of a page."""
-        return self.panels > 1 or self.axes > 0
 
 
 def make_picture(kind: str, info: Info) -> Picture:
@@ -56,8 +50,8 @@ def make_picture(kind: str, info: Info) -> Picture:
     chart = info.chart()
     with _no_template():
         figure = _bare(draw_with_lines(chart))
-    axes = len(info.scales) if isinstance(info, Parallel) else 0
-    return Picture(kind, chart.title, chart.notes, len(chart.panels), axes, figure, tuple(_words(chart)))
+    wide = len(chart.panels) > 1 or isinstance(info, Parallel)
+    return Picture(kind, chart.title, chart.notes, len(chart.panels), wide, figure, tuple(_words(chart)))
 
 
 @contextmanager

@@ -145,14 +145,6 @@ class Browser:
         self.call("Input.dispatchKeyEvent", type="keyDown", **down)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
 
-    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        """Press the mouse at one place of the window, move it, and let it go; at the same place it is a click."""
-        button: dict[str, Any] = {"button": "left", "clickCount": 1}
-        self.call("Input.dispatchMouseEvent", type="mousePressed", x=start[0], y=start[1], **button)
-        if start != end:
-            self.call("Input.dispatchMouseEvent", type="mouseMoved", x=end[0], y=end[1], button="left", buttons=1)
-        self.call("Input.dispatchMouseEvent", type="mouseReleased", x=end[0], y=end[1], **button)
-
     def write(self, text: str) -> None:
         """Type a text where the focus is."""
         self.call("Input.insertText", text=text)

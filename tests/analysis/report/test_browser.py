@@ -82,27 +82,6 @@ def test_every_picture_has_its_marks(browser: Browser, search: Path, write_terms
         assert count(kind, ".scatterlayer path") > 0
 
 
-def test_a_stretch_of_an_axis_chooses_trials(browser: Browser, search: Path) -> None:
-    _open(browser, search)
-    _draw_all(browser)
-    browser.run("document.querySelector('#picture-parallel').scrollIntoView({block: 'center'})")
-    plot = "document.querySelector('#picture-parallel .plot')"
-    script = (
-        f"(() => {{ const p = {plot}, b = p.getBoundingClientRect(), {{xaxis: x, yaxis: y}} = p._fullLayout;"
-        "return [b.left + x._offset + x.d2p(4), ...[0.55, 1.04].map((v) => b.top + y._offset + y.d2p(v))]; })()"
-    )
-    across, low, high = browser.run(script)  # of the objective, which is the last axis
-    hint = "document.querySelector('#picture-parallel .hint output').textContent"
-    faint = f"{plot}.data.filter((one) => one.meta === 'brushed' && one.opacity < 0.5)"
-    browser.drag((across, low), (across, high))
-    number = browser.run(f"{faint}.length")
-    assert 0 < number < 12
-    assert browser.run(hint) == f"{12 - number} of 12 chosen."
-    assert browser.run(f"Math.max(...{faint}.map((one) => one.y[4])) < 0.56")
-    browser.drag((across, low), (across, low))
-    assert (browser.run(f"{faint}.length"), browser.run(hint)) == (0, "")
-
-
 def test_a_title_sorts_with_the_keyboard(browser: Browser, search: Path) -> None:
     _open(browser, search)
     before = _column(browser, "run")
@@ -266,14 +245,6 @@ def test_the_filter_changes_what_scrolls(browser: Browser, tmp_path: Path, write
     browser.run("document.getElementById('filter').focus()")
     browser.write("seed=7")
     browser.wait("document.querySelector('.runs').tabIndex === -1")
-
-
-def test_the_keyboard_gets_from_parallel_coordinates_to_the_filter(browser: Browser, search: Path) -> None:
-    _open(browser, search)
-    _draw_all(browser)
-    browser.run("document.querySelector('#picture-parallel .hint a').focus()")
-    browser.press("Enter")
-    browser.wait("document.activeElement.id === 'filter'")
 
 
 def test_paper(browser: Browser, search: Path) -> None:

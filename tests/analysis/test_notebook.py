@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from analysis import load_curves, load_runs
-from tests.analysis.configured import Write
+from tests.analysis.configured import write_configured
 
 
-def test_runs_have_a_row_each_and_a_column_for_what_varies(tmp_path: Path, write: Write) -> None:
-    write("slow", "none", [60.0, 61.0], lr=0.01)
-    write("fast", "none", [62.0, 63.0], lr=0.1)
+def test_runs_have_a_row_each_and_a_column_for_what_varies(tmp_path: Path, write_run: Any) -> None:
+    write_configured(write_run, "slow", "none", [60.0, 61.0], lr=0.01)
+    write_configured(write_run, "fast", "none", [62.0, 63.0], lr=0.1)
     runs = load_runs(tmp_path)
     assert runs.groupby("trainer.lr")["val_top1"].mean().to_dict() == {0.01: 60.5, 0.1: 62.5}
 

@@ -98,7 +98,7 @@ def test_every_kind_is_plain_data(infos: dict[str, Any]) -> None:
         assert picture.words, kind
         assert picture.wide or kind != "parallel"
     parallel = make_picture("parallel", infos["parallel"])
-    lines = [trace for trace in parallel.figure["data"] if trace.get("showlegend") is False]
+    lines = [trace for trace in parallel.figure["data"] if trace.get("hoverinfo") == "text"]
     assert len(lines) == 12 and {len(line["y"]) for line in lines} == {5} and parallel.wide
     assert all(0 <= value <= 1 for line in lines for value in line["y"])
 

@@ -3,7 +3,7 @@
 import os
 import time
 
-SILENCE = 120.0  # seconds; a run at work touches its heartbeat every 15
+SILENCE = 120.0  # seconds; a run at work touches its heartbeat every 5
 
 # The first that exists tells; a run that has only begun has nothing but its config.
 _SIGNS = ("heartbeat", "metrics.csv", os.path.join(".hydra", "config.yaml"))

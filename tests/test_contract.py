@@ -6,6 +6,8 @@ a table quietly emptier; here it makes a test red.
 
 import csv
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,17 +15,18 @@ import pytest
 from analysis.best.best import find_best
 from analysis.figures import learning
 from analysis.figures.saliency import read_saliency
-from analysis.read import configs, overrides, plans, results, tree
+from analysis.read import configs, overrides, plans, results, settings, tree
 from analysis.read.curves import read_curves
 from analysis.read.gather import Gathered, gather
-from analysis.select import columns, metrics, searches
+from analysis.select import columns, conditions, fairness, metrics, searches
 from analysis.status.status import find_status
 from tests.support import TINY, places, run_py
 from tffd import records
+from tffd.provenance import CLEAN, UNKNOWN, Past
 
 # Fields of result.json that are no column of the analysis by their own name: objects, whose parts are columns.
 OBJECTS = {"split", "versions", "term_weights"}
-# Fields that the analysis need not know; it keeps them as columns all the same.
+# Columns of the analysis that a run may lack: what it rests cautions on, and what it only keeps.
 OPTIONAL = {
     "data", "weights", "teacher_digest", "teacher_past", "teacher_top1", "teacher_split", "mode_parameters"
 }  # fmt: skip
@@ -70,6 +73,20 @@ def test_the_fields_of_a_result(gathered: Gathered, sweep: Path) -> None:
     assert (records.COMPLETE, records.PRUNED, records.FAILED) == results.ENDED
 
 
+def test_the_columns_that_cautions_rest_on(gathered: Gathered) -> None:
+    """One that no run has any more is no error to the analysis: it only never warns again."""
+    asked = {*conditions._SHOULD_AGREE, *conditions._PASTS, *settings.RECORDED, *fairness._RECORDED}
+    asked |= {column for column, _, _ in conditions._STATED} - {"split", "epoch"}  # those follow from the metric
+    of_weights = Past("0123456789ab", UNKNOWN).record()
+    assert {f"teacher_{name}" for name in of_weights} <= OPTIONAL
+    assert asked - {*gathered.runs} == {f"weights.{name}" for name in of_weights}
+    for column in ("data", "split.train_sha256", "split.val_sha256"):
+        assert gathered.runs[column].nunique() == 1 and gathered.runs[column].notna().all()
+    for past in (CLEAN, UNKNOWN):
+        warned = [*conditions.past_notes(dict.fromkeys(conditions._PASTS, (past,)))]
+        assert len(warned) == (2 if past == UNKNOWN else 0)
+
+
 def test_the_columns_of_the_metrics(gathered: Gathered, sweep: Path) -> None:
     curves = read_curves(gathered)
     assert (curves.skipped, curves.waiting) == ((), ())
@@ -83,7 +100,7 @@ def test_the_columns_of_the_metrics(gathered: Gathered, sweep: Path) -> None:
     assert set(learning._LABELS) <= EPOCH
 
 
-def test_the_fields_of_a_plan(gathered: Gathered, sweep: Path) -> None:
+def test_the_fields_of_a_plan(gathered: Gathered, sweep: Path, tmp_path: Path) -> None:
     (read,) = gathered.plan
     assert read.path == str(sweep)
     written = json.loads((sweep / "sweep.json").read_text())
@@ -93,6 +110,9 @@ def test_the_fields_of_a_plan(gathered: Gathered, sweep: Path) -> None:
     assert read.space.keys() == {"lambda_intra", "lambda_inter"}
     assert read.fixed is not None and {"model=resnet8", "trainer.epochs=1"} <= set(read.fixed)
     assert read.command is not None and read.command.startswith("python run.py -m sweep=lambdas sweep.n_trials=1 ")
+    assert read.origin.cwd == written["cwd"] == os.getcwd()
+    moved = plans.read_sweep(shutil.copy(sweep / "sweep.json", tmp_path))  # told by the place that was recorded
+    assert moved.place == {"results_dir": str(tmp_path.parent), "name": tmp_path.name}
     baseline = tuple({"kd_mode": "none", "seed": seed} for seed in ("1", "2"))
     assert read.studies == (
         plans.Study(searches.BASELINE, "grid", 2, baseline),

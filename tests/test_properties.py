@@ -1,7 +1,7 @@
 """What holds of all configs: settings that change numbers change identities, and no way of writing them does."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -31,16 +31,34 @@ SETTINGS: dict[str, Any] = {
     "trainer.weight_decay": st.floats(0, 1),
     "trainer.gamma": st.floats(0.01, 1),
     "trainer.warmup_epochs": st.integers(0, 30),
+    "trainer.milestones": st.sampled_from([[], [0.5], [0.625, 0.75], [0.75]]),
+    "trainer.compile": st.booleans(),
     "trainer.pad_mode": st.sampled_from(["reflect", "zero"]),
     "trainer.nesterov": st.booleans(),
     "dataset.train_size": st.one_of(st.none(), st.integers(10, 900)),
+    "dataset.mean": st.sampled_from([None, [0.25], [0.5]]),
+    "dataset.std": st.sampled_from([None, [0.25], [0.5]]),
     "dataset.augment.pad": st.integers(0, 7),
     "dataset.augment.flip": st.booleans(),
     "protocol.split_seed": st.integers(0, 2**32 - 1),
     "protocol.val_fraction": st.floats(0.01, 0.9),
+    "protocol.test": st.sampled_from(["never", "last_epoch", "every_epoch"]),
     "model.name": st.sampled_from(["resnet8", "resnet20", "vgg8"]),
     "kd_mode.tfd.reduction": st.sampled_from(["mean", "sum"]),
+    "kd_mode.tfd.stages": st.sampled_from([None, [1], [1, 3]]),
 }
+# Settings that change no number, with another value each.
+IDLE: dict[str, Any] = {
+    "name": "other", "results_dir": "elsewhere", "device": "cpu", "threads": 3, "teacher.name": "other",
+    "teacher.checkpoint": "auto", "dataset.name": "other", "dataset.root": "elsewhere", "dataset.cache": "elsewhere",
+    "trainer.name": "other", "trainer.checkpoint_every": 3, "trainer.eval_batch_size": 3, "protocol.name": "other",
+    "sweep.n_jobs": 3,
+}  # fmt: skip
+# Settings that count by what they name or come to, with tests of their own.
+BY_MEANING = {
+    "model._target_", "dataset.source._target_", "kd_mode.tfd._target_", "model.weights", "dataset.val_fraction",
+    "kd_mode.tfd.weights.intra", "kd_mode.tfd.weights.inter", "trainer.precision",
+}  # fmt: skip
 changes = st.dictionaries(st.sampled_from(sorted(SETTINGS)), st.none(), max_size=4).flatmap(
     lambda keys: st.fixed_dictionaries({key: SETTINGS[key] for key in keys})
 )
@@ -80,6 +98,23 @@ def test_two_configs_are_one_run_if_and_only_if_their_settings_are_equal(
 def test_each_setting_alone_makes_another_run(key: str, data: st.DataObject) -> None:
     value = data.draw(SETTINGS[key].filter(lambda value: value != OmegaConf.select(base(), key)))
     assert identity({key: value}).run != identity({}).run
+
+
+def test_no_setting_is_forgotten_here() -> None:
+    """A new one belongs into one of the three lists."""
+
+    def keys(section: dict[str, Any], prefix: str = "") -> Iterator[str]:
+        for key, value in section.items():
+            yield from keys(value, f"{prefix}{key}.") if isinstance(value, dict) else (f"{prefix}{key}",)
+
+    found = keys(OmegaConf.to_container(base()))  # type: ignore[arg-type]
+    assert {key for key in found if not key.startswith("sweep.")} | {"sweep.n_jobs"} == {*SETTINGS, *IDLE, *BY_MEANING}
+
+
+@pytest.mark.parametrize("key", IDLE)
+def test_what_changes_no_number_makes_no_other_run(key: str) -> None:
+    assert OmegaConf.select(base(), key) != IDLE[key]
+    assert identity({key: IDLE[key]}) == identity({})
 
 
 @few

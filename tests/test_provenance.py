@@ -19,8 +19,9 @@ from tffd.training.progress import EpochReporter
 from tffd.trial import run_trial
 from tffd.trust import TRUSTED_TARGETS
 
-HELD_OUT = {"val": 389, "val_sha256": "aaaa"}
-NONE_HELD_OUT = {"val": 0, "val_sha256": "none"}
+HELD_OUT = {"val": 389, "val_sha256": "aaaa", "all_sha256": "all"}
+NONE_HELD_OUT = {"val": 0, "val_sha256": "none", "all_sha256": "all"}
+OTHERS = NONE_HELD_OUT | {"all_sha256": "others"}
 
 
 def training(*overrides: str, data: str = "d1", split: dict[str, Any] = HELD_OUT) -> dict[str, Any]:
@@ -43,8 +44,8 @@ def weights(directory: Path, provenance: Any) -> Path:
         (training(), training("dataset.train_size=300"), CLEAN),  # the same pictures held out
         (training(data="d2"), training(), CLEAN),  # and so in a larger data set
         (FINAL, FINAL, CLEAN),  # nothing is held out
-        (training("dataset.name=other", data="d2", split=NONE_HELD_OUT), training(), CLEAN),
-        (training(data="d2", split=NONE_HELD_OUT), training(), UNKNOWN),  # perhaps an earlier state of these pictures
+        (training("dataset.name=other", data="d2", split=OTHERS), training(), CLEAN),
+        (training(data="d2", split=OTHERS), training(), UNKNOWN),  # perhaps an earlier state of these pictures
     ],
 )
 def test_what_a_file_tells_of_its_past(tmp_path: Path, earlier: dict[str, Any], now: dict[str, Any], past: str) -> None:
@@ -57,8 +58,12 @@ def test_what_a_file_tells_of_its_past(tmp_path: Path, earlier: dict[str, Any], 
     ("earlier", "words"),
     [
         (FINAL, "protocol=final protocol.val_fraction=null protocol.split_seed=0"),
+        (  # at another size of the pictures
+            training("protocol=final", "dataset.name=large", data="d2", split=NONE_HELD_OUT),
+            "protocol=final protocol.val_fraction=null protocol.split_seed=0",
+        ),
         (
-            training("protocol.split_seed=1", split={"val": 389, "val_sha256": "bbbb"}),
+            training("protocol.split_seed=1", split=HELD_OUT | {"val_sha256": "bbbb"}),
             "protocol=validation protocol.val_fraction=0.3 protocol.split_seed=1",
         ),
     ],
@@ -73,7 +78,7 @@ def test_a_leak_is_refused_with_both_protocols(tmp_path: Path, earlier: dict[str
 
 
 def test_what_a_file_started_from_is_not_forgotten(tmp_path: Path) -> None:
-    elsewhere = training("dataset.name=other", data="d2")
+    elsewhere = training("dataset.name=other", data="d2", split=HELD_OUT | {"all_sha256": "others"})
     first = look_into(weights(tmp_path, provenance_of(FINAL)), elsewhere)
     with pytest.raises(SeenBefore):
         look_into(weights(tmp_path, provenance_of(elsewhere, first)), training())

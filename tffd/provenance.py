@@ -66,6 +66,7 @@ def describe_training(config: Config, data: str, split: Mapping[str, Any]) -> di
         "train_size": config.dataset.train_size,
         "val": split["val"],
         "val_sha256": split["val_sha256"],
+        "all_sha256": split["all_sha256"],
     }
 
 
@@ -73,8 +74,9 @@ def look_into(path: str | Path, training: Training, setting: str = "model.weight
     """Tell whether a network that starts from a weight file has seen the pictures that a run holds out.
 
     It has not where the file's own training held out the very same pictures, where the run holds out none, and where
-    the file was trained on another data set by another name. A file that is not ours has an unknown past, and so has
-    one of other pictures under the same `dataset.name`: of an edited data set, some may be the same.
+    the file was trained on another data set by another name; the same pictures at another size are no other data set.
+    A file that is not ours has an unknown past, and so has one of other pictures under the same `dataset.name`: of an
+    edited data set, some may be the same.
 
     Args:
         path: A file that `load_weights` reads.
@@ -94,7 +96,7 @@ def look_into(path: str | Path, training: Training, setting: str = "model.weight
         for earlier in trainings:
             if earlier["val"] and earlier["val_sha256"] == training["val_sha256"]:
                 continue
-            if earlier["data"] == training["data"]:
+            if earlier["data"] == training["data"] or earlier.get("all_sha256") == training["all_sha256"]:
                 raise SeenBefore(_leak(path, earlier, training, setting))
             is_clean = is_clean and earlier["dataset"] != training["dataset"]
     return Past(digest, CLEAN if is_clean else UNKNOWN, tuple(trainings), is_told)

@@ -33,10 +33,12 @@ def fit_faults(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> s
 def value_faults(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
     """Describe values that training never leaves in tensors of these names and shapes; the empty string without any.
 
-    Whether a value is finite is asked of the type that the model will hold it in.
+    They are looked at in the type that the model will hold them in, which may be too narrow for some; PyTorch cannot
+    compare all of the types that a file may have.
     """
-    infinite = [name for name, tensor in found.items() if not tensor.to(expected[name].dtype).isfinite().all()]
-    negative = [name for name, tensor in found.items() if name.endswith("running_var") and (tensor < 0).any()]
+    held = {name: tensor.to(expected[name].dtype) for name, tensor in found.items()}
+    infinite = [name for name, tensor in held.items() if not tensor.isfinite().all()]
+    negative = [name for name, tensor in held.items() if name.endswith("running_var") and (tensor < 0).any()]
     kinds = {"with NaN or infinity": infinite, "negative variances": negative}
     parts = [f"{len(names)} {kind} ({listed(names)})" for kind, names in kinds.items() if names]
     return f"{'; '.join(parts)}. Choose another file, or an earlier checkpoint." if parts else ""

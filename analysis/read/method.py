@@ -17,7 +17,7 @@ KEYS = {
 DATA = "data"  # digest of the pictures and labels
 _IDLE = (
     *("name", "results_dir", "seed", "device", "threads", "dataset.cache", "dataset.source.mirror"),
-    *("trainer.name", "trainer.checkpoint_every"),
+    *("trainer.name", "trainer.checkpoint_every", "trainer.eval_batch_size"),
 )
 _IDLE_SECTIONS = ("hydra", "sweep", "ablation", "experiment", "tracker")
 _RECORDS = ("versions", "split", "weights", "term_weights")  # objects of result.json, whose fields are no settings

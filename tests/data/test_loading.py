@@ -168,13 +168,28 @@ def test_batches_are_normalised_and_channels_last() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_measured_statistics_equal_numpys(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "_MEASURED", 64)  # several blocks, the last one partial
+    monkeypatch.setattr(loading, "_MEASURED_PIXELS", 64 * 8 * 6)  # several blocks, the last one partial
     images = np.random.default_rng(0).integers(0, 200, size=(150, 8, 6, channels), dtype=np.uint8)
     images[..., 0] //= 2
     mean, std = _statistics(images, None, None)
     np.testing.assert_allclose(mean, (images / 255).mean(axis=(0, 1, 2)), rtol=1e-6)
     np.testing.assert_allclose(std, (images / 255).std(axis=(0, 1, 2)), rtol=1e-6)
     assert mean.dtype == std.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("size", "at_once"), [(8, [7]), (512, [3, 3, 1]), (1024, [1] * 7)])
+def test_measuring_takes_as_many_pictures_as_their_size_allows(
+    size: int, at_once: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted, bincount = [], np.bincount
+
+    def count(values: np.ndarray, minlength: int) -> np.ndarray:
+        counted.append(len(values) / size**2)
+        return bincount(values, minlength=minlength)
+
+    monkeypatch.setattr(np, "bincount", count)
+    _statistics(np.zeros((7, size, size, 1), dtype=np.uint8), None, None)
+    assert counted == at_once
 
 
 @pytest.mark.parametrize("value", [0, 1, 77, 128, 200, 255])

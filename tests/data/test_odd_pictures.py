@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,34 @@ def test_transparent_pictures_lie_on_grey(shade: int, mode: str) -> None:
         content = saved(inside, "png", **options)
     expected = np.full((SIZE, SIZE, 3), BACKGROUND, dtype=np.uint8)
     expected[2:6, 2:6] = shade
+    np.testing.assert_array_equal(decode(content, SIZE), expected)
+
+
+def png(depth: int, colour: int, row: bytes, transparent: bytes) -> bytes:
+    """A PNG of 8 equal rows, of depths that Pillow does not write."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", SIZE, SIZE, depth, colour, 0, 0, 0)
+    parts = {b"IHDR": header, b"tRNS": transparent, b"IDAT": zlib.compress((b"\0" + row) * SIZE), b"IEND": b""}
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(name, data) for name, data in parts.items())
+
+
+@pytest.mark.parametrize(
+    ("content", "shade"),
+    [
+        (png(1, 0, b"\x0f", b"\0\1"), 0),
+        (png(2, 0, b"\xaa\xff", b"\0\3"), 170),
+        (png(4, 0, b"\x22\x22\xff\xff", b"\0\x0f"), 34),
+        (png(16, 0, b"\xff\xfe" * 4 + b"\xff\xff" * 4, b"\xff\xff"), 255),  # two whites, of which one is none
+        (png(16, 2, b"\x22\0" * 12 + b"\xff\1" * 12, b"\xff\1" * 3), 34),
+    ],
+    ids=["1 bit", "2 bits", "4 bits", "16 bits", "48 bits"],
+)
+def test_a_colour_that_stands_for_transparent_is_told_at_every_depth(content: bytes, shade: int) -> None:
+    expected = np.full((SIZE, SIZE, 3), BACKGROUND, dtype=np.uint8)
+    expected[:, :4] = shade
     np.testing.assert_array_equal(decode(content, SIZE), expected)
 
 

@@ -121,6 +121,7 @@ def test_record_tells_splits_apart() -> None:
         "val": 1,
         "train_sha256": expected,
         "val_sha256": sha256(np.array([1], dtype="<i8").tobytes()).hexdigest()[:16],
+        "all_sha256": sha256(np.arange(6, dtype="<i8").tobytes()).hexdigest()[:16],
     }
     assert Split(train=np.array([0, 2, 4]), val=split.val).record(np.arange(6))["train_sha256"] != expected
 
@@ -128,4 +129,10 @@ def test_record_tells_splits_apart() -> None:
 def test_record_of_a_seed_is_fixed() -> None:
     # Runs of different days are comparable only while these stay: scikit-learn draws the split.
     record = split_training_set(np.arange(100) % 10, 0.1, 50, seed=0).record(np.arange(100))
-    assert record == {"train": 50, "val": 10, "train_sha256": "079f8ceee04524b2", "val_sha256": "0a7d886ba0b76fdd"}
+    assert record == {
+        "train": 50,
+        "val": 10,
+        "train_sha256": "079f8ceee04524b2",
+        "val_sha256": "0a7d886ba0b76fdd",
+        "all_sha256": "96bdba67cd0b5e6d",
+    }

@@ -19,7 +19,7 @@ Partner = Literal["same_class", "previous"]
 
 _MOST_EVALUATED = 1000
 _EVALUATED_PIXELS = _MOST_EVALUATED * 32 * 32  # bounds the memory of a forward pass without gradients
-_MEASURED = 1000  # pictures in a block of the statistics; they are exact, whatever it is
+_MEASURED_PIXELS = _EVALUATED_PIXELS  # in a block of the statistics; they are exact, whatever it is
 
 
 def load_arrays(source: Source, cache: str | Path) -> Arrays:
@@ -256,8 +256,9 @@ def _statistics(images: np.ndarray, mean: list[float] | None, std: list[float] |
 def _measure(images: np.ndarray) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel, exactly and in little memory: from a histogram, block by block."""
     counts = np.zeros((images.shape[-1], 256))
-    for start in range(0, len(images), _MEASURED):
-        block = images[start : start + _MEASURED]
+    at_once = max(1, _MEASURED_PIXELS // (images.shape[1] * images.shape[2]))
+    for start in range(0, len(images), at_once):
+        block = images[start : start + at_once]
         for channel, count in enumerate(counts):
             count += np.bincount(block[..., channel].ravel(), minlength=256)
     values, total = np.arange(256) / 255, counts.sum(axis=1)

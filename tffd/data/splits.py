@@ -20,7 +20,7 @@ class Split:
     val: np.ndarray
 
     def record(self, pictures: np.ndarray) -> dict[str, int | str]:
-        """Sizes and digests of both parts, by which two runs can be shown to have used the same pictures.
+        """Sizes and digests of both parts and of all, by which two runs can be shown to have used the same pictures.
 
         Args:
             pictures: What tells each picture of the training set, and its label, from all others, [N, ...].
@@ -30,6 +30,7 @@ class Split:
             "val": len(self.val),
             "train_sha256": sha256(pictures[self.train].tobytes()).hexdigest()[:16],
             "val_sha256": sha256(pictures[self.val].tobytes()).hexdigest()[:16],
+            "all_sha256": sha256(pictures.tobytes()).hexdigest()[:16],
         }
 
 

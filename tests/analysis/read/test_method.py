@@ -46,7 +46,7 @@ def test_columns_are_told_by_their_names() -> None:
     "override",
     [
         *("name=other", "device=auto", "threads=2", "trainer.name=other", "trainer.checkpoint_every=3", "seed=5"),
-        *("sweep.n_jobs=3", "dataset.cache=elsewhere", "results_dir=elsewhere"),
+        *("sweep.n_jobs=3", "dataset.cache=elsewhere", "results_dir=elsewhere", "trainer.eval_batch_size=7"),
         *("trainer.lr=0.3", "trainer.gamma=0.3", "trainer.precision=bf16", "dataset.augment.pad=2", "model=resnet14"),
         *("dataset.train_size=100", "protocol.split_seed=1", "protocol.val_fraction=0.2", "kd_mode.tfd.reduction=sum"),
     ],

@@ -13,17 +13,19 @@
 """
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from PIL import Image
 
-RULES = 2
+RULES = 3
 """Counts the changes of the rules above that change pixels; part of the identity of the data."""
 
 BACKGROUND = (128, 128, 128)
+
+_GREYS_SCALED = {"L;2": 85, "L;4": 17}  # by what Pillow multiplies PNG's greys of few bits
 
 _SUBFILE_TYPE = 254  # TIFF tag, whose first bit marks a reduced copy of another page
 
@@ -60,18 +62,36 @@ def _to_rgb(picture: "Image.Image") -> "Image.Image":
 
     if picture.format == "TIFF" and (pages := _pages(picture)) > 1:
         raise ValueError(f"it has {pages} pages; save each that counts as a file of its own")
+    if "transparency" in picture.info:
+        picture.info["transparency"] = _as_decoded(picture.info["transparency"], picture)
     has_16_bits = picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PPM")
     picture.load()  # which turns TIFF, and finds what PNG says of itself at its end
     if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         picture = ImageOps.exif_transpose(picture)
     if has_16_bits:  # Pillow alone cuts values above 255 off: the picture would turn white
-        picture = Image.fromarray((np.asarray(picture) // 256).astype(np.uint8))
+        values, transparent = np.asarray(picture), picture.info.get("transparency")
+        picture = Image.fromarray((values // 256).astype(np.uint8))
+        if transparent is not None:
+            picture.putalpha(Image.fromarray((values != transparent).astype(np.uint8) * 255))
     elif picture.mode in ("I", "F"):
         raise ValueError(f"its values are of mode {picture.mode}, without a known range; save it with 8 or 16 bits")
-    elif picture.has_transparency_data:
+    if picture.has_transparency_data:
         background = Image.new("RGBA", picture.size, (*BACKGROUND, 255))
         picture = Image.alpha_composite(background, picture.convert("RGBA"))
     return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _as_decoded(transparent: Any, picture: "Image.Image") -> Any:
+    """Return the colour of a PNG that stands for transparent, as its pixels are decoded; Pillow leaves it unscaled.
+
+    Args:
+        transparent: That colour, or the transparency of each colour of a palette.
+        picture: Not decoded yet.
+    """
+    stored_as = picture.tile[0][3] if picture.format == "PNG" and picture.tile else None  # type: ignore[attr-defined]
+    if stored_as == "RGB;16B":
+        return tuple(value >> 8 for value in transparent)
+    return transparent * _GREYS_SCALED[stored_as] if stored_as in _GREYS_SCALED else transparent
 
 
 def _pages(picture: "Image.Image") -> int:

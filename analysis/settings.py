@@ -16,6 +16,7 @@ from analysis.extras import as_column, read_config
 from analysis.gather import Gathered
 from analysis.groups import Run, plain_runs
 from analysis.method import DATA, KEYS, METHOD, changes_numbers, covers, is_method
+from analysis.words import count
 
 Values = Mapping[str, Any]
 
@@ -63,7 +64,7 @@ class Settings:
         if UNREAD in found:
             return (UNREAD,)
         words = [f"{key} {listed_values(of_a)} against {listed_values(of_b)}" for key, (of_a, of_b) in found.items()]
-        return (*words[:_MOST], *([f"{len(words) - _MOST} more settings"] if len(words) > _MOST else []))
+        return (*words[:_MOST], *([count(len(words) - _MOST, "more setting")] if len(words) > _MOST else []))
 
     def _paired(self, a: Sequence[Run], b: Sequence[Run]) -> list[tuple[list[Values], list[Values]]]:
         """The settings on both sides of each seed that both have; of all runs where there is none."""

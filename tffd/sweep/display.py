@@ -141,7 +141,9 @@ class SweepDisplay:
 
     def retried(self, line: TrialLine, reason: str, attempt: int, attempts: int) -> None:
         """Show that a trial that failed is tried again."""
-        self._print(f"{line.label()}: {reason.splitlines()[0].removesuffix('.')}; tried again ({attempt} of {attempts})")
+        self._print(
+            f"{line.label()}: {reason.splitlines()[0].removesuffix('.')}; tried again ({attempt} of {attempts})"
+        )
 
     def interrupted(self, running: int) -> None:
         """Tell that the sweep ends as soon as what runs has reached the end of an epoch."""

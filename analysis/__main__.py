@@ -24,8 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0; 1 where the output cannot be written; 2 for what the user has to change; 130 after Ctrl-C.
     """
-    if sys.stdout is None:  # as after >&-
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # it stays open as long as the process
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # as after >&- and 2>&-; what is printed to None goes to stdout
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # open as long as the process
     options = _parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A path may hold bytes, and a terminal may lack letters, that cannot be written; neither ends a report.

@@ -19,6 +19,7 @@ CUDA = torch.device("cuda")
 def cards(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, int]]]:
     """A machine with these CUDA devices, by their compute capability."""
     found: list[tuple[int, int]] = []
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(found))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(found))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: found[index])
@@ -62,6 +63,26 @@ def test_the_identity_tells_precisions_apart(cards: list[tuple[int, int]]) -> No
 def test_a_device_that_is_gone_is_named(cards: list[tuple[int, int]]) -> None:
     with pytest.raises(DeviceMissing, match="device=cuda: PyTorch sees no CUDA device here"):
         build_parts(require_config(compose_config("device=cuda")))
+    assert pick_device("auto").type == "cpu"
+
+
+@pytest.mark.parametrize("names", ["0", "3,GPU-5e1d"])
+def test_auto_takes_no_cpu_where_devices_were_named(
+    cards: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch, names: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", names)
+    with pytest.raises(DeviceMissing, match=f"CUDA_VISIBLE_DEVICES={names}: PyTorch sees none of these devices"):
+        pick_device("auto")
+    assert pick_device("cpu").type == "cpu"
+    cards.append((9, 0))
+    assert pick_device("auto").type == "cuda"
+
+
+@pytest.mark.parametrize("names", ["", "-1", "NoDevFiles"])
+def test_auto_is_the_cpu_where_all_devices_are_hidden(
+    cards: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch, names: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", names)
     assert pick_device("auto").type == "cpu"
 
 

@@ -20,6 +20,7 @@ from tffd.data.splits import split_training_set
 from tffd.devices import require_precision, smallest_memory
 from tffd.provenance import describe_training, look_into
 from tffd.teacher import AUTO, teacher_fault
+from tffd.wording import counted
 
 
 def check_config(cfg: DictConfig, elsewhere: bool = False) -> Config:
@@ -203,8 +204,8 @@ def _data_faults(config: Any, summary: Summary) -> list[str]:
     for name, numbers in (("mean", dataset.mean), ("std", dataset.std)):
         if numbers is not None and len(numbers) != summary.channels:
             faults.append(
-                f"dataset.{name}={numbers}: the pictures have {summary.channels} channels; give one number each, or "
-                "null to measure it"
+                f"dataset.{name}={numbers}: the pictures have {counted(summary.channels, 'channel')}; give one "
+                "number each, or null to measure it"
             )
     if config.trainer.pad_mode == "reflect" and dataset.augment.pad >= summary.image_size:
         faults.append(

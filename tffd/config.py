@@ -193,7 +193,7 @@ class SweepSection(_Section):
     space: dict[str, str]
     when: dict[str, dict[str, list[Choice]]]
     n_trials: Count
-    n_jobs: Count | None
+    n_jobs: Annotated[int, Field(ge=1, le=4096)] | None
     trials_per_device: Count
     objective: str | Annotated[list[str], Field(min_length=1)]
     direction: Direction | list[Direction]
@@ -206,7 +206,7 @@ class SweepSection(_Section):
     retries: Annotated[int, Field(ge=0)]
     trial_timeout: Positive | None
     max_failure_rate: Annotated[float, Field(ge=0, le=1)]
-    heartbeat_timeout: Annotated[float, Field(ge=10, allow_inf_nan=False)]
+    heartbeat_timeout: Annotated[float, Field(ge=10, le=604800)]  # a week
     dry_run: bool
 
     @property
@@ -254,7 +254,7 @@ class Config(_Section):
     results_dir: str
     seed: Seed
     device: Literal["auto", "cpu", "cuda"]
-    threads: Count | None
+    threads: Annotated[int, Field(ge=1, le=4096)] | None
     lambda_intra: Weight
     lambda_inter: Weight
     model: ModelSection

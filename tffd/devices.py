@@ -6,6 +6,9 @@ from pathlib import Path
 
 import torch
 
+_NAMES_NONE = (None, "", "-1", "NoDevFiles", "none", "void")
+"""Values of CUDA_VISIBLE_DEVICES that hide all devices, or leave it open which there are."""
+
 _TENSOR_CORES = 8  # the compute capability from which NVIDIA's cards have bfloat16 and TF32
 
 
@@ -17,13 +20,17 @@ def pick_device(name: str) -> torch.device:
     """Turn auto, cpu or cuda into a device; auto takes CUDA where there is one.
 
     Raises:
-        DeviceMissing: If cuda is asked for and there is none.
+        DeviceMissing: If cuda is asked for and there is none, or auto where CUDA_VISIBLE_DEVICES names some.
     """
-    available = torch.cuda.is_available()
+    available, visible = torch.cuda.is_available(), os.environ.get("CUDA_VISIBLE_DEVICES")
     if name == "cuda" and not available:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         where = "here" if visible is None else f"here with CUDA_VISIBLE_DEVICES={visible}"
         raise DeviceMissing(f"device=cuda: PyTorch sees no CUDA device {where}; use device=cpu or device=auto")
+    if name == "auto" and not available and visible not in _NAMES_NONE:
+        raise DeviceMissing(
+            f"CUDA_VISIBLE_DEVICES={visible}: PyTorch sees none of these devices, and device=auto would take the CPU "
+            "in silence; name those that are there, or set device=cpu"
+        )
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 

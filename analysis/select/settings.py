@@ -17,7 +17,7 @@ from analysis.read.results import Run, runs_of
 from analysis.read.settings import BY_CONTENT, RECORDED, SPLIT, UNREAD, Settings, Values
 from analysis.read.values import sortable
 from analysis.select.columns import as_column
-from analysis.sheets.words import as_text, list_values
+from analysis.sheets.words import as_text, count, list_values
 
 ABSENT = "(absent)"
 _SPLIT_FOLLOWS_FROM = (DATA, "dataset.", "protocol.")
@@ -42,7 +42,7 @@ def differing(settings: Settings, a: Sequence[Run], b: Sequence[Run], compared: 
     if UNREAD in found:
         return (UNREAD,)
     words = [f"{key} {listed_values(of_a)} against {listed_values(of_b)}" for key, (of_a, of_b) in found.items()]
-    return (*words[:_MOST], *([f"{len(words) - _MOST} more settings"] if len(words) > _MOST else []))
+    return (*words[:_MOST], *([count(len(words) - _MOST, "more setting")] if len(words) > _MOST else []))
 
 
 def _paired(settings: Settings, a: Sequence[Run], b: Sequence[Run]) -> list[tuple[list[Values], list[Values]]]:

@@ -119,3 +119,8 @@ def test_synthetic_fingerprints_differ_with_every_setting() -> None:
 def test_synthetic_refuses_none(field: str) -> None:
     with pytest.raises(ValueError, match=f"{field} of at least 1, got 0"):
         Synthetic(**{field: 0})
+
+
+def test_synthetic_refuses_a_negative_seed() -> None:
+    with pytest.raises(ValueError, match="need a seed of at least 0, got -1"):
+        Synthetic(seed=-1)

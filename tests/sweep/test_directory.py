@@ -51,6 +51,12 @@ def test_another_storage_is_refused(tmp_path: Path) -> None:
         require_same_sweep(tmp_path, plan_of(search(2)), "study.journal")
 
 
+def test_a_storage_that_a_file_names_with_its_password_is_shown_without(tmp_path: Path) -> None:
+    leave_plan(tmp_path, "search", storage="postgresql://user:secret@host/db")
+    with pytest.raises(ConfigError, match=r"study in postgresql://user:\*\*\*@host/db, not in study\.db"):
+        require_same_sweep(tmp_path, plan_of(search(2)), "study.db")
+
+
 @pytest.mark.parametrize("address", [None, "journal"])
 def test_records_whose_study_was_lost_are_refused_with_the_two_ways_out(tmp_path: Path, address: str | None) -> None:
     plan = plan_of(search(3))

@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from tests.sweep.fakes import config, open_sweep, search
+from tffd.data import DataChanged
 from tffd.sweep.display import SweepDisplay, TrialLine
 from tffd.sweep.plan import SweepPlan
 
@@ -75,3 +76,7 @@ def test_one_of_a_thing_is_not_many(tmp_path: Path) -> None:
     whole = SweepPlan(config(), [], [search(1)], ["val_top1"])
     SweepDisplay(whole, sweep.studies, tmp_path, "again", Console(file=output, width=300)).summarise()
     assert "search: 1 of 1 trial complete" in output.getvalue()
+    wide = Console(file=output, width=300, soft_wrap=True)
+    with pytest.raises(DataChanged), SweepDisplay(whole, sweep.studies, tmp_path, "again", wide):
+        raise DataChanged("the pictures have changed")
+    assert "1 of 1 trial is done, on what was there before. Restore" in output.getvalue()

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tests.support import TINY, compose_config, places
 from tests.sweep.fakes import FakeExecutor, good
-from tffd.config import Config, require_config
+from tffd.config import Config, ConfigError, require_config
 from tffd.sweep import estimate as estimate_module
 from tffd.sweep.estimate import RunCost, estimate, measure_run
 from tffd.sweep.executors import Executor
@@ -119,6 +119,13 @@ def test_runs_for_a_gpu_elsewhere_are_measured_on_the_cpu_here(tmp_path: Path) -
 def test_steps_that_would_diverge_are_measured(tmp_path: Path) -> None:
     overrides = (*places(tmp_path), *TINY, "device=cpu", "dataset.train_size=100", "trainer.lr=1e30")
     assert measure_run(require_config(compose_config(*overrides)), FakeExecutor(good)).step > 0
+
+
+@pytest.mark.parametrize("weight", ["1e39", "1e308"])
+def test_a_weight_that_float32_does_not_hold_is_told_in_one_line(tmp_path: Path, weight: str) -> None:
+    with pytest.raises(ConfigError, match="kd_mode=tfd: a few steps of training failed: ") as caught:
+        printed(plan(tmp_path, "seed=0,1", "dataset.train_size=100", f"lambda_intra={weight}"))
+    assert len(caught.value.faults) == 1 and "\n" not in caught.value.faults[0]
 
 
 def test_a_dry_run_measures_and_writes_nothing_but_the_decoded_pictures(tmp_path: Path) -> None:

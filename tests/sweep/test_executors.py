@@ -21,6 +21,7 @@ from tffd.sweep.executors.choose import cores, local_slots
 from tffd.sweep.executors.local import LocalExecutor
 from tffd.sweep.executors.loky import LokyExecutor, LokyRun
 from tffd.sweep.executors.submitit import SubmititExecutor
+from tffd.wording import counted
 
 
 @pytest.fixture
@@ -147,8 +148,8 @@ def test_devices_that_are_not_there_are_refused(names: str, monkeypatch: pytest.
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", names)
-    number = len(names.split(","))
-    with pytest.raises(ConfigError, match=f"CUDA_VISIBLE_DEVICES={names}: names {number} devices, but PyTorch sees 2"):
+    number = counted(len(names.split(",")), "device")
+    with pytest.raises(ConfigError, match=f"CUDA_VISIBLE_DEVICES={names}: names {number}, but PyTorch sees 2"):
         local_slots(config(n_jobs=None))
 
 

@@ -29,6 +29,7 @@ def place(directory: Path, *overrides: str, launcher: str = "submitit_slurm", **
 @pytest.fixture(params=[True, False], ids=["here-with-gpu", "here-without"])
 def here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """A machine with one old card, which has no bfloat16; and one with none."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: request.param)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: int(request.param))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (7, 0))
@@ -40,6 +41,16 @@ def here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> boo
 def test_on_this_machine_auto_is_what_is_there(tmp_path: Path, here: bool, launcher: str) -> None:
     device, precision, _ = place(tmp_path, launcher=launcher)
     assert (device, precision) == ("cuda" if here else "cpu", "fp32")
+
+
+def test_a_sweep_does_not_take_the_cpu_where_devices_were_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with pytest.raises(ConfigError, match="CUDA_VISIBLE_DEVICES=0,1: PyTorch sees none of these devices"):
+        place(tmp_path, launcher="basic")
+    assert place(tmp_path, "device=cpu", launcher="basic")[:2] == ("cpu", "fp32")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Where runs are put: with a share of the CPU threads, and on CUDA devices where there are some."""
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from tests.support import CONF, places, results, run_py
 from tests.sweep.fakes import FakeExecutor, good
 from tests.sweep.processes import study_of
 from tffd.app import register_resolvers
-from tffd.config import require_config
+from tffd.config import ConfigError, require_config
 from tffd.sweep import engine
 from tffd.sweep.plan import make_plan
 from tffd.sweep.study import Claim
@@ -72,3 +73,19 @@ def test_trials_share_the_devices_of_this_machine(tmp_path: Path) -> None:
     refused = run_py(*grid, f"sweep.n_jobs={devices + 1}", *places(tmp_path / "refused"))
     assert refused.returncode == 2
     assert f"use sweep.n_jobs={devices}, or sweep.trials_per_device=2" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (optuna.exceptions.StorageInternalError("invalid data in the commit"), "database or disk is full"),
+    ],
+)
+def test_a_disk_that_is_full_when_a_sweep_begins_refuses_it(tmp_path: Path, error: Exception, reason: str) -> None:
+    if not isinstance(error, OSError):
+        error.__cause__ = sqlite3.OperationalError(reason)
+    told = f"its study or its plan cannot be written .*{reason}.*; make room"
+    with pytest.raises(ConfigError, match=told) as caught, engine._refusing_what_cannot_be_written(tmp_path):
+        raise error
+    assert caught.value.faults[0].startswith(f"{tmp_path}: ")

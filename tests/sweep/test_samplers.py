@@ -123,6 +123,14 @@ def test_a_seed_that_is_no_number_is_refused() -> None:
         make_sampler(sweep)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32 - 3, 10**20])
+def test_a_seed_that_a_later_trial_could_not_add_its_number_to_is_refused(seed: int) -> None:
+    sampler = {"_target_": "optuna.samplers.RandomSampler", "seed": seed}
+    with pytest.raises(ValueError, match=f"sweep.sampler.seed={seed}: needs a whole number from 0 to 4294967292"):
+        make_sampler(config(sampler=sampler, n_trials=3).sweep)
+    make_sampler(config(sampler=sampler | {"seed": 2**32 - 4}, n_trials=3).sweep, number=2)
+
+
 def value_at(claim: Claim) -> float:
     """A landscape with its top at (1e-3, 1e-2)."""
     intra, inter = (math.log10(float(str(claim.values[key]))) for key in TWO)

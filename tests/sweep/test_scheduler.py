@@ -17,6 +17,7 @@ from tests.sweep.fakes import (
     COMPLETE_STATE,
     FAIL,
     MEDIAN,
+    RUNNING,
     Act,
     Opened,
     acts,
@@ -30,6 +31,7 @@ from tests.sweep.fakes import (
     states,
 )
 from tffd.records import RESULT
+from tffd.sweep import running as running_module
 from tffd.sweep import scheduler as scheduler_module
 from tffd.sweep.attributes import ForeignEntry
 from tffd.sweep.storage import StorageLost, open_storage
@@ -157,6 +159,26 @@ def test_a_study_that_somebody_removes_is_told(
     sweep = open_sweep(tmp_path, grid(0, 1), config(), acts(act), storage=open_storage(None, tmp_path))
     with pytest.raises(StorageLost, match=reason):
         sweep.run()
+
+
+def test_a_disk_without_room_even_for_the_request_to_stop_ends_the_sweep_in_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = acts(Act([1.0] * 50, after_epoch=lambda epoch: fill() if epoch == 2 else None))
+    sweep = open_sweep(tmp_path, search(3), config(pruner=MEDIAN), script, slots=2)
+
+    def fill() -> None:
+        def full(*arguments: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(sweep.studies[0], "report", full)
+        monkeypatch.setattr(running_module, "ask_to_stop", full)
+
+    with pytest.raises(StorageLost, match="No space left on device"):
+        sweep.run()
+    assert sweep.executor.closed
+    monkeypatch.undo()
+    assert states(open_sweep(tmp_path, search(3), config())) == [RUNNING] * 2  # the next command goes on with them
 
 
 def test_an_error_of_ours_is_none_of_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 from tffd.config import ConfigError
 from tffd.files import read_regular
+from tffd.passwords import without_password
 from tffd.sweep.plan import SweepPlan
+from tffd.wording import counted
 
 PLAN = "sweep.json"
 
@@ -30,8 +32,8 @@ def require_same_sweep(directory: Path, plan: SweepPlan, kept_in: str) -> None:
         return
     if storage != kept_in:
         raise ConfigError(
-            [f"sweep.storage: {directory} keeps its study in {storage}, not in {kept_in}; choose another "
-             "name=..., or restore sweep.storage"]
+            [f"sweep.storage: {directory} keeps its study in {without_password(storage)}, not in {kept_in}; choose "
+             "another name=..., or restore sweep.storage"]
         )  # fmt: skip
     had_search, has_search = "search" in kinds, any(study.cells is None for study in plan.studies)
     if had_search != has_search:
@@ -69,8 +71,9 @@ def require_owned(directory: Path, recorded: Mapping[str, int], known: Mapping[s
     """
     for study, number in recorded.items():
         if number > known.get(study, 0):
+            there = counted(known.get(study, 0), "trial")
             raise ConfigError(
-                [f"{directory / study} holds records up to trial {number - 1}, and {kept_in} knows "
-                 f"{known.get(study, 0)} trials of it: the study was lost, or replaced. Put the old {kept_in} back, or "
-                 "choose another name=... (or move those records away)"]
+                [f"{directory / study} holds records up to trial {number - 1}, and {kept_in} knows {there} of it: "
+                 f"the study was lost, or replaced. Put the old {kept_in} back, or choose another name=... (or move "
+                 "those records away)"]
             )  # fmt: skip

@@ -102,9 +102,10 @@ class SweepDisplay:
         if self._live is not None:
             self._live.stop()
         if isinstance(error, DataChanged):
+            of_all = "1 trial is" if self._total == 1 else f"{self._total} trials are"
             self._print(
-                f"The sweep stops: {error}. {self._count_done()} of {self._total} trials are done, on what was there "
-                f"before. Restore the pictures and go on with: {self._command}; or begin anew under another name=..."
+                f"The sweep stops: {error}. {self._count_done()} of {of_all} done, on what was there before. "
+                f"Restore the pictures and go on with: {self._command}; or begin anew under another name=..."
             )
         if isinstance(error, StorageLost):
             self._print(
@@ -128,7 +129,7 @@ class SweepDisplay:
 
     def pruned(self, line: TrialLine, epochs_run: int) -> None:
         """Show a trial that was given up."""
-        self._end(line, "pruned", f"after {epochs_run} of {line.epochs * line.runs} epochs")
+        self._end(line, "pruned", f"after {epochs_run} of {counted(line.epochs * line.runs, 'epoch')}")
 
     def failed(self, line: TrialLine, reason: str) -> None:
         """Show a trial that failed."""
@@ -140,7 +141,9 @@ class SweepDisplay:
 
     def retried(self, line: TrialLine, reason: str, attempt: int, attempts: int) -> None:
         """Show that a trial that failed is tried again."""
-        self._print(f"{line.label()}: {reason.splitlines()[0]}; tried again ({attempt} of {attempts})")
+        self._print(
+            f"{line.label()}: {reason.splitlines()[0].removesuffix('.')}; tried again ({attempt} of {attempts})"
+        )
 
     def interrupted(self, running: int) -> None:
         """Tell that the sweep ends as soon as what runs has reached the end of an epoch."""

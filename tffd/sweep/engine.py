@@ -1,7 +1,8 @@
 """A sweep command: what it will do, where that is kept, and how the config of each run comes about."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from tffd.sweep.place import settled
 from tffd.sweep.plan import Compose, SweepPlan, make_plan
 from tffd.sweep.samplers import judges_epochs
 from tffd.sweep.scheduler import Scheduler
-from tffd.sweep.storage import is_lacking, name_storage, open_storage
+from tffd.sweep.storage import STORAGE_ERRORS, is_lacking, name_storage, open_storage, reason_of
 from tffd.sweep.study import Claim, ResumableStudy, name_study
 from tffd.sweep.worker import Job
 
@@ -71,17 +72,15 @@ class Engine:
         recorded = count_recorded(directory, plan)
         if is_lacking(sweep.storage, directory, every_epoch):
             require_owned(directory, recorded, {}, kept_in)
-        if sweep.storage in (None, "journal"):
+        with _refusing_what_cannot_be_written(directory):
+            if sweep.storage in (None, "journal"):
+                directory.mkdir(parents=True, exist_ok=True)
+            storage = open_storage(sweep.storage, directory, every_epoch)  # refused, if it is, before anything is made
+            known = {study.key: storage.count_trials(name_study(plan.config, study)) for study in plan.studies}
+            require_owned(directory, recorded, known, kept_in)
             directory.mkdir(parents=True, exist_ok=True)
-        storage = open_storage(sweep.storage, directory, every_epoch)  # refused, if it is, before anything is made
-        known = {study.key: storage.count_trials(name_study(plan.config, study)) for study in plan.studies}
-        require_owned(directory, recorded, known, kept_in)
-        directory.mkdir(parents=True, exist_ok=True)
-        try:
             studies = [ResumableStudy(study, plan.config, storage) for study in plan.studies]
-        except ForeignEntry as error:
-            raise ConfigError([str(error)]) from error
-        write_json(directory / PLAN, self._description(plan, kept_in))
+            write_json(directory / PLAN, self._description(plan, kept_in))
         with (
             Lease(directory, [study.optuna for study in studies], sweep.heartbeat_timeout) as lease,
             SweepDisplay(plan, studies, directory, self.command()) as display,
@@ -122,6 +121,20 @@ class Engine:
                 for study in plan.studies
             ],
         }
+
+
+@contextmanager
+def _refusing_what_cannot_be_written(directory: Path) -> Iterator[None]:
+    """Turn what a storage or a full disk raises before anything is started into a refusal."""
+    try:
+        yield
+    except ForeignEntry as error:
+        raise ConfigError([str(error)]) from error
+    except STORAGE_ERRORS as error:
+        raise ConfigError(
+            [f"{directory}: its study or its plan cannot be written ({reason_of(error)}); make room there, or name "
+             "another place with results_dir=..."]
+        ) from error  # fmt: skip
 
 
 @dataclass(frozen=True)

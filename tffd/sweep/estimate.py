@@ -94,8 +94,9 @@ def estimate(plan: SweepPlan, compose: Compose, executor: Executor, console: Con
         # The trials of a search are taken to spread evenly over what it varies.
         total += runs * sum(cost.seconds for cost in costs) / len(costs)
         runs_in_all += runs
-        epochs = "/".join(map(str, sorted({cost.epochs for cost in costs})))
-        console.print(f"{study.key}: {counted(study.n_trials, 'trial')} x {counted(seeds, 'seed')} x {epochs} epochs")
+        lengths = sorted({cost.epochs for cost in costs})
+        epochs = counted(lengths[0], "epoch") if len(lengths) == 1 else f"{'/'.join(map(str, lengths))} epochs"
+        console.print(f"{study.key}: {counted(study.n_trials, 'trial')} x {counted(seeds, 'seed')} x {epochs}")
     if not executor.on_this_machine:
         devices = ", ".join(dict.fromkeys(cost.device for cost in measured.values()))
         console.print(f"measured here, on {devices}; the jobs may have other devices and take more or less:")

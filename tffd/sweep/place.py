@@ -4,12 +4,11 @@ A run that then finds another device fails by name. Its identity is the same whe
 without a GPU too, for nothing is left to be looked up.
 """
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from tffd.checks import trains_elsewhere
 from tffd.config import ConfigError
-from tffd.devices import resolve_precision
+from tffd.devices import DeviceMissing, pick_device, resolve_precision
 from tffd.sweep.plan import Compose
 
 
@@ -24,14 +23,14 @@ def settled(compose: Compose, base: DictConfig) -> Compose:
         compose: Makes the configs.
         base: Of the command, with Hydra's node; its own device and precision are settled too, as far as is known.
     Raises:
-        ConfigError: By what is returned, if the device cannot be known.
+        ConfigError: If a device is auto that CUDA_VISIBLE_DEVICES names in vain; by what is returned, also if the
+            device cannot be known.
     """
     elsewhere = trains_elsewhere(base)
-    has_gpus = _jobs_have_gpus(base) if elsewhere else torch.cuda.is_available()
 
     def composed(overrides: list[str]) -> DictConfig:
         config = compose(overrides)
-        _settle(config, has_gpus, elsewhere)
+        _settle(config, base, elsewhere)
         if OmegaConf.select(config, "device") == "auto":
             raise ConfigError(
                 [
@@ -41,13 +40,13 @@ def settled(compose: Compose, base: DictConfig) -> Compose:
             )
         return config
 
-    _settle(base, has_gpus, elsewhere)
+    _settle(base, base, elsewhere)
     return composed
 
 
-def _settle(config: DictConfig, has_gpus: bool | None, elsewhere: bool) -> None:
-    if OmegaConf.select(config, "device") == "auto" and has_gpus is not None:
-        config.device = "cuda" if has_gpus else "cpu"
+def _settle(config: DictConfig, base: DictConfig, elsewhere: bool) -> None:
+    if OmegaConf.select(config, "device") == "auto":
+        config.device = _device_of_jobs(base) if elsewhere else _device_here()
     device = OmegaConf.select(config, "device")
     if OmegaConf.select(config, "trainer.precision") != "auto" or device not in ("cpu", "cuda"):
         return
@@ -55,8 +54,15 @@ def _settle(config: DictConfig, has_gpus: bool | None, elsewhere: bool) -> None:
     config.trainer.precision = "bf16" if elsewhere and device == "cuda" else resolve_precision("auto", device)
 
 
-def _jobs_have_gpus(base: DictConfig) -> bool | None:
-    """Tell whether the jobs of a cluster are asked to have GPUs; None if the launcher leaves it open."""
+def _device_here() -> str:
+    try:
+        return pick_device("auto").type
+    except DeviceMissing as error:
+        raise ConfigError([str(error)]) from error
+
+
+def _device_of_jobs(base: DictConfig) -> str:
+    """Return cuda or cpu, as the jobs of a cluster are asked to have GPUs or none; auto if the launcher is open."""
     launcher = base.hydra.launcher
     settings = {key: launcher.get(key) for key in ("gpus_per_node", "gpus_per_task", "gres")}
     settings |= launcher.get("additional_parameters") or {}  # of sbatch, such as {gpus: 1}
@@ -65,4 +71,6 @@ def _jobs_have_gpus(base: DictConfig) -> bool | None:
         for key, value in settings.items()
         if value is not None and "gpu" in f"{key} {value}"
     ]
-    return any(number != "0" for number in numbers) if numbers else None
+    if not numbers:
+        return "auto"
+    return "cuda" if any(number != "0" for number in numbers) else "cpu"

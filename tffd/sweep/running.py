@@ -106,8 +106,12 @@ class RunningTrial:
         self._is_interrupted = True
         if self._handle is not None and self._handle.seconds() == 0:
             self._handle.stop()  # it waits in a queue
-        else:
+            return
+        try:
             ask_to_stop(self._job.run_dir, INTERRUPT)
+        except OSError:  # a full disk takes neither the request nor a checkpoint
+            if self._handle is not None:
+                self._handle.stop()
 
     def is_training(self) -> bool:
         """Tell whether a process is still at work."""

@@ -21,6 +21,8 @@ from tffd.trust import TRUSTED_TARGETS
 
 Point = dict[str, Any]
 
+_LARGEST_SEED = 2**32 - 1  # that NumPy takes
+
 
 def make_sampler(sweep: SweepSection, number: int = 0) -> BaseSampler:
     """Build a search's sampler for one of its trials.
@@ -35,6 +37,11 @@ def make_sampler(sweep: SweepSection, number: int = 0) -> BaseSampler:
     if (seed := arguments.get("seed")) is not None:
         if not isinstance(seed, int):
             raise ValueError(f"sweep.sampler.seed={seed}: needs a whole number, or null for another search every time")
+        if not 0 <= seed <= _LARGEST_SEED - sweep.n_trials:
+            raise ValueError(
+                f"sweep.sampler.seed={seed}: needs a whole number from 0 to {_LARGEST_SEED - sweep.n_trials}, because "
+                "trial n draws with this seed plus n"
+            )
         if sweep.sampler.target.endswith("QMCSampler"):
             # It counts its points, and one seed scrambles them all. What it draws by itself is another matter.
             sampler: BaseSampler = _make(arguments, independent_sampler=RandomSampler(seed=seed + number))

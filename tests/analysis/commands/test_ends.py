@@ -59,6 +59,19 @@ def test_a_parent_that_ignores_interrupts_is_obeyed(tmp_path: Path, write_run: A
         signal.signal(signal.SIGINT, before)
 
 
+def test_without_standard_error_no_note_is_among_the_values(
+    tmp_path: Path, write_run: Any, monkeypatch: Any, capsys: Any
+) -> None:
+    write_run("0")
+    assert main(["table", str(tmp_path), "--format", "csv"]) == 0
+    values, notes = capsys.readouterr()
+    assert notes
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main(["table", str(tmp_path), "--format", "csv"]) == 0
+    sys.stderr.close()
+    assert capsys.readouterr().out == values
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize("where", ["/dev/full", "pipe", "closed"])
 def test_output_without_a_place(tmp_path: Path, write_run: Any, where: str) -> None:

@@ -22,6 +22,8 @@ class Synthetic:
         for field in ("train_pictures", "test_pictures", "classes", "channels", "image_size"):
             if getattr(self, field) < 1:
                 raise ValueError(f"synthetic pictures need {field} of at least 1, got {getattr(self, field)}.")
+        if self.seed < 0:
+            raise ValueError(f"synthetic pictures need a seed of at least 0, got {self.seed}.")
 
     def check(self) -> Summary:
         return Summary(self.train_pictures, self.classes, self.channels, self.image_size)

@@ -11,6 +11,7 @@ from tffd.sweep.executors.local import LocalExecutor
 from tffd.sweep.executors.loky import LokyExecutor
 from tffd.sweep.executors.on_cards import CardExecutor
 from tffd.sweep.executors.submitit import SubmititExecutor
+from tffd.wording import counted
 
 _MOST_JOBS = 8  # unless sweep.n_jobs asks for more: each needs about a gigabyte
 
@@ -72,8 +73,8 @@ def _require_room(slots: int, config: Config) -> None:
     if devices and slots > devices * each:
         raise ConfigError(
             [
-                f"sweep.n_jobs: {slots} trials at a time are too many for sweep.trials_per_device={each} on {devices} "
-                f"CUDA device{'s' * (devices > 1)}; use sweep.n_jobs={devices * each}, or "
+                f"sweep.n_jobs: {slots} trials at a time are too many for sweep.trials_per_device={each} on "
+                f"{counted(devices, 'CUDA device')}; use sweep.n_jobs={devices * each}, or "
                 f"sweep.trials_per_device={-(-slots // devices)}"
             ]
         )
@@ -108,8 +109,8 @@ def cuda_devices(config: Config) -> list[str]:
     if len(names) != count and not any(name.startswith("MIG-") for name in names):
         raise ConfigError(
             [
-                f"CUDA_VISIBLE_DEVICES={allowed}: names {len(names)} devices, but PyTorch sees {count} of them; name "
-                "those that are there, each once"
+                f"CUDA_VISIBLE_DEVICES={allowed}: names {counted(len(names), 'device')}, but PyTorch sees {count} of "
+                "them; name those that are there, each once"
             ]
         )
     return names

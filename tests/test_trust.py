@@ -67,6 +67,13 @@ def test_a_log_is_written_beside_its_run_alone() -> None:
     assert "a log lies beside" in find_distrust(composed("hydra/job_logging=default", "hydra.job.name=../../x"))[0]
 
 
+@pytest.mark.parametrize("folder", ["/home/a/conf", "../../conf", "null"])
+def test_what_hydra_records_of_a_run_is_written_beside_it_alone(folder: str) -> None:
+    (fault,) = find_distrust(composed(f"hydra.output_subdir={folder}"))
+    assert fault.startswith("hydra.output_subdir=")
+    assert "a config lies beside its run, so use .hydra" in fault
+
+
 def test_a_factory_of_handlers_is_looked_at_too() -> None:
     cfg = composed()
     cfg.hydra.job_logging.handlers.console = {"()": "os.getcwd"}

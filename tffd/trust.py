@@ -44,6 +44,9 @@ or kd_modes: this is the one place that decides."""
 _LOGGING = ("logging.StreamHandler", "logging.NullHandler", "logging.Formatter", "colorlog.ColoredFormatter")
 _LOG_FILE = "${hydra.runtime.output_dir}/${hydra.job.name}.log"
 
+_RECORDS = ".hydra"
+"""Below a run's directory: Hydra writes three files into it, over whatever has their names."""
+
 _ENVIRONMENT = (STUDY_VARIABLE, TRIAL_VARIABLE, "CUDA_VISIBLE_DEVICES")
 """What our own sweeper sets for a run."""
 
@@ -74,6 +77,8 @@ def find_distrust(cfg: DictConfig, typed: Sequence[str] | None = None) -> list[s
         if not isinstance(hydra.get(place), dict | None):
             return [*faults, f"hydra.{place}={hydra[place]}: is taken from elsewhere; write out what it is to hold"]
     faults += _logging_faults(hydra)
+    if (folder := hydra.get("output_subdir", _RECORDS)) != _RECORDS:
+        faults.append(f"hydra.output_subdir={folder}: a config lies beside its run, so use {_RECORDS}")
     faults += _environment_faults((hydra.get("job") or {}).get("env_set"))
     return [*faults, *(_command_faults(hydra.get("launcher") or {}, typed) if typed is not None else ())]
 

@@ -52,6 +52,7 @@ def test_what_the_parts_of_this_project_name_is_trusted(launcher: str, others: l
         ("+hydra.job.env_set.GIT_CONFIG_COUNT='1'", "hydra.job.env_set.GIT_CONFIG_COUNT"),
         ("+hydra.job.env_set.LD_PRELOAD=/tmp/x.so", "hydra.job.env_set.LD_PRELOAD"),
         ("hydra.job_logging.handlers.console.class=logging.handlers.SMTPHandler", "hydra.job_logging.handlers.console"),
+        ("hydra.job_logging.handlers.console.stream='ext://antigravity.x'", "hydra.job_logging"),
     ],
 )
 def test_what_a_config_may_not_name_or_set(override: str, key: str) -> None:

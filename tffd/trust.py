@@ -42,6 +42,7 @@ TRUSTED_TARGETS = (
 or kd_modes: this is the one place that decides."""
 
 _LOGGING = ("logging.StreamHandler", "logging.NullHandler", "logging.Formatter", "colorlog.ColoredFormatter")
+_STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 _LOG_FILE = "${hydra.runtime.output_dir}/${hydra.job.name}.log"
 
 _RECORDS = ".hydra"
@@ -162,6 +163,9 @@ def _logging_faults(hydra: dict[str, Any]) -> Iterator[str]:
     """Only what prints is let through, and the file beside a run that Hydra's own `job_logging=default` writes."""
     for node in ("job_logging", "hydra_logging"):
         for key, settings in _dictionaries(hydra.get(node), f"hydra.{node}"):
+            for name, value in settings.items():
+                if str(value).startswith(("ext://", "cfg://")) and value not in _STREAMS:
+                    yield f"{key}.{name}={value}: is none of the streams that a log may go to, {_STREAMS[0]}"
             for name in ("class", "()", "factory"):
                 if name not in settings or settings[name] in _LOGGING:
                     continue

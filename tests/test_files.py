@@ -14,6 +14,7 @@ from tffd.checkpoints import load_weights
 from tffd.files import read_archive, read_regular, replacing
 from tffd.models import create_model
 from tffd.records import METRICS, RESULT, STOP, asked_to_stop, read_last_metrics, read_result
+from tffd.sweep.outcome import last_epoch
 from tffd.sweep.reports import _read
 from tffd.training.checkpoint import load_checkpoint
 
@@ -53,6 +54,25 @@ def test_an_odd_file_in_a_run_holds_nothing_up(tmp_path: Path, make: Any) -> Non
     ):
         with pytest.raises(ValueError, match="is a device, a FIFO or a socket, not a file"):
             load(tmp_path / "weights.pt")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, "epoch,val_top1\n1,many\n", "epoch,val_top1\n1.5,2\n", "val_top1,epoch\n2,1,3\n", "val_top1,epoch\n2,one\n"],
+)
+def test_metrics_that_are_no_numbers_or_a_directory_tell_a_sweep_nothing(tmp_path: Path, content: str | None) -> None:
+    for name in (METRICS, STOP):
+        (tmp_path / name).mkdir() if content is None else (tmp_path / name).write_text(content)
+    assert read_last_metrics(tmp_path) == {}
+    assert last_epoch(tmp_path) == 0
+    assert _read(tmp_path / METRICS, "val_top1") in ([], [(1, 2.0)])
+    assert asked_to_stop(tmp_path) in (None, content)
+
+
+def test_epochs_without_numbers_are_not_reported(tmp_path: Path) -> None:
+    for content in ("val_top1\n2\n", "val_top1,epoch\n2\n"):
+        (tmp_path / METRICS).write_text(content)
+        assert _read(tmp_path / METRICS, "val_top1") == []
 
 
 def test_a_file_beyond_the_limit_is_refused_with_both_figures(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Links in a run's directory, through which nothing is written."""
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,14 @@ def test_a_link_in_a_runs_directory_is_refused(tmp_path: Path, name: str) -> Non
         require_no_links(tmp_path / "run")
 
 
+@pytest.mark.parametrize("name", ["run.log", ".hydra/config.yaml"])
+def test_a_fifo_in_a_runs_directory_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "run" / ".hydra").mkdir(parents=True)
+    os.mkfifo(tmp_path / "run" / name)
+    with pytest.raises(ValueError, match=f"{name} is a device, a FIFO or a socket; remove it, or choose another name"):
+        require_no_links(tmp_path / "run")
+
+
 def test_links_above_a_runs_directory_are_not_its_business(tmp_path: Path) -> None:
     (tmp_path / "disk" / "run" / ".hydra").mkdir(parents=True)
     (tmp_path / "disk" / "run" / "run.log").touch()
@@ -43,6 +52,15 @@ def test_a_single_run_writes_nothing_through_a_link(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert f"{tmp_path}/run/.hydra/config.yaml is a link" in done.stderr
     assert victim.read_text() == "mine"
+
+
+def test_a_single_run_replaces_no_file_of_others(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").write_text("mine")
+    done = run_py(*places(tmp_path), *TINY, f"hydra.run.dir={tmp_path}")
+    assert done.returncode == 2
+    assert f"{tmp_path}/weights.pt is there and of no run" in done.stderr
+    assert (tmp_path / "weights.pt").read_text() == "mine"
+    assert not (tmp_path / ".hydra").exists()
 
 
 @pytest.fixture

@@ -52,6 +52,7 @@ def test_what_the_parts_of_this_project_name_is_trusted(launcher: str, others: l
         ("+hydra.job.env_set.GIT_CONFIG_COUNT='1'", "hydra.job.env_set.GIT_CONFIG_COUNT"),
         ("+hydra.job.env_set.LD_PRELOAD=/tmp/x.so", "hydra.job.env_set.LD_PRELOAD"),
         ("hydra.job_logging.handlers.console.class=logging.handlers.SMTPHandler", "hydra.job_logging.handlers.console"),
+        ("hydra.job_logging.handlers.console.stream='ext://antigravity.x'", "hydra.job_logging"),
     ],
 )
 def test_what_a_config_may_not_name_or_set(override: str, key: str) -> None:
@@ -65,6 +66,13 @@ def test_a_log_is_written_beside_its_run_alone() -> None:
     file = "hydra.job_logging.handlers.file.filename=/home/a/.profile"
     assert "a log lies beside its run" in find_distrust(composed("hydra/job_logging=default", file))[0]
     assert "a log lies beside" in find_distrust(composed("hydra/job_logging=default", "hydra.job.name=../../x"))[0]
+
+
+@pytest.mark.parametrize("folder", ["/home/a/conf", "../../conf", "null"])
+def test_what_hydra_records_of_a_run_is_written_beside_it_alone(folder: str) -> None:
+    (fault,) = find_distrust(composed(f"hydra.output_subdir={folder}"))
+    assert fault.startswith("hydra.output_subdir=")
+    assert "a config lies beside its run, so use .hydra" in fault
 
 
 def test_a_factory_of_handlers_is_looked_at_too() -> None:

@@ -65,11 +65,13 @@ class CheckFirst(Callback):
         _refuse_passwords(config)
         from tffd.build import build_source
         from tffd.checks import check_config
+        from tffd.records import require_own_directory
 
         try:
             _require_multirun(config)
             checked = check_config(config)
             require_no_links(Path(config.hydra.run.dir))
+            require_own_directory(Path(config.hydra.run.dir))
         except ValueError as error:
             refuse(error)
             return

@@ -88,14 +88,34 @@ def write_saliency(run_dir: Path, stages: list[list[float]]) -> None:
         file.write("".join(["stage,rank,saliency\n", *rows]).encode())
 
 
+def require_own_directory(run_dir: Path) -> None:
+    """Refuse a directory with files that a run would replace, and that no run has written.
+
+    Raises:
+        ValueError: If there are such files, and no `.hydra`, which every run has before them.
+    """
+    if (run_dir / ".hydra").is_dir():
+        return
+    for name in (RESULT, METRICS, FIRST_STAGE, WEIGHTS, CHECKPOINT, SALIENCY, STOP):
+        if (run_dir / name).exists():
+            raise ValueError(
+                f"{run_dir / name} is there and of no run, as there is no {run_dir / '.hydra'}, and it would be "
+                "replaced; move it away, or choose another name=..."
+            )
+
+
 def read_last_metrics(run_dir: Path) -> dict[str, str]:
-    """Return the last row of a run's metrics.csv, or {} where there is none yet, or one that cannot be read."""
+    """Return the numbers in the last row of a run's metrics.csv; {} where there is none yet, or one that is damaged."""
     try:
         text = read_regular(run_dir / METRICS).decode()
         rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    except (FileNotFoundError, ValueError, csv.Error):
+        last = {name: text for name, text in rows[-1].items() if text} if rows else {}
+        for text in last.values():
+            float(text)
+        int(last.get("epoch", 0))
+    except (OSError, ValueError, TypeError, csv.Error):
         return {}
-    return rows[-1] if rows else {}
+    return last
 
 
 def read_result(run_dir: Path) -> dict[str, Any] | None:
@@ -149,7 +169,7 @@ def asked_to_stop(run_dir: Path) -> str | None:
     """Return how a run is to end early, None if it is not."""
     try:
         return read_regular(run_dir / STOP).decode()
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return None
 
 

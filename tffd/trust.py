@@ -42,7 +42,11 @@ TRUSTED_TARGETS = (
 or kd_modes: this is the one place that decides."""
 
 _LOGGING = ("logging.StreamHandler", "logging.NullHandler", "logging.Formatter", "colorlog.ColoredFormatter")
+_STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 _LOG_FILE = "${hydra.runtime.output_dir}/${hydra.job.name}.log"
+
+_RECORDS = ".hydra"
+"""Below a run's directory: Hydra writes three files into it, over whatever has their names."""
 
 _ENVIRONMENT = (STUDY_VARIABLE, TRIAL_VARIABLE, "CUDA_VISIBLE_DEVICES")
 """What our own sweeper sets for a run."""
@@ -74,6 +78,8 @@ def find_distrust(cfg: DictConfig, typed: Sequence[str] | None = None) -> list[s
         if not isinstance(hydra.get(place), dict | None):
             return [*faults, f"hydra.{place}={hydra[place]}: is taken from elsewhere; write out what it is to hold"]
     faults += _logging_faults(hydra)
+    if (folder := hydra.get("output_subdir", _RECORDS)) != _RECORDS:
+        faults.append(f"hydra.output_subdir={folder}: a config lies beside its run, so use {_RECORDS}")
     faults += _environment_faults((hydra.get("job") or {}).get("env_set"))
     return [*faults, *(_command_faults(hydra.get("launcher") or {}, typed) if typed is not None else ())]
 
@@ -157,6 +163,9 @@ def _logging_faults(hydra: dict[str, Any]) -> Iterator[str]:
     """Only what prints is let through, and the file beside a run that Hydra's own `job_logging=default` writes."""
     for node in ("job_logging", "hydra_logging"):
         for key, settings in _dictionaries(hydra.get(node), f"hydra.{node}"):
+            for name, value in settings.items():
+                if str(value).startswith(("ext://", "cfg://")) and value not in _STREAMS:
+                    yield f"{key}.{name}={value}: is none of the streams that a log may go to, {_STREAMS[0]}"
             for name in ("class", "()", "factory"):
                 if name not in settings or settings[name] in _LOGGING:
                     continue

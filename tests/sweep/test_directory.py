@@ -45,6 +45,14 @@ def test_the_same_kind_of_sweep_may_go_on_with_or_without_its_baseline(tmp_path:
     require_same_sweep(tmp_path, plan_of(grid(0), search(2)), "study.db")
 
 
+@pytest.mark.parametrize("content", ["{}", '{"storage": "study.db", "project": "of others"}', "[", None])
+def test_a_file_of_others_with_the_name_of_a_plan_is_refused(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "sweep.json"
+    path.mkdir() if content is None else path.write_text(content)
+    with pytest.raises(ConfigError, match=f"{path} is there and is no plan of a sweep, and it would be replaced; move"):
+        require_same_sweep(tmp_path, plan_of(search(2)), "study.db")
+
+
 def test_another_storage_is_refused(tmp_path: Path) -> None:
     leave_plan(tmp_path, "search")
     with pytest.raises(ConfigError, match=r"keeps its study in study\.db, not in study\.journal"):

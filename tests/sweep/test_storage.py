@@ -287,6 +287,19 @@ def test_a_damaged_journal_is_named(tmp_path: Path) -> None:
         open_storage("journal", tmp_path)
 
 
+@pytest.mark.parametrize(
+    "line", [b"no journal", b"[1,2]", b"null", b'{"op_code":777}', b'{"op_code":4}', b'{"op_code":9,"trial_id":[]}']
+)
+def test_a_journal_with_a_line_of_another_form_is_refused(tmp_path: Path, line: bytes) -> None:
+    finish_a_trial(open_storage("journal", tmp_path), "study")
+    path = tmp_path / "study.journal"
+    before = path.read_bytes() + line + b"\n"
+    path.write_bytes(before)
+    with pytest.raises(ConfigError, match="is of no form that a study has"):
+        open_storage("journal", tmp_path)
+    assert path.read_bytes() == before
+
+
 def use(address: str | None, directory: Path, name: str, together: Barrier, answer: Connection) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     together.wait(timeout=60)

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -240,6 +241,48 @@ def test_a_point_outside_the_search_is_refused(storage: Storage, lease: Lease, k
     study.optuna.add_trial(optuna.trial.create_trial(params={key: value}, distributions={key: wide}, value=99.0))
     with pytest.raises(ForeignEntry, match=f"trial 0 has {key}={value}, which no sweep command writes"):
         study.best()
+
+
+def test_a_trial_whose_numbers_are_none_is_refused(storage: Storage) -> None:
+    study = ResumableStudy(search(2), config(), storage)
+    study.optuna.add_trial(optuna.trial.create_trial(value=float("inf")))
+    with pytest.raises(ForeignEntry, match=r"trial 0 has values=\[inf\], which no sweep command writes"):
+        ResumableStudy(search(2), config(), storage)
+
+
+@pytest.mark.parametrize(
+    ("trial", "words"),
+    [
+        ({"state": 1, "value": "\x1b[2J"}, r"values=\['\\x1b\[2J'\]"),
+        ({"state": 1, "values": [1.0, 2.0]}, r"values=\[1.0, 2.0\]"),
+        ({"state": 1, "value": None}, "values=None"),
+        ({"state": 0, "intermediate_values": {"1": "b"}}, "value at step 1='b'"),
+        ({"state": 4, "system_attrs": {"fixed_params": {"lambda_intra": "; rm -rf /"}}}, "lambda_intra='; rm -rf /'"),
+        ({"state": 4, "system_attrs": {"fixed_params": {"model": "x"}}}, "model='x'"),
+        ({"state": 4, "system_attrs": {"fixed_params": [1]}}, r"fixed_params=\[1\]"),
+        ({"state": 0, "system_attrs": {"constraints": "x"}}, "constraints='x'"),
+    ],
+)
+def test_a_line_of_a_journal_that_optuna_would_act_on_is_refused(
+    tmp_path: Path, trial: dict[str, object], words: str
+) -> None:
+    study = ResumableStudy(search(2), config(), open_storage("journal", tmp_path))
+    times = {"datetime_start": "2026-01-01T00:00:00", "datetime_complete": "2026-01-01T00:00:01"}
+    line = {"op_code": 4, "worker_id": "x", "study_id": study.optuna._study_id, **times, **trial}
+    with (tmp_path / "study.journal").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    with pytest.raises(ForeignEntry, match=f"trial 0 has {words}, which no sweep command writes"):
+        ResumableStudy(search(2), config(), open_storage("journal", tmp_path))
+    with pytest.raises(ForeignEntry):
+        study.trials()  # as a sweep does that is at work
+
+
+def test_a_journal_that_is_damaged_while_a_sweep_is_at_work_ends_it_with_a_reason(tmp_path: Path) -> None:
+    study = ResumableStudy(search(2), config(), open_storage("journal", tmp_path))
+    with (tmp_path / "study.journal").open("a") as file:
+        file.write('{"op_code":777}\n')
+    with pytest.raises(ForeignEntry, match="lambdas.search has a trial=AssertionError"):
+        study.trials()
 
 
 def test_what_others_wrote_cannot_steer_the_terminal(storage: Storage, lease: Lease) -> None:

@@ -1,11 +1,12 @@
 """What our trials carry in a study, read as strictly as it was written: a study may be shared with anybody."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from optuna.distributions import BaseDistribution
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tffd.sweep.space import Cell, contains
 
@@ -23,6 +24,10 @@ FINAL = "final"
 
 ATTEMPTS = "failed_attempts"
 """User attribute of a trial: why it failed each time that it was tried again."""
+
+_FIXED = "fixed_params"
+_CONSTRAINTS = "constraints"
+"""System attributes of Optuna: the values of a trial that was put in line, and what none of our samplers writes."""
 
 _TOKEN = re.compile(r"(?P<place>[\w.-]+:\d+-\d+):(?P<file>\d+-[0-9a-f]+)", re.ASCII)
 _SHOWN = 80  # letters of a foreign value
@@ -97,11 +102,12 @@ def attempts_of(trial: Trial | FrozenTrial) -> list[str]:
     return attempts
 
 
-def require_ours(trial: FrozenTrial, space: Mapping[str, BaseDistribution] | None) -> None:
-    """Check everything of a trial that a sweep reads.
+def require_ours(trial: FrozenTrial, space: Mapping[str, BaseDistribution] | None, objectives: int) -> None:
+    """Check everything of a trial that a sweep, or Optuna on its behalf, reads.
 
     Args:
         space: Of a search; None for a grid.
+        objectives: How many values a complete trial has.
     Raises:
         ForeignEntry: If a part of it has another form than the sweep writes.
     """
@@ -112,9 +118,29 @@ def require_ours(trial: FrozenTrial, space: Mapping[str, BaseDistribution] | Non
         parse_token(trial.user_attrs[OWNER])
     if space is None:
         cell_of(trial)
-    for key, value in trial.params.items():
+    fixed = trial.system_attrs.get(_FIXED, {})
+    if not isinstance(fixed, dict):
+        raise ForeignEntry(where, _FIXED, fixed)
+    for key, value in (*trial.params.items(), *fixed.items()):
         if space is None or key not in space or not contains(space[key], value):
             raise ForeignEntry(where, key, value)
+    if _CONSTRAINTS in trial.system_attrs:
+        raise ForeignEntry(where, _CONSTRAINTS, trial.system_attrs[_CONSTRAINTS])
+    _require_numbers(trial, objectives, where)
+
+
+def _require_numbers(trial: FrozenTrial, objectives: int, where: str) -> None:
+    if trial.state is TrialState.COMPLETE:
+        values = trial.values or []
+        if len(values) != objectives or not all(map(_is_finite, values)):
+            raise ForeignEntry(where, "values", trial.values)
+    for step, value in trial.intermediate_values.items():
+        if not isinstance(value, float | int):
+            raise ForeignEntry(where, f"value at step {step}", value)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, float | int) and math.isfinite(value)
 
 
 def _texts(value: object, name: str, where: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ PLAN = "sweep.json"
 
 
 def require_same_sweep(directory: Path, plan: SweepPlan, kept_in: str) -> None:
-    """Refuse a second storage for a directory with runs, and a grid where there is a search, or the other way round.
+    """Refuse a second storage for a directory with runs, a grid where there is a search, and a plan of somebody else.
 
     The trials of a second storage would get the numbers of those that are there. The plan of a second kind of sweep
     would take the place of the first one's: nobody could tell any more what that had still to do.
@@ -28,8 +28,13 @@ def require_same_sweep(directory: Path, plan: SweepPlan, kept_in: str) -> None:
     try:
         earlier: Any = json.loads(read_regular(directory / PLAN))
         storage, kinds = earlier["storage"], {study["kind"] for study in earlier["studies"]}
-    except (OSError, ValueError, TypeError, KeyError):
+    except (FileNotFoundError, NotADirectoryError):
         return
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ConfigError(
+            [f"name={plan.config.name}: {directory / PLAN} is there and is no plan of a sweep, and it would be "
+             "replaced; move it away, or choose another name=..."]
+        ) from error  # fmt: skip
     if storage != kept_in:
         raise ConfigError(
             [f"sweep.storage: {directory} keeps its study in {without_password(storage)}, not in {kept_in}; choose "

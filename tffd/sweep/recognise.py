@@ -33,15 +33,17 @@ def require_journal(path: Path) -> None:
     _require_regular(path)
     with path.open("rb") as file:
         line = file.readline(_LONGEST_LINE)
-    if not line.endswith(b"\n"):
-        is_ours = line.startswith(_BEGINNING) or _BEGINNING.startswith(line)
-    else:
-        try:
-            is_ours = isinstance(json.loads(line)["op_code"], int)
-        except (ValueError, TypeError, KeyError, RecursionError):
-            is_ours = False
-    if not is_ours:
+    is_torn = not line.endswith(b"\n")
+    if not (line.startswith(_BEGINNING) or _BEGINNING.startswith(line) if is_torn else is_of_journal(line)):
         raise ValueError("the file is there, and it is no journal of a study")
+
+
+def is_of_journal(line: bytes) -> bool:
+    """Tell whether a whole line is one of a journal."""
+    try:
+        return isinstance(json.loads(line)["op_code"], int)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
 
 
 def require_sqlite(path: Path) -> None:

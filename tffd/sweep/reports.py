@@ -56,7 +56,7 @@ def _read(path: Path, objective: str) -> list[tuple[int, float]]:
     try:
         rows = csv.DictReader(io.StringIO(read_regular(path).decode(), newline=""))
         values = [(int(row["epoch"]), float(row[column])) for row in rows if row.get(column)]
-    except (FileNotFoundError, ValueError, csv.Error):  # not there yet, or no table of epochs: nothing to report
+    except (OSError, ValueError, TypeError, KeyError, csv.Error):  # not there yet, or no table of epochs
         return []
     if column == objective:
         return values

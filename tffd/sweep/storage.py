@@ -23,7 +23,7 @@ from tffd.checks import writable_fault
 from tffd.config import ConfigError
 from tffd.passwords import without_password
 from tffd.sweep.attributes import ForeignEntry
-from tffd.sweep.recognise import require_journal, require_sqlite
+from tffd.sweep.recognise import is_of_journal, require_journal, require_sqlite
 
 _KINDS = (
     "journal (a file in the sweep's directory), journal:///path, sqlite:///path or postgresql+psycopg://user@host/db"
@@ -208,7 +208,12 @@ def _open_journal(path: Path) -> Storage:
         require_journal(path)  # nobody writes to it any more but those who append
         backend = JournalFileBackend(str(path))
         _drop_torn_line(path)
-        return Storage(optuna.storages.JournalStorage(backend), lock)
+        try:
+            return Storage(optuna.storages.JournalStorage(backend), lock)
+        except OSError:
+            raise
+        except Exception as error:  # the reader of lines that anybody may have written fails in arbitrary ways
+            raise ValueError(f"one of its lines is of no form that a study has: {type(error).__name__}") from error
 
 
 def _drop_torn_line(path: Path) -> None:
@@ -220,6 +225,8 @@ def _drop_torn_line(path: Path) -> None:
         if content and not content.endswith(b"\n"):
             with path.open("r+b") as file:
                 file.truncate(content.rfind(b"\n") + 1)
+        elif content and not is_of_journal(content.splitlines()[-1]):  # Optuna fails only when another follows it
+            raise ValueError("its last line is of no form that a study has")
     finally:
         writers.release()
 

@@ -28,7 +28,7 @@ from tffd.sweep.lease import Lease
 from tffd.sweep.plan import StudyPlan
 from tffd.sweep.samplers import make_pruner, make_sampler
 from tffd.sweep.space import Value, contains, suggest
-from tffd.sweep.storage import Storage
+from tffd.sweep.storage import Storage, is_of_storage
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
@@ -170,9 +170,14 @@ class ResumableStudy:
         Raises:
             ForeignEntry: If one of them holds what no sweep command writes.
         """
-        trials = self.optuna.get_trials(deepcopy=False, states=states or None)
+        try:
+            trials = self.optuna.get_trials(deepcopy=False, states=states or None)
+        except Exception as error:  # Optuna reads what others have written, and fails at it in arbitrary ways
+            if is_of_storage(error):
+                raise
+            raise ForeignEntry(self.name, "a trial", error) from error
         for trial in trials:
-            require_ours(trial, self.plan.space if self.plan.cells is None else None)
+            require_ours(trial, self.plan.space if self.plan.cells is None else None, len(self.optuna.directions))
         return trials
 
     def counts(self) -> dict[TrialState, int]:

@@ -121,6 +121,13 @@ def test_steps_that_would_diverge_are_measured(tmp_path: Path) -> None:
     assert measure_run(require_config(compose_config(*overrides)), FakeExecutor(good)).step > 0
 
 
+def test_the_first_stage_of_a_mode_counts(tmp_path: Path) -> None:
+    mode = ("kd_mode=ab", "kd_mode.ab.first_stage_epochs=3", "teacher=resnet14", "teacher.checkpoint=auto")
+    overrides = (*places(tmp_path), *TINY, *mode, "dataset.train_size=100")
+    cost = measure_run(require_config(compose_config(*overrides)), FakeExecutor(good))
+    assert cost.first_stage == 3 and cost.seconds == pytest.approx(5 * cost.epoch)
+
+
 def test_a_dry_run_measures_and_writes_nothing_but_the_decoded_pictures(tmp_path: Path) -> None:
     hours, lines = printed(plan(tmp_path, "seed=0,1", "dataset.train_size=100"))
     assert lines[1] == "grid: 2 trials x 1 seed x 2 epochs"

@@ -234,6 +234,10 @@ def test_a_teacher_near_chance_is_refused(tmp_path: Path) -> None:
         (("teacher=resnet14",), "teacher=resnet14: has no weights; name a file, teacher.checkpoint=PATH"),
         (("teacher=resnet14", "teacher.checkpoint=/no.pth"), "teacher=resnet14: Weights file /no.pth does not exist"),
         (("teacher=resnet14", "teacher.checkpoint={other}"), "the file was trained for 7 classes, the model has 10"),
+        (
+            ("teacher=resnet14", "teacher.checkpoint={rgb}"),
+            "trained on pictures of 3 channels, those here have 1. Choose",
+        ),
         (("teacher=resnet20", "teacher.checkpoint={own}"), "teacher=resnet20: Weights file"),
         (("teacher=resnet14", "teacher.checkpoint={written}"), "is being written by a run that is at work"),
         ((*AUTO, "+teacher.trainer.epochs=0"), "teacher.trainer.epochs=0: should be greater than or equal to 1"),
@@ -245,6 +249,7 @@ def test_refused_before_anything_is_trained(overrides: tuple[str, ...], message:
     at_work.mkdir()
     (at_work / "heartbeat").touch()
     files = {"own": saved(tmp_path), "other": saved(tmp_path, 7), "written": at_work / "checkpoint.pt"}
+    torch.save(create_model("resnet14", 10, in_channels=3).state_dict(), files.setdefault("rgb", tmp_path / "rgb.pth"))
     faults = faults_of(tmp_path, "kd_mode=at", *(override.format(**files) for override in overrides))
     assert len(faults) == 1 and message in faults[0]
 
@@ -267,7 +272,7 @@ def test_faults_of_modes_networks_and_files_are_told_together(tmp_path: Path) ->
     starts = ["kd_mode=at: ", "kd_mode.st.weights.y: this mode has no such term", "teacher=resnet8x4: Weights file"]
     assert [fault[: len(start)] for fault, start in zip(faults, starts, strict=True)] == starts
     faults = faults_of(tmp_path, *learning, "model=vgg8")
-    starts = ["teacher=resnet8x4: Weights file", "kd_mode=afd: the student has 4 stages", "kd_mode=at: the student has 4"]
+    starts = ["teacher=resnet8x4: Weights file", "kd_mode=afd: the student has 4", "kd_mode=at: the student has 4"]
     assert [fault[: len(start)] for fault, start in zip(faults, starts, strict=True)] == starts
 
 

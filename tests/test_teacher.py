@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ from tffd.config import Config, ConfigError, require_config
 from tffd.identity import hash_config, run_name, teacher_run
 from tffd.models import ModelOutput, create_model
 from tffd.records import INTERRUPT, ask_to_stop
-from tffd.teacher import find_teacher, measure_teacher
+from tffd.sweep.outcome import is_of_teacher, may_be_retried
+from tffd.teacher import WeakTeacher, find_teacher, measure_teacher
 from tffd.training.progress import EpochReporter
 from tffd.trial import RunInterrupted, run_trial
 
@@ -132,6 +135,49 @@ def test_waits_while_another_process_trains_the_teacher(tmp_path: Path, monkeypa
     assert find_teacher(config) is None
 
 
+@pytest.fixture
+def trained_elsewhere(tmp_path: Path) -> Iterator[tuple[Config, FileLock]]:
+    """A teacher's run, and the lock that another process holds while it trains it below another name."""
+    teacher = teacher_run(config_of(tmp_path, "kd_mode=st", *AUTO))
+    place = tmp_path / "results" / ".teachers"
+    place.mkdir(parents=True)
+    with FileLock(place / f"{hash_config(teacher).run}.lock") as lock:
+        yield teacher, lock
+
+
+def test_a_teacher_that_another_sweep_trains_is_not_trained_again(
+    tmp_path: Path, trained_elsewhere: tuple[Config, FileLock]
+) -> None:
+    """It is waited for, and what it left is copied."""
+    teacher, lock = trained_elsewhere
+    cfg = compose_config(*places(tmp_path), *TINY, "model=resnet14", "kd_mode=none")
+    theirs, ours = (tmp_path / "results" / name / "teacher" / "0000" for name in ("other", "default"))
+
+    class Waiting(EpochReporter):
+        def note(self, text: str) -> None:
+            assert text == "Waiting: another process trains this teacher"
+            lock.release()
+            run_trial(cfg, theirs, EpochReporter(Console(file=io.StringIO())), study="teacher", trial=0)
+
+        def epoch(self, row: dict[str, float]) -> None:
+            raise AssertionError("trained a second time")
+
+    result = run_trial(cfg, ours, Waiting(Console(file=io.StringIO())), study="teacher", trial=1)
+    assert (result["status"], result["trial"], result["config_hash"]) == ("complete", 1, hash_config(teacher).run)
+    assert json.loads((ours / "result.json").read_text()) == result
+    for name in ("metrics.csv", "saliency.csv", "weights.pt"):
+        assert (ours / name).read_bytes() == (theirs / name).read_bytes()
+
+
+def test_who_waits_for_another_sweep_s_teacher_can_be_asked_to_stop(
+    tmp_path: Path, trained_elsewhere: tuple[Config, FileLock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial_module, "_SECONDS_BETWEEN_LOOKS", 0.05)
+    ask_to_stop(tmp_path / "results" / "default" / run_name(config_of(tmp_path, "kd_mode=st", *AUTO)), INTERRUPT)
+    with pytest.raises(RunInterrupted, match="while another process trained the teacher"):
+        run(tmp_path, "kd_mode=st", *AUTO)
+
+
 # --- loaded
 
 
@@ -174,9 +220,11 @@ def test_teacher_and_modes_leave_the_student_s_random_numbers_alone(tmp_path: Pa
 def test_a_teacher_near_chance_is_refused(tmp_path: Path) -> None:
     """Random weights are those of another data set; nothing was trained."""
     path = saved(tmp_path)
-    with pytest.raises(ValueError, match=r"the teacher has .* % of 389 val pictures right"):
+    with pytest.raises(WeakTeacher, match=r"the teacher has .* % of 389 val pictures right"):
         run(tmp_path, "kd_mode=st", "teacher=resnet14", f"teacher.checkpoint={path}")
     assert not list(tmp_path.rglob("weights.pt"))
+    (record,) = (json.loads(path.read_text()) for path in tmp_path.rglob("result.json"))
+    assert is_of_teacher(record["error"]) and not may_be_retried(record["error"])
 
 
 @pytest.mark.parametrize(
@@ -186,6 +234,10 @@ def test_a_teacher_near_chance_is_refused(tmp_path: Path) -> None:
         (("teacher=resnet14",), "teacher=resnet14: has no weights; name a file, teacher.checkpoint=PATH"),
         (("teacher=resnet14", "teacher.checkpoint=/no.pth"), "teacher=resnet14: Weights file /no.pth does not exist"),
         (("teacher=resnet14", "teacher.checkpoint={other}"), "the file was trained for 7 classes, the model has 10"),
+        (
+            ("teacher=resnet14", "teacher.checkpoint={rgb}"),
+            "trained on pictures of 3 channels, those here have 1. Choose",
+        ),
         (("teacher=resnet20", "teacher.checkpoint={own}"), "teacher=resnet20: Weights file"),
         (("teacher=resnet14", "teacher.checkpoint={written}"), "is being written by a run that is at work"),
         ((*AUTO, "+teacher.trainer.epochs=0"), "teacher.trainer.epochs=0: should be greater than or equal to 1"),
@@ -197,8 +249,31 @@ def test_refused_before_anything_is_trained(overrides: tuple[str, ...], message:
     at_work.mkdir()
     (at_work / "heartbeat").touch()
     files = {"own": saved(tmp_path), "other": saved(tmp_path, 7), "written": at_work / "checkpoint.pt"}
+    torch.save(create_model("resnet14", 10, in_channels=3).state_dict(), files.setdefault("rgb", tmp_path / "rgb.pth"))
     faults = faults_of(tmp_path, "kd_mode=at", *(override.format(**files) for override in overrides))
     assert len(faults) == 1 and message in faults[0]
+
+
+def test_what_a_killed_run_has_left_is_not_being_written(tmp_path: Path) -> None:
+    """Its last sign of life lies back."""
+    path = saved(tmp_path)
+    learning = ("kd_mode=st", "teacher=resnet14", f"teacher.checkpoint={path}")
+    heartbeat = tmp_path / "heartbeat"
+    heartbeat.touch()
+    assert "is being written" in faults_of(tmp_path, *learning)[0]
+    os.utime(heartbeat, (0, 0))
+    check_config(compose_config(*places(tmp_path), *TINY, *learning))
+
+
+def test_faults_of_modes_networks_and_files_are_told_together(tmp_path: Path) -> None:
+    learning = ("kd_mode=[afd,at,st]", "teacher=resnet8x4", f"teacher.checkpoint={saved(tmp_path)}")
+    wrong = ("+kd_mode.at.weights.x=1", "+kd_mode.st.weights.y=1", "kd_mode.at.form=z")
+    faults = faults_of(tmp_path, *learning, *wrong)
+    starts = ["kd_mode=at: ", "kd_mode.st.weights.y: this mode has no such term", "teacher=resnet8x4: Weights file"]
+    assert [fault[: len(start)] for fault, start in zip(faults, starts, strict=True)] == starts
+    faults = faults_of(tmp_path, *learning, "model=vgg8")
+    starts = ["teacher=resnet8x4: Weights file", "kd_mode=afd: the student has 4", "kd_mode=at: the student has 4"]
+    assert [fault[: len(start)] for fault, start in zip(faults, starts, strict=True)] == starts
 
 
 class Always(torch.nn.Module):
@@ -285,4 +360,18 @@ def test_a_teacher_that_has_seen_the_held_out_pictures_is_refused_by_the_check(t
     ],
 )
 def test_settings_of_the_teacher_s_trainer(override: str, fault: str, tmp_path: Path) -> None:
-    assert faults_of(tmp_path, "kd_mode=st", *AUTO, "trainer.nesterov=true", override)[0].startswith(fault)
+    (found,) = faults_of(tmp_path, "kd_mode=st", *AUTO, "trainer.nesterov=true", override)
+    assert found.startswith(fault)
+
+
+def test_settings_of_the_teacher_s_trainer_are_faulty_all_at_once(tmp_path: Path) -> None:
+    """Beside faults of others, and of no consequence where the teacher is not trained."""
+    wrong = ("+teacher.trainer.epoch=3", "+teacher.trainer.lr=-1", "+teacher.trainer.milestones=[2]")
+    assert faults_of(tmp_path, "kd_mode=st", *AUTO, *wrong, "trainer.batch_size=10000") == [
+        "trainer.batch_size=10000: larger than the training set of 200 pictures; use at most 200",
+        "teacher.trainer.lr=-1: should be greater than 0",
+        "teacher.trainer.milestones=[2]: needs increasing fractions of the run between 0 and 1, such as "
+        "[0.625, 0.75, 0.875]",
+        "teacher.trainer.epoch: the trainer has no such key; see conf/trainer",
+    ]
+    check_config(compose_config(*places(tmp_path), *TINY, "kd_mode=tfd", *AUTO, *wrong))

@@ -17,7 +17,7 @@ from tffd.checkpoints import load_weights
 from tffd.config import Component, Config, KdModeSection, ModelSection
 from tffd.data import Augmentation, Data, Source, content_of, digest_content, load_data
 from tffd.devices import pick_device, require_precision, resolve_precision, use_precision
-from tffd.distill import Distillation, DistillMode, Setting, Weighing
+from tffd.distill import CompositionError, Distillation, DistillMode, Setting, Weighing
 from tffd.models import ModelOutput
 from tffd.provenance import Past, describe_training, look_into, provenance_of
 from tffd.training.loop import Recipe
@@ -67,21 +67,26 @@ def build_distillation(config: Config) -> Distillation:
     """Instantiate the kd_modes, without the parts that depend on the networks.
 
     Raises:
-        ValueError: If they do not go together.
+        CompositionError: If they do not go together.
     """
-    modes = {}
+    modes: dict[str, DistillMode] = {}
+    faults: list[str] = []
     for name, section in config.kd_mode.items():
         try:
             modes[name] = _make(section, WEIGHING)
         except (InstantiationException, ValueError, TypeError) as error:
-            raise ValueError(f"kd_mode={name}: {error}") from error
-    return Distillation(
-        modes,
-        {
-            name: Weighing(section.weights, section.cross_entropy, section.warmup_epochs)
-            for name, section in config.kd_mode.items()
-        },
-    )
+            faults.append(f"kd_mode={name}: {str(error).strip().splitlines()[0]}")
+    weighing = {
+        name: Weighing(section.weights, section.cross_entropy, section.warmup_epochs)
+        for name, section in config.kd_mode.items()
+    }
+    try:
+        distillation = Distillation(modes, weighing)
+    except CompositionError as error:
+        raise CompositionError([*faults, *error.faults]) from error
+    if faults:
+        raise CompositionError(faults)
+    return distillation
 
 
 def uses_teacher(config: Config) -> bool:

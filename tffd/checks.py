@@ -18,8 +18,9 @@ from tffd.data.arrays import labelled_digests
 from tffd.data.room import bytes_on_device, require_room
 from tffd.data.splits import split_training_set
 from tffd.devices import require_precision, smallest_memory
+from tffd.distill import CompositionError
 from tffd.provenance import describe_training, look_into
-from tffd.teacher import AUTO, teacher_fault
+from tffd.teacher import AUTO, teacher_fault, trainer_faults
 from tffd.wording import counted
 
 
@@ -134,20 +135,22 @@ def _network_faults(reading: Reading, sound: Any, summary: Summary | None, small
     if not reading.sound.keys() >= {"kd_mode", "teacher", "trainer", "lambda_intra", "lambda_inter"}:
         return faults
     distillation, found = _collect(lambda: build.build_distillation(sound))
-    if distillation is None:
-        return faults + found
-    if distillation.needs_teacher and (reason := teacher_fault(sound.teacher, sound.trainer)):
-        return [*faults, reason]
-    if distillation.needs_teacher and summary is not None and sound.teacher.checkpoint != AUTO:
-        weights = Path(sound.teacher.checkpoint)
-        faults += _collect(
-            lambda: build.build_teacher(sound, shown.classes, shown.channels, weights),
-            f"teacher={sound.teacher.name}: ",
-        )[1]
-    if faults:
-        return faults
-    setting, faults = _collect(lambda: build.build_setting(sound, **sizes, pictures=shown.train_pictures))
-    return faults if setting is None else distillation.check(setting)
+    faults += found
+    if _collect(lambda: build.uses_teacher(sound))[0]:
+        if reason := teacher_fault(sound.teacher):
+            return [*faults, reason]
+        faults += trainer_faults(sound.teacher, sound.trainer)
+        if summary is not None and sound.teacher.checkpoint != AUTO:
+            weights = Path(sound.teacher.checkpoint)
+            faults += _collect(
+                lambda: build.build_teacher(sound, shown.classes, shown.channels, weights),
+                f"teacher={sound.teacher.name}: ",
+            )[1]
+    # Shapes do not depend on weights, so that a mode's faults are told beside those of files.
+    setting, found = _collect(lambda: build.build_setting(sound, **sizes, pictures=shown.train_pictures))
+    if setting is None:
+        return faults or found
+    return faults if distillation is None else [*faults, *distillation.check(setting)]
 
 
 def _smallest_batch(config: Any, summary: Summary) -> int:
@@ -219,5 +222,7 @@ def _collect(action: Callable[[], Any], prefix: str = "") -> tuple[Any, list[str
     """Return (result, []) or (None, [what the user got wrong])."""
     try:
         return action(), []
+    except CompositionError as error:
+        return None, [prefix + fault for fault in error.faults]
     except (InstantiationException, ValueError, TypeError) as error:  # a TypeError: an argument that a target lacks
         return None, [prefix + str(error).strip().splitlines()[0]]

@@ -2,12 +2,14 @@
 
 import json
 import math
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from torch import nn
 
 from tffd import records
@@ -20,7 +22,12 @@ from tffd.training.loop import evaluate
 
 AUTO = "auto"
 
+_SILENCE = 120  # seconds after which a run without a sign of life counts as dead
 _MOST_JUDGED = 2000  # training pictures, where none are held out
+
+
+class WeakTeacher(ValueError):
+    """A teacher that is no better than guessing: nobody would learn from it."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +45,8 @@ class Measured:
     pictures: int
 
 
-def teacher_fault(teacher: TeacherSection, trainer: TrainerSection) -> str | None:
-    """Say what is wrong with the teacher of a run whose kd_modes need one; None if it is there, or can be trained."""
+def teacher_fault(teacher: TeacherSection) -> str | None:
+    """Say why a run whose kd_modes need a teacher has none; None if it is there, or is to be trained."""
     if teacher.target is None:
         return (
             "teacher=none: the kd_mode needs a teacher; choose teacher=auto, which trains a WRN-40-2 first, or "
@@ -51,18 +58,8 @@ def teacher_fault(teacher: TeacherSection, trainer: TrainerSection) -> str | Non
             "teacher.checkpoint=auto"
         )
     if teacher.checkpoint == AUTO:
-        try:
-            teacher_trainer(teacher, trainer)
-        except ValidationError as error:
-            item = error.errors(include_url=False)[0]
-            if not item["loc"]:  # of two settings together
-                return f"teacher.trainer: {item['msg'].removeprefix('Value error, ')}"
-            if item["type"] == "extra_forbidden":
-                return f"teacher.trainer.{item['loc'][0]}: the trainer has no such key; see conf/trainer"
-            return f"teacher.trainer.{item['loc'][0]}={item['input']}: {item['msg'].removeprefix('Input ')}"
         return None
-    directory = Path(teacher.checkpoint).parent
-    if (directory / records.HEARTBEAT).exists() and not (directory / records.RESULT).exists():
+    if _is_at_work(Path(teacher.checkpoint).parent):
         return (
             f"teacher.checkpoint={teacher.checkpoint}: is being written by a run that is at work; wait for it, or let "
             "the teacher be trained first with teacher.checkpoint=auto"
@@ -70,17 +67,49 @@ def teacher_fault(teacher: TeacherSection, trainer: TrainerSection) -> str | Non
     return None
 
 
+def _is_at_work(directory: Path) -> bool:
+    """Tell whether a run that has not ended gave a sign of life of late; one that was killed leaves an old one."""
+    try:
+        age = time.time() - (directory / records.HEARTBEAT).stat().st_mtime
+    except OSError:
+        return False
+    return age < _SILENCE and not (directory / records.RESULT).exists()
+
+
+def trainer_faults(teacher: TeacherSection, trainer: TrainerSection) -> list[str]:
+    """Say what is wrong with the settings in which the training of a teacher differs from its student's."""
+    if teacher.checkpoint != AUTO:
+        return []
+    try:
+        teacher_trainer(teacher, trainer)
+    except ValidationError as error:
+        return [_trainer_fault(item) for item in error.errors(include_url=False)]
+    return []
+
+
+def _trainer_fault(item: ErrorDetails) -> str:
+    key = ".".join(map(str, ("teacher.trainer", *item["loc"])))
+    if item["type"] == "extra_forbidden":
+        return f"{key}: the trainer has no such key; see conf/trainer"
+    value = f"={item['input']}" if item["loc"] else ""  # else it is of two settings together
+    return f"{key}{value}: {item['msg'].removeprefix('Value error, ').removeprefix('Input ')}"
+
+
 def find_teacher(config: Config) -> Path | None:
-    """Return the weights of a run's teacher; None if they are to be trained first.
+    """Return the weights of a run's teacher; None if they are to be trained first."""
+    if config.teacher.checkpoint != AUTO:
+        return Path(str(config.teacher.checkpoint))
+    return find_trained(teacher_run(config))
+
+
+def find_trained(run: Config) -> Path | None:
+    """Return the weights that the run of a teacher has left; None if there are none yet.
 
     A teacher that another sweep below results_dir has trained under the same settings serves as well.
     """
-    if config.teacher.checkpoint != AUTO:
-        return Path(str(config.teacher.checkpoint))
-    run = teacher_run(config)
     name, run_hash = run_name(run), hash_config(run).run
-    results = Path(config.results_dir)
-    own = [results / config.name / name, *(results / config.name / records.TEACHER).glob("*")]
+    results = Path(run.results_dir)
+    own = [results / run.name / name, *(results / run.name / records.TEACHER).glob("*")]
     others = [*results.glob(f"*/{name}"), *results.glob(f"*/{records.TEACHER}/*")]
     for directory in (*own, *sorted(others)):
         weights = directory / records.WEIGHTS
@@ -104,7 +133,7 @@ def measure_teacher(teacher: nn.Module, data: Data, *, digest: str, cache: str |
         digest: Of its weights.
         cache: Directory that remembers the figure.
     Raises:
-        ValueError: If it is no better than guessing.
+        WeakTeacher: If it is no better than guessing.
     """
     split = "val" if data.val is not None else "train"
     pictures = data.val or data.train.first(_MOST_JUDGED)
@@ -122,7 +151,7 @@ def measure_teacher(teacher: nn.Module, data: Data, *, digest: str, cache: str |
     # Three standard errors of guessing.
     bound = 100 * (chance + 3 * math.sqrt(chance * (1 - chance) / measured.pictures))
     if measured.top1 <= bound:
-        raise ValueError(
+        raise WeakTeacher(
             f"the teacher has {measured.top1:.2f} % of {measured.pictures} {split} pictures right, and guessing among "
             f"{classes} classes reaches {bound:.2f} %: its weights belong to another data set, or it was trained too "
             "briefly. Choose others with teacher.checkpoint, or more epochs with +teacher.trainer.epochs=..."

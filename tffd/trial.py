@@ -1,7 +1,7 @@
 """One trial: config to parts, parts to training, training to a record, record to objective."""
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,20 @@ from tffd import records
 from tffd.build import uses_teacher
 from tffd.config import Config, require_config
 from tffd.data import DataChanged
+from tffd.files import WEIGHTS_LIMIT, read_regular, replacing
 from tffd.identity import hash_config, run_name, teacher_run
 from tffd.links import require_no_links
 from tffd.session import RunInterrupted, Session
-from tffd.teacher import find_teacher
+from tffd.teacher import find_teacher, find_trained
 from tffd.training.checkpoint import save_atomically
 from tffd.training.progress import EpochReporter
 from tffd.training.saliency import saliency_by_rank
 
 _SECONDS_TO_WAIT_FOR_A_DYING_RUN = 5  # workers of a killed sweep end within one
+_SECONDS_BETWEEN_LOOKS = 1  # of a run that waits while another process trains its teacher
+
+_TEACHERS = ".teachers"
+"""Below results_dir: a lock for each teacher, whatever the names of the sweeps that train it."""
 
 
 class RunInUse(ValueError):
@@ -85,9 +90,37 @@ def _run(
                     reporter.already_complete(earlier, run_dir)
                     return earlier
             result = records.describe_run(config, study=study, trial=trial, started=records.now())
-            return _run_locked(Session(config, run_dir, reporter, stops, result), planned)
+            session = Session(config, run_dir, reporter, stops, result)
+            with _only_trainer(session) if study == records.TEACHER else nullcontext():
+                return _run_locked(session, planned)
     except Timeout:
         raise RunInUse(f"{run_dir}: another process is training this very run") from None
+
+
+@contextmanager
+def _only_trainer(session: Session) -> Iterator[None]:
+    """Wait while another process trains the same teacher below another name.
+
+    Raises:
+        RunInterrupted: If the sweep asked the run to stop meanwhile.
+    """
+    place = Path(session.config.results_dir) / _TEACHERS
+    place.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(place / f"{session.result['config_hash']}.lock")
+    is_told = False
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=_SECONDS_BETWEEN_LOOKS if is_told else 0)
+        except Timeout:
+            if session.is_asked(records.INTERRUPT):
+                raise RunInterrupted("asked to stop while another process trained the teacher") from None
+            if not is_told:
+                session.reporter.note("Waiting: another process trains this teacher")
+            is_told = True
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _run_locked(session: Session, planned: str | None) -> dict[str, Any]:
@@ -96,6 +129,8 @@ def _run_locked(session: Session, planned: str | None) -> dict[str, Any]:
         if planned not in (None, result["config_hash"]):
             result["config_hash"] = planned  # it is that run which cannot be had
             raise DataChanged("the pictures, or the weights to start from, have changed since this run was planned")
+        if result["study"] == records.TEACHER and (trained := find_trained(config)):
+            return _take_over(session, trained.parent)
         parts = session.train(_teacher_weights(session) if uses_teacher(config) else None)
     except RunInterrupted:
         raise
@@ -112,10 +147,26 @@ def _run_locked(session: Session, planned: str | None) -> dict[str, Any]:
         records.write_saliency(run_dir, saliency_by_rank(student, held_out, parts.recipe.bf16))
         weights = {"model": student.state_dict(), "epoch": progress.epoch, "provenance": parts.provenance}
         save_atomically(weights, run_dir / records.WEIGHTS)
+    _end(run_dir, result)
+    session.reporter.finished(result, run_dir)
+    return result
+
+
+def _end(run_dir: Path, result: dict[str, Any]) -> None:
     records.write_json(run_dir / records.RESULT, result)
     for name in (records.CHECKPOINT, records.STOP):
         (run_dir / name).unlink(missing_ok=True)
-    session.reporter.finished(result, run_dir)
+
+
+def _take_over(session: Session, trained: Path) -> dict[str, Any]:
+    """Copy the run of a teacher that another process has trained meanwhile, and return its record."""
+    run_dir, own = session.run_dir, {name: session.result[name] for name in ("name", "study", "trial")}
+    for name in (records.METRICS, records.SALIENCY, records.WEIGHTS):
+        with replacing(run_dir / name) as file:
+            file.write(read_regular(trained / name, WEIGHTS_LIMIT))
+    result = (records.read_result(trained) or {}) | own
+    _end(run_dir, result)
+    session.reporter.already_complete(result, trained)
     return result
 
 

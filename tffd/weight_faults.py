@@ -19,6 +19,14 @@ def fit_faults(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> s
                 f"the file was trained for {theirs[0]} classes, the model has {ours[0]}. Choose the data set "
                 "that it was trained on, or other weights."
             )
+    if not missing and not unexpected and len(misshapen) == 1:
+        theirs, ours = found[misshapen[0]].shape, expected[misshapen[0]].shape
+        is_first = misshapen[0] == next(iter(expected)) and len(theirs) == len(ours) == 4
+        if is_first and (theirs[0], theirs[2:]) == (ours[0], ours[2:]):
+            return (
+                f"the file was trained on pictures of {theirs[1]} channels, those here have {ours[1]}. Choose the data "
+                "set that it was trained on, or other weights."
+            )
     shapes = [f"{name} {[*found[name].shape]} instead of {[*expected[name].shape]}" for name in misshapen]
     types = [
         f"{name} {_type(found[name])} instead of {_type(expected[name])}"

@@ -128,6 +128,13 @@ def test_a_weight_that_float32_does_not_hold_is_told_in_one_line(tmp_path: Path,
     assert len(caught.value.faults) == 1 and "\n" not in caught.value.faults[0]
 
 
+def test_the_first_stage_of_a_mode_counts(tmp_path: Path) -> None:
+    mode = ("kd_mode=ab", "kd_mode.ab.first_stage_epochs=3", "teacher=resnet14", "teacher.checkpoint=auto")
+    overrides = (*places(tmp_path), *TINY, *mode, "dataset.train_size=100")
+    cost = measure_run(require_config(compose_config(*overrides)), FakeExecutor(good))
+    assert cost.first_stage == 3 and cost.seconds == pytest.approx(5 * cost.epoch)
+
+
 def test_a_dry_run_measures_and_writes_nothing_but_the_decoded_pictures(tmp_path: Path) -> None:
     hours, lines = printed(plan(tmp_path, "seed=0,1", "dataset.train_size=100"))
     assert lines[1] == "grid: 2 trials x 1 seed x 2 epochs"

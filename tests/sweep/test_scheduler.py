@@ -85,6 +85,16 @@ def test_too_many_failures_stop_the_sweep(tmp_path: Path) -> None:
     assert "Stopping: 3 of 10 trials failed, more than sweep.max_failure_rate=0.2 allows" in sweep.output.getvalue()
 
 
+def test_a_teacher_that_nobody_can_learn_from_is_refused_once(tmp_path: Path) -> None:
+    """Not tried again, nor by the other students, though as many may fail as will."""
+    weak = acts(failing("WeakTeacher: the teacher has 10.00 % right"))
+    sweep = open_sweep(tmp_path, grid(*range(10)), config(retries=1, max_failure_rate=1), weak)
+    assert sweep.run() == 1
+    assert sweep.executor.started == ["grid/0000"]
+    assert states(sweep) == [FAIL] + [TrialState.WAITING] * 9
+    assert "Stopping: there is no teacher to learn from, for the trials to come either." in sweep.output.getvalue()
+
+
 def test_what_runs_may_end_when_too_many_failed(tmp_path: Path) -> None:
     def script(job: Job, attempt: int) -> Act:
         return failing() if job.number < 2 else Act([4.0] * 9)

@@ -110,6 +110,7 @@ def test_a_teacher_that_cannot_be_trained_ends_the_sweep(tmp_path: Path) -> None
     sweep = open_sweep(tmp_path, grid(0), config(retries=0), slots=2, script=script, more=[waiting(1, 2)])
     assert sweep.run() > 0
     assert begun == ["grid"]
+    assert "Stopping: there is no teacher to learn from" in sweep.output.getvalue()
     assert states(sweep) == [FAIL]
 
 

@@ -1,6 +1,6 @@
 """A run's kd_modes together: their terms, with the weights that the config gives them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,18 @@ from torch import Tensor, nn
 from tffd.data import Partner
 from tffd.distill.base import DistillMode, FirstStage, Setting, Step
 from tffd.training.schedule import kd_factor
+
+
+class CompositionError(ValueError):
+    """Modes that do not go together, or cannot be built.
+
+    Attributes:
+        faults: One line each.
+    """
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = list(faults)
+        super().__init__("\n".join(self.faults))
 
 
 @dataclass(frozen=True)
@@ -38,14 +50,14 @@ class Distillation(nn.Module):
         modes: By name.
         weighing: Of each of them.
     Raises:
-        ValueError: If a weight belongs to no term, two modes have a term of one name, weigh cross-entropy differently,
-            ask for different partners, or both have a first stage.
+        CompositionError: If a weight belongs to no term, two modes have a term of one name, weigh cross-entropy
+            differently, ask for different partners, or both have a first stage.
     """
 
     def __init__(self, modes: Mapping[str, DistillMode], weighing: Mapping[str, Weighing]) -> None:
         super().__init__()
+        faults = [fault for name, mode in modes.items() for fault in _absent_terms(name, mode, weighing[name].weights)]
         for name, mode in modes.items():
-            _require_terms(name, mode, weighing[name].weights)
             mode.active = tuple(term for term in mode.terms if weighing[name].weights.get(term, 0.0) > 0)
         names = sorted(name for name, mode in modes.items() if mode.active)
         self.modes: Mapping[str, DistillMode] = nn.ModuleDict({name: modes[name] for name in names})  # type: ignore[assignment]
@@ -55,16 +67,20 @@ class Distillation(nn.Module):
             for name, own in zip(names, chosen, strict=True)
             for term in modes[name].active
         }
-        if len(self.weights) < sum(len(modes[name].active) for name in names):
-            raise ValueError(_shared_term(self.modes))
+        faults += _shared_terms(self.modes)
         self.own_warmups = {
             name: own.warmup_epochs for name, own in zip(names, chosen, strict=True) if own.warmup_epochs is not None
         }
-        self.cross_entropy = _the_one(names, "cross_entropy", [own.cross_entropy for own in chosen], default=1.0)
-        self.partner: Partner | None = _the_one(names, "partner", [modes[name].partner for name in names], default=None)
+        weights = {name: weighing[name].cross_entropy for name in names}
+        partners = {name: modes[name].partner for name in names}
+        faults += [*_disagreement("cross_entropy", weights), *_disagreement("partner", partners)]
+        self.cross_entropy = next((weight for weight in weights.values() if weight is not None), 1.0)
+        self.partner: Partner | None = next((partner for partner in partners.values() if partner is not None), None)
         staged = [modes[name] for name in names if modes[name].first_stage]
         if len(staged) > 1:
-            raise ValueError(f"kd_mode=[{','.join(names)}]: {len(staged)} modes have a first stage; use one of them.")
+            faults.append(f"kd_mode=[{','.join(names)}]: {len(staged)} modes have a first stage; use one of them.")
+        if faults:
+            raise CompositionError(faults)
         self.staged: DistillMode | None = next(iter(staged), None)
         self.running = [name for name in names if not _is_over(modes[name])]
 
@@ -139,26 +155,28 @@ def _is_over(mode: DistillMode) -> bool:
     return mode.first_stage is not None and mode.first_stage.only
 
 
-def _require_terms(name: str, mode: DistillMode, weights: Mapping[str, float]) -> None:
-    for term in weights:
-        if term not in mode.terms:
-            there = ", ".join(mode.terms)
-            raise ValueError(f"kd_mode.{name}.weights.{term}: this mode has no such term; there are {there}.")
+def _absent_terms(name: str, mode: DistillMode, weights: Mapping[str, float]) -> list[str]:
+    there = ", ".join(mode.terms)
+    absent = [term for term in weights if term not in mode.terms]
+    return [f"kd_mode.{name}.weights.{term}: this mode has no such term; there are {there}." for term in absent]
 
 
-def _shared_term(modes: Mapping[str, DistillMode]) -> str:
+def _shared_terms(modes: Mapping[str, DistillMode]) -> list[str]:
     owners: dict[str, list[str]] = {}
     for name, mode in modes.items():
         for term in mode.active:
             owners.setdefault(term, []).append(name)
-    term, names = next((term, names) for term, names in owners.items() if len(names) > 1)
-    return f"kd_mode=[{','.join(modes)}]: {' and '.join(names)} both have a term {term}; leave one of them out."
+    return [
+        f"kd_mode=[{','.join(modes)}]: {' and '.join(names)} both have a term {term}; leave one of them out."
+        for term, names in owners.items()
+        if len(names) > 1
+    ]
 
 
-def _the_one(names: Sequence[str], what: str, values: Sequence[Any], default: Any) -> Any:
-    """Return what modes ask for, which must be one thing for all that ask for any."""
-    asked = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-    if len(set(asked.values())) > 1:
-        each = ", ".join(f"{name} {value}" for name, value in asked.items())
-        raise ValueError(f"kd_mode=[{','.join(names)}]: the modes ask for different things as {what}: {each}.")
-    return next(iter(asked.values()), default)
+def _disagreement(what: str, values: Mapping[str, Any]) -> list[str]:
+    """Say so where modes ask for different things; None asks for nothing."""
+    asked = {name: value for name, value in values.items() if value is not None}
+    if len(set(asked.values())) < 2:
+        return []
+    each = ", ".join(f"{name} {value}" for name, value in asked.items())
+    return [f"kd_mode=[{','.join(values)}]: the modes ask for different things as {what}: {each}."]

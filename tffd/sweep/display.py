@@ -179,6 +179,10 @@ class SweepDisplay:
             "allows. See the reasons above; with another rate the same command goes on"
         )
 
+    def lacks_teacher(self) -> None:
+        """Tell that the sweep ends because its trials have no teacher to learn from."""
+        self._print("Stopping: there is no teacher to learn from, for the trials to come either. See the reason above")
+
     def refresh(self) -> None:
         """Bring the live table up to date from what the trials write."""
         if self._live is not None and time.monotonic() > self._next_refresh:

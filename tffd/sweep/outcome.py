@@ -9,7 +9,8 @@ from tffd.sweep.worker import Job
 
 _SAME_AGAIN = ("TrainingDiverged", "NotFinite", "DataTooLarge")
 _OF_THE_RUN = ("Timeout", "OutOfMemory")
-_UNTIL_MENDED = ("ConfigError", "DamagedRecord", "OtherConfiguration")
+_OF_THE_TEACHER = ("WeakTeacher",)
+_UNTIL_MENDED = ("ConfigError", "DamagedRecord", "OtherConfiguration", *_OF_THE_TEACHER)
 
 _OF_THE_ACCELERATOR = ("AcceleratorError", "DeviceMissing: device=cuda")
 _ACCELERATOR_WORDS = ("CUDA error", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS", "CUDA driver", "No CUDA GPUs")
@@ -46,6 +47,11 @@ def is_final(reason: str) -> bool:
 def may_be_retried(reason: str) -> bool:
     """Tell whether a failure may go away by itself; some only do so once the user has done something."""
     return not reason.startswith((*_SAME_AGAIN, *_UNTIL_MENDED))
+
+
+def is_of_teacher(reason: str) -> bool:
+    """Tell whether a run could not learn from its teacher, which all others that have it cannot either."""
+    return reason.startswith(_OF_THE_TEACHER)
 
 
 def is_accelerator_error(reason: str) -> bool:

@@ -20,7 +20,7 @@ from tffd.records import (
 )
 from tffd.sweep.display import SweepDisplay, TrialLine
 from tffd.sweep.executors import Executor, Handle
-from tffd.sweep.outcome import is_final, is_loss, last_epoch, may_be_retried, read_outcome, values_of
+from tffd.sweep.outcome import is_final, is_loss, is_of_teacher, last_epoch, may_be_retried, read_outcome, values_of
 from tffd.sweep.reports import EpochReports
 from tffd.sweep.study import Claim, ResumableStudy
 from tffd.sweep.worker import Job
@@ -47,6 +47,7 @@ class RunningTrial:
     Attributes:
         has_ended: Whether it is recorded, or left to a later command.
         has_failed: Whether it is recorded as failed.
+        lacks_teacher: Whether it failed because nobody could learn from its teacher.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class RunningTrial:
         display: SweepDisplay,
     ) -> None:
         self.slot = slot
-        self.has_ended = self.has_failed = False
+        self.has_ended = self.has_failed = self.lacks_teacher = False
         self._study, self._claim, self._trial = study, claim, claim.trial
         self._sweep, self._executor, self._display = sweep, executor, display
         self._seeds: Sequence[int | None] = (sweep.seeds if study.plan.cells is None else None) or [None]
@@ -236,7 +237,7 @@ class RunningTrial:
 
     def _fail(self, reason: str, final: bool) -> None:
         self._study.fail(self._trial, reason, final)
-        self.has_failed = True
+        self.has_failed, self.lacks_teacher = True, is_of_teacher(reason)
         self._leave()
         self._display.failed(self._line, reason)
 

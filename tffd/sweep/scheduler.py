@@ -127,16 +127,21 @@ class Scheduler:
         self._next_look = 0.0
         if running.has_failed:
             self._failed += 1
-            self._give_up_if_too_many_failed()
+            self._give_up_if_too_many_failed(running.lacks_teacher)
 
-    def _give_up_if_too_many_failed(self) -> None:
+    def _give_up_if_too_many_failed(self, lacks_teacher: bool) -> None:
         failed = sum(study.counts()[TrialState.FAIL] for study in self._studies)
         total = sum(study.plan.n_trials for study in self._studies)
         is_open = any(study.is_open() for study in self._studies)
         awaited = {study.plan.after for study in self._studies}
         lost = any(s.plan.key in awaited and s.counts()[TrialState.FAIL] and not s.is_open() for s in self._studies)
-        if (lost or (failed > self._sweep.max_failure_rate * total and is_open)) and not self._gave_up:
+        if self._gave_up or not is_open:
+            return
+        if lost or lacks_teacher:
             self._gave_up = True  # what runs may end
+            self._display.lacks_teacher()
+        elif failed > self._sweep.max_failure_rate * total:
+            self._gave_up = True
             self._display.gave_up(failed, total)
 
     def _interrupt(self) -> None:

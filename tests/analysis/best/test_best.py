@@ -190,6 +190,39 @@ def test_settings_that_the_baseline_lacks_make_commands_of_their_own(write_searc
     assert again.tabulate == "python -m analysis table results/lambdas-final"
 
 
+@pytest.mark.parametrize("typed", [(), ("kd_mode=[tfd,st]",)])
+def test_a_composition_is_trained_again_beside_its_baseline(
+    write_search: WriteSearch, write_run: Any, typed: tuple[str, ...]
+) -> None:
+    """As it was typed, or else as it is recorded; with its teacher, and in one grid."""
+    fixed = [*FIXED, "teacher=resnet56", "teacher.checkpoint=auto", *typed]
+    root = write_search(fixed=fixed, cells=BASELINE)
+    words = (*fixed, "lambda_intra=0.002")
+    fields = {"study": "search", "trial": 0, "kd_mode": "st+tfd", "teacher": "resnet56", "lambda_intra": 0.002}
+    write_run(f"{root}/search/0000", overrides=words, **fields)
+    choice = typed[0].removeprefix("kd_mode=") if typed else "[st,tfd]"
+    assert find_best(gather(root), seeds=2).retraining.train == (
+        "python run.py -m name=lambdas-final protocol=final model=resnet8 'dataset.root=a b' teacher=resnet56 "
+        f"teacher.checkpoint=auto 'kd_mode=none,{choice}' lambda_intra=0.002 seed=3,4",
+    )
+
+
+def test_a_composition_that_a_search_chose_keeps_the_settings_of_its_modes(
+    write_search: WriteSearch, write_run: Any
+) -> None:
+    """The baseline has none of them, and so a command of its own."""
+    space = {"kd_mode": "[st],[at,tfd]", "kd_mode.at.weights.at": "interval(1, 1e4)"}
+    root = write_search(space=space, fixed=["teacher=auto"])
+    chosen = ("kd_mode=[at,tfd]", "kd_mode.at.weights.at=31.5")
+    fields = {"study": "search", "trial": 0, "kd_mode": "at+tfd", "teacher": "wrn_40_2"}
+    write_run(f"{root}/search/0000", overrides=("teacher=auto", *chosen), **fields)
+    place = "results_dir=results/lambdas-final protocol=final teacher=auto"
+    assert find_best(gather(root), seeds=1).retraining.train == (
+        f"python run.py name=best {place} 'kd_mode=[at,tfd]' kd_mode.at.weights.at=31.5 seed=3",
+        f"python run.py name=baseline {place} kd_mode=none seed=3",
+    )
+
+
 def test_a_name_that_another_winner_took_is_left_alone(write_search: WriteSearch, write_sweep: Any) -> None:
     root = write_search(63.0, 62.0)
     first = find_best(gather(root)).retraining

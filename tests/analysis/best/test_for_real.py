@@ -19,6 +19,9 @@ def _run(*words: str) -> str:
     return done.stdout
 
 
+WELL_TAUGHT = ("+teacher.trainer.epochs=5", "dataset.train_size=null")  # a teacher near chance is refused
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "search",
@@ -26,6 +29,7 @@ def _run(*words: str) -> str:
         ["sweep=lambdas", "sweep.seeds=[1,2]"],
         ["sweep=modes"],
         ["sweep=lambdas", "kd_mode.tfd.reduction=mean,sum"],  # which kd_mode=none lacks: a command each
+        ["sweep=lambdas", "kd_mode=[at,tfd]", "teacher=resnet8", "teacher.checkpoint=auto", *WELL_TAUGHT],
     ],
 )
 def test_the_printed_commands_train_the_winner_and_the_baseline(tmp_path: Path, search: list[str]) -> None:

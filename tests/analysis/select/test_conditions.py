@@ -95,20 +95,23 @@ MODES = {"none": (0.0, 0.0), "intra": (0.1, 0.0), "inter": (0.0, 0.1), "tfd": (0
 
 
 @pytest.mark.parametrize("past", ["clean", "unknown"])
+@pytest.mark.parametrize("whose", ["model.weights", "teacher.checkpoint"])
 def test_an_unknown_past_of_the_weights_stands_with_all_numbers(
-    tmp_path: Path, write_run: Any, capsys: Any, past: str
+    tmp_path: Path, write_run: Any, capsys: Any, past: str, whose: str
 ) -> None:
+    start: dict[str, Any] = {"weights": {"digest": "0123456789ab", "past": past}}
+    if whose == "teacher.checkpoint":
+        start = {"teacher": "resnet110", "teacher_digest": "0123456789ab", "teacher_past": past}
     for tree in ("a", "b"):
         for mode, (intra, inter) in MODES.items():
             for seed in (0, 1):
                 terms = {"kd_mode": mode, "lambda_intra": intra, "lambda_inter": inter}
-                start = {"digest": "0123456789ab", "past": past}
-                write_run(f"{tree}/grid/{mode}{seed}", seed=seed, val_top1=60.0 + seed + intra, weights=start, **terms)
-        write_run(f"{tree}/search/0000", study="search", kd_mode="tfd", weights={"digest": "0" * 12, "past": past})
+                write_run(f"{tree}/grid/{mode}{seed}", seed=seed, val_top1=60.0 + seed + intra, **start, **terms)
+        write_run(f"{tree}/search/0000", study="search", kd_mode="tfd", **start)
     a, b = str(tmp_path / "a"), str(tmp_path / "b")
     for command in (["table", a], ["ablation", f"{a}/grid"], ["compare", a, b], ["best", a]):
         assert main(command) == 0
         output = capsys.readouterr().out
-        assert ("weights of an unknown past (model.weights)" in output) is (past == "unknown"), command
+        assert (f"weights of an unknown past ({whose})" in output) is (past == "unknown"), command
     cautions = report_content(read_source(a)).cautions
     assert any("unknown past" in caution for caution in cautions) is (past == "unknown")

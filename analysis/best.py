@@ -55,8 +55,8 @@ def mark_best(
 def _not_told_apart(differences: Mapping[Place, Difference]) -> set[Place]:
     """The cells whose p-value against the best, corrected for all pairs of the best and them, is not below 0.05.
 
-    One that has too few seeds for a test cannot be told apart. One that differs in more than what is compared is another
-    matter: nothing says that it is as good.
+    One that has too few seeds for a test cannot be told apart. One that differs in more than what is compared is
+    another matter: nothing says that it is as good.
     """
     tested = {place: difference.p for place, difference in differences.items() if difference.p is not None}
     competing = len(differences) + 1

@@ -121,7 +121,7 @@ def landscape_info(gathered: Gathered, metric: str | None = None) -> Landscape:
 
 
 def _takes_means(run: Run, overrides: Sequence[dict[str, str]]) -> bool:
-    """Whether the terms are means over stages, as those of the published pairs: a sum asks for a third of the lambdas."""
+    """Whether the terms are means over stages, as for the published pairs: a sum asks for a third of the lambdas."""
     with suppress(OSError, ValueError):
         overrides = (read_config(run["path"]), *overrides)  # what no override says is the same in all
     return all(settings.get(key, "mean") == "mean" for settings in overrides for key in _REDUCTIONS)

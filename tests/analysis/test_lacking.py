@@ -244,7 +244,7 @@ def test_a_name_of_a_composition_stands_for_it(
 ) -> None:
     cells = [{"kd_mode": mode, "seed": seed} for mode in ("none", "tfd_plus") for seed in ("0", "1")]
     write_sweep({"study": "grid", "kind": "grid", "n_trials": 4, "cells": cells}, fixed=["trainer.epochs=2"])
-    for number, (mode, seed) in enumerate((("none", 0), ("tfd_plus", 0))):
+    for number, (mode, seed) in enumerate((("none", 0), ("none", 1), ("tfd_plus", 0))):
         fields = {"kd_mode": "st+tfd" if mode == "tfd_plus" else mode, "seed": seed}
         write_run(f"grid/{number}", overrides=(f"kd_mode={mode}", f"seed={seed}"), **fields)
     expected = Lacking(

@@ -60,6 +60,7 @@ def test_a_good_config_is_returned_with_its_data_prepared(tmp_path: Path) -> Non
         ("kd_mode=[tfd,intra]", "kd_mode=[intra,tfd]: intra and tfd both have a term intra"),
         ("protocol.val_fraction=null", "would judge a run on nothing; use protocol=validation"),
         ("name=a/b", "name=a/b: names a directory"),
+        ("name=1_1", "name=11: was read as a number, not as a text; quote it twice: \"name='...'\""),
         ("seed=-1", "seed=-1: should be greater than or equal to 0"),
         ("+lamda_intra=1", "lamda_intra: no such key; did you mean lambda_intra?"),
         ("+trainer.epoch=1", "trainer.epoch: no such key; did you mean epochs?"),

@@ -9,7 +9,7 @@ from hydra.errors import ConfigCompositionException
 
 from tests.support import CONF, compose_config, places, run_py
 from tffd.app import register_resolvers
-from tffd.choices import all_modes, describe_composition, missing_choices
+from tffd.choices import all_modes, describe_composition, missing_choices, removed_groups
 
 
 @pytest.mark.parametrize(
@@ -50,11 +50,18 @@ def test_what_an_optional_entry_would_pass_over_is_told(tmp_path: Path) -> None:
     assert faults("[one,tow]") == ["extra=tow: there is no such choice; there are one"]
 
 
-@pytest.mark.parametrize("arguments", [("experiment=cifar100_resnet2O",), ("-m", "kd_mode=none,tdf", "seed=0,1")])
-def test_a_command_with_an_unknown_name_is_refused(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("experiment=cifar100_resnet2O",), "there is no such choice; did you mean"),
+        (("-m", "kd_mode=none,tdf", "seed=0,1"), "there is no such choice; did you mean"),
+        (("-m", "~teacher", "seed=0,1"), "~teacher: every run has a teacher; for none of it, set teacher=none"),
+    ],
+)
+def test_a_command_with_an_unknown_name_is_refused(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     refused = run_py(*arguments, *places(tmp_path))
     assert refused.returncode == 2
-    assert "there is no such choice; did you mean" in refused.stderr
+    assert message in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not (tmp_path / "results").exists()
 
@@ -71,6 +78,15 @@ def test_a_teacher_is_a_network_of_the_model_group() -> None:
     assert [faults(name) for name in ("resnet56", "wrn_40_2", "auto", "none")] == [[], [], [], []]
     (fault,) = faults("resnet5O")
     assert fault.startswith("teacher=resnet5O: there is no such choice; did you mean resnet56")
+
+
+def test_a_group_that_every_run_has_is_not_removed() -> None:
+    names = {"teacher": ["auto", "none"], "trainer": ["quick", "script"], "mine": ["one"]}
+    words = ["~teacher", "~trainer=quick", "~mine", "~trainer.lr", "teacher=none"]
+    assert removed_groups(words, lambda group: names[group]) == [
+        "~teacher: every run has a teacher; for none of it, set teacher=none",
+        "~trainer=quick: every run has a trainer; choose one of quick, script",
+    ]
 
 
 def test_an_unknown_mode_of_a_composition_is_told() -> None:

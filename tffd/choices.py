@@ -12,6 +12,9 @@ from omegaconf import DictConfig
 Options = Callable[[str], list[str]]
 """The names in a group."""
 
+_OF_EVERY_RUN = ("model", "dataset", "kd_mode", "teacher", "lambdas", "trainer", "protocol", "sweep", "ablation")
+"""Groups without which no config is complete."""
+
 
 def missing_choices(cfg: DictConfig, options: Options) -> list[str]:
     """Return the choices of a composed config's command that name no file, a line each.
@@ -38,6 +41,18 @@ def missing_choices(cfg: DictConfig, options: Options) -> list[str]:
             ]
             if path.rpartition("/")[2] not in known:
                 faults.append(describe_missing(path, known))
+    return faults
+
+
+def removed_groups(words: Iterable[str], options: Options) -> list[str]:
+    """Return the groups that a command removes, as in `~teacher`, though every run has them: a line each."""
+    faults = []
+    for word in words:
+        group = word.removeprefix("~").partition("=")[0]
+        if word.startswith("~") and group in _OF_EVERY_RUN:
+            names = options(group)
+            what = f"for none of it, set {group}=none" if "none" in names else f"choose one of {', '.join(names)}"
+            faults.append(f"{word}: every run has a {group}; {what}")
     return faults
 
 

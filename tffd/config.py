@@ -341,6 +341,8 @@ def _describe(error: ValidationError) -> list[str]:
                 fault = f"{key}: no such key{_nearest(item['loc'])}"
             case "missing":
                 fault = f"{key}: is missing{_none_instead(item['loc'])}"
+            case "string_type" if isinstance(item["input"], int | float):
+                fault = f"{key}={item['input']}: was read as a number, not as a text; quote it twice: \"{key}='...'\""
             case _:
                 message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
                 value = "" if isinstance(item["input"], dict) else f"={item['input']}"

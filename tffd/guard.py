@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from tffd.app import refuse
-from tffd.choices import all_modes, describe_composition, missing_choices
+from tffd.choices import all_modes, describe_composition, missing_choices, removed_groups
 from tffd.trust import find_distrust
 
 
@@ -34,6 +34,8 @@ def _composing_known_choices(compose: Any) -> Any:
     def composed(self: Hydra, *args: Any, **kwargs: Any) -> DictConfig:
         try:
             call = begin.bind(self, *args, **kwargs)
+            if faults := removed_groups(call.arguments["overrides"], self.config_loader.get_group_options):
+                _refuse(faults)
             every = all_modes(call.arguments["overrides"]) if call.arguments["run_mode"] == RunMode.MULTIRUN else None
             if every is not None:
                 call.arguments["overrides"] = [*call.arguments["overrides"], every]

@@ -22,8 +22,9 @@ def mark_best(
     """Mark, among the cells that compete, the best mean and all that cannot be told from it.
 
     Cells compete that differ in the method alone; one without a competitor is not marked. A cell can be told from the
-    best if its p-value against it is below 0.05, by the paired test of the differences to the baseline. The best was
-    found by looking, so the correction (Holm) is for all pairs of competing cells, not only for those with the best.
+    best if its p-value against it is below 0.05, by the paired test of the differences to the baseline; where that test
+    was refused, it is not marked. The best was found by looking, so the correction (Holm) is for all pairs of competing
+    cells, not only for those with the best.
 
     Args:
         cells: Of all metrics.
@@ -47,13 +48,18 @@ def mark_best(
     to_best = {place: difference for (place, _), difference in zip(pairs, differences, strict=True)}
     best_ones = set(rivals)
     for others in rivals.values():
-        best_ones |= _not_told_apart({place: to_best[place].p for place in others})
+        best_ones |= _not_told_apart({place: to_best[place] for place in others})
     return [replace(cell, is_best=place in best_ones, to_best=to_best.get(place)) for place, cell in enumerate(cells)]
 
 
-def _not_told_apart(p_values: Mapping[Place, float | None]) -> set[Place]:
-    """The cells whose p-value against the best, corrected for all pairs of the best and them, is not below 0.05."""
-    tested = {place: p for place, p in p_values.items() if p is not None}
-    competing = len(p_values) + 1
+def _not_told_apart(differences: Mapping[Place, Difference]) -> set[Place]:
+    """The cells whose p-value against the best, corrected for all pairs of the best and them, is not below 0.05.
+
+    One that has too few seeds for a test cannot be told apart. One that differs in more than what is compared is
+    another matter: nothing says that it is as good.
+    """
+    tested = {place: difference.p for place, difference in differences.items() if difference.p is not None}
+    competing = len(differences) + 1
     corrected = dict(zip(tested, holm(list(tested.values()), competing * (competing - 1) // 2), strict=True))
-    return {place for place in p_values if corrected.get(place, 1.0) >= ALPHA}
+    compared = (place for place, difference in differences.items() if not difference.is_confounded)
+    return {place for place in compared if corrected.get(place, 1.0) >= ALPHA}

@@ -1,12 +1,11 @@
 """The command that fills one cell of a table, from what the runs beside it were started with."""
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.read.command_lines import read_origin
 from analysis.read.method import METHOD, as_choice, is_method, weight_of
 from analysis.read.overrides import as_pairs, read_overrides, single_command, single_overrides
+from analysis.read.places import origin_and_place
 from analysis.read.plans import Sweep
 from analysis.read.results import Run
 from analysis.sheets.words import as_text
@@ -29,12 +28,9 @@ class CellCommands:
         self._order = list(dict.fromkeys(word for run in runs for word in read_overrides(run.path)))
         self._shared = set.intersection(*(words for _, words in self._overrides))
         self._varying = [column for column in by if len({run[column] for run in runs}) > 1]
-        names = {run.name for run in runs if run.name is not None}
-        self._place = {"name": names.pop()} if len(names) == 1 and all(run.name for run in runs) else {}
-        self._origin = read_origin(runs[0].path)
-        for plan in plans:
-            if plan.origin.cwd and all(run.path.startswith(plan.path + os.sep) for run in runs):
-                self._place, self._origin = dict(plan.place), plan.origin  # where it lies now
+        self._origin, self._place = origin_and_place(runs[0], plans)
+        if len({run.name for run in runs}) > 1:
+            self._place.pop("name", None)
 
     def for_cell(self, settings: Mapping[str, Any]) -> str | None:
         """The command of one cell; None if one of its columns cannot be set."""

@@ -1,7 +1,7 @@
 """The cells that lack complete runs, of a sweep's plan and of a table, with the commands that fill them."""
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -13,9 +13,9 @@ from analysis.read.command_lines import command_line
 from analysis.read.gaps import Gap, form_of
 from analysis.read.gather import Gathered
 from analysis.read.method import as_composition, is_method, weight_of
-from analysis.read.overrides import cell_overrides, single_command
+from analysis.read.overrides import as_pairs, cell_overrides, read_overrides, single_command
 from analysis.read.plans import Cell, Sweep
-from analysis.read.results import Run
+from analysis.read.results import Run, runs_of
 from analysis.read.values import is_value, listed_texts, unquoted
 from analysis.select.groups import Key
 from analysis.select.inventory import complete_runs
@@ -51,26 +51,40 @@ def lacking_cells(gathered: Gathered, request: Request) -> list[Lacking]:
         ValueError: If there is neither a plan nor a complete run, or the table cannot be made.
     """
     planned = [cell for missing in gathered.gaps for cell in (*missing.cells, *(u.cell for u in missing.unfinished))]
-    found = [lacking for missing in gathered.gaps for lacking in _of_plan(missing, request.where)]
+    names = _compositions(runs_of(gathered.whole().runs))
+    found = [lacking for missing in gathered.gaps for lacking in _of_plan(missing, request.where, names)]
     if (gathered.runs["status"] == "complete").any():
         gathered, complete = selected_runs(gathered, request)
         table = summarise(gathered, request)
+        planned = [_as_recorded(cell, names) for cell in planned]
         found += _of_table(table, compared_runs(complete, gathered), planned, gathered.plan)
     elif not found:
         complete_runs(gathered)  # says what there is instead
     return found
 
 
-def _of_plan(missing: Gap, where: Mapping[str, str]) -> Iterator[Lacking]:
+def _compositions(runs: Iterable[Run]) -> dict[str, str]:
+    """What each text that was typed for kd_mode stands for: "tfd_plus" is recorded as "st+tfd"."""
+    words = ((as_pairs(read_overrides(run.path)).get("kd_mode"), run.kd_mode) for run in runs)
+    return {text: composition for text, composition in words if text and composition}
+
+
+def _as_recorded(cell: Cell, names: Mapping[str, str]) -> Cell:
+    """A cell with its kd_mode as records name it."""
+    text = cell.get("kd_mode")
+    return cell if text is None else {**cell, "kd_mode": names.get(text) or as_composition(unquoted(text))}
+
+
+def _of_plan(missing: Gap, where: Mapping[str, str], names: Mapping[str, str]) -> Iterator[Lacking]:
     """What a study lacks, as far as it is asked for; cells that do not say are."""
     command = missing.sweep.command
     if not missing.cells and missing.count > 0:
         yield Lacking(f"{count(missing.count, 'run')} of study {missing.study}", "missing", command)
     planned = [*missing.cells, *(unfinished.cell for unfinished in missing.unfinished)]
-    for cell in (cell for cell in missing.cells if _is_selected(cell, where, planned)):
+    for cell in (cell for cell in missing.cells if _is_selected(cell, where, planned, names)):
         overrides = cell_overrides(missing.sweep, cell)
         yield Lacking(_text(cell), "missing", single_command(overrides, missing.sweep.origin) if overrides else command)
-    for unfinished in (u for u in missing.unfinished if _is_selected(u.cell, where, planned)):
+    for unfinished in (u for u in missing.unfinished if _is_selected(u.cell, where, planned, names)):
         again = command if unfinished.again else None
         if unfinished.status == "broken" and command:
             again = f"{command_line(['rm', os.path.join(unfinished.path, 'result.json')])} && {command}"
@@ -78,11 +92,13 @@ def _of_plan(missing: Gap, where: Mapping[str, str]) -> Iterator[Lacking]:
         yield Lacking(f"{what} ({unfinished.path})", unfinished.status, again)
 
 
-def _is_selected(cell: Cell, where: Mapping[str, str], planned: Sequence[Cell]) -> bool:
+def _is_selected(cell: Cell, where: Mapping[str, str], planned: Sequence[Cell], names: Mapping[str, str]) -> bool:
+    recorded = _as_recorded(cell, names)
     for column, wanted in where.items():
         key = TYPED.get(column, column)
         form = form_of(key, planned)
-        if key in cell and form(cell[key]) not in map(form, listed_texts(wanted)):
+        texts = (_as_recorded({key: text}, names)[key] for text in listed_texts(wanted))
+        if key in recorded and form(recorded[key]) not in map(form, texts):
             return False
     return True
 
@@ -136,6 +152,6 @@ def _is_planned(settings: Mapping[str, Any], cell: Cell) -> bool:
     """Whether a cell of a plan is this one, as far as the two speak of the same keys."""
     typed = {TYPED.get(column, column): value for column, value in settings.items()}
     typed = {weight_of(key, cell): value for key, value in typed.items()}
-    wanted = {key: as_composition(text) if key == "kd_mode" else unquoted(text) for key, text in cell.items()}
+    wanted = {key: unquoted(text) for key, text in cell.items()}
     shared = typed.keys() & wanted.keys()
     return "seed" in shared and all(is_value(typed[key], wanted[key]) for key in shared)

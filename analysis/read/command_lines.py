@@ -95,13 +95,15 @@ def read_origin(run: str) -> Origin:
     """How a run was started, from what Hydra recorded in its directory; an empty one where it did not."""
     try:
         recorded: Any = parse_yaml(read_file(os.path.join(run, ".hydra", "hydra.yaml"), SMALL).decode())["hydra"]
-        sources = recorded["runtime"]["config_sources"]
+        sources, name = recorded["runtime"]["config_sources"], recorded["job"]["config_name"] or "config"
         options = []
         for flag, provider, usual in (("--config-path", "main", _CONFIGS), ("--config-dir", "command-line", "")):
             places = [str(source["path"]) for source in sources if source["provider"] == provider]
             options += [word for place in places if place and place != usual for word in (flag, place)]
-        if (name := recorded["job"]["config_name"]) not in (None, "config"):
+        if name != "config":
             options += ["--config-name", str(name)]
+        elif options[:1] == ["--config-path"] and _is_that_of_another_machine(options[1]):
+            del options[:2]
         options += [word for word in recorded["overrides"]["hydra"] if str(word).startswith(_SEARCH_PATH)]
         return Origin(tuple(options), str(recorded["runtime"]["cwd"]))
     except (OSError, ValueError, TypeError, KeyError):
@@ -152,6 +154,11 @@ def _is_no_text(word: str) -> bool:
     except ValueError:
         return word.lower() in ("null", "true", "false")
     return True
+
+
+def _is_that_of_another_machine(configs: str) -> bool:
+    """Whether a path is that of this program's configs where the results came from: here it could not be typed."""
+    return os.path.basename(configs) == os.path.basename(_CONFIGS) and not os.path.isdir(configs)
 
 
 def _is_same(one: str, other: str) -> bool:

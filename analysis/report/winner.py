@@ -7,9 +7,11 @@ from analysis.best.best import Best, find_best
 from analysis.best.sheet import lay_out_best
 from analysis.means.notes import named
 from analysis.means.table import Cell, Table
-from analysis.read.command_lines import read_origin
+from analysis.read.command_lines import Origin, assign
 from analysis.read.gather import Gathered
 from analysis.read.overrides import grid_command, kept_overrides, read_overrides, single_command
+from analysis.read.places import origin_and_place
+from analysis.read.plans import Sweep
 from analysis.read.results import Run
 from analysis.select.metrics import Metric
 from analysis.sheets.numbers import mean_text
@@ -41,12 +43,12 @@ def find_winner(gathered: Gathered, complete: Sequence[Run], table: Table | None
         table: What is shown of them.
     """
     try:
-        return _of_search(find_best(gathered))
+        return _of_search(find_best(gathered), gathered.plan)
     except ValueError:
-        return _of_table(complete, table) if table else None
+        return _of_table(complete, table, gathered.plan) if table else None
 
 
-def _of_search(best: Best) -> Winner:
+def _of_search(best: Best, plans: Sequence[Sweep]) -> Winner:
     again, runs = best.retraining, best.front[0].runs
     sheet = lay_out_best(best)
     beside = ", and the baseline beside it" if again.has_baseline else ""
@@ -55,13 +57,13 @@ def _of_search(best: Best) -> Winner:
         (f"Train it on fresh seeds ({seeds}){beside}, and read the test set once a run", again.train),
         ("Then tabulate that", (again.tabulate,)),
     ]
-    if words := kept_overrides(read_overrides(runs[0].path), ("name", "threads")):
-        overrides = [_other_name(runs), *words, *_threads(runs)]
-        commands.append(("The same run again", (single_command(overrides, read_origin(runs[0].path)),)))
+    if read_overrides(runs[0].path):
+        overrides, origin = _repeated(runs, ("threads",), plans)
+        commands.append(("The same run again", (single_command(overrides, origin),)))
     return Winner(replace(sheet, notes=()), sheet.lines, tuple(commands))
 
 
-def _of_table(complete: Sequence[Run], table: Table) -> Winner | None:
+def _of_table(complete: Sequence[Run], table: Table, plans: Sequence[Sweep]) -> Winner | None:
     metric = table.metrics[0]
     cells = [cell for cell in table.cells if cell.metric == metric.name and cell.mean is not None]
     if len(cells) < 2:
@@ -73,7 +75,7 @@ def _of_table(complete: Sequence[Run], table: Table) -> Winner | None:
     if "protocol" in table.by or "dataset" in table.by:
         remarks.append("rows of several data sets or protocols do not compare with each other")
     runs = [run for run in complete if all(run[name] == value for name, value in zip(table.by, best.key, strict=True))]
-    return Winner(None, tuple(remarks), _again(runs) if best.settings <= 1 else ())
+    return Winner(None, tuple(remarks), _again(runs, plans) if best.settings <= 1 else ())
 
 
 def _described(cell: Cell, table: Table, metric: Metric) -> str:
@@ -81,21 +83,23 @@ def _described(cell: Cell, table: Table, metric: Metric) -> str:
     return f"{named(cell, table)}: {metric.label} {mean} over {count(cell.n, 'run')}"
 
 
-def _again(runs: Sequence[Run]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    words = kept_overrides(read_overrides(runs[0].path), ("name", "seed", "threads"))
+def _again(runs: Sequence[Run], plans: Sequence[Sweep]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     seeds = sorted({run.seed for run in runs if run.seed is not None})
-    if not words or not seeds:
+    if not read_overrides(runs[0].path) or not seeds:
         return ()
-    overrides = [_other_name(runs), *words, *_threads(runs), f"seed={','.join(map(str, seeds))}"]
-    origin = read_origin(runs[0].path)
+    overrides, origin = _repeated(runs, ("seed", "threads"), plans)
+    overrides.append(f"seed={','.join(map(str, seeds))}")
     one = len(seeds) == 1
     command = single_command(overrides, origin) if one else grid_command(overrides, origin=origin)
     return (("The same runs again", (command,)),)
 
 
-def _other_name(runs: Sequence[Run]) -> str:
-    """A directory of their own: their first one, or the default one, may hold a study that refuses these settings."""
-    return f"name={runs[0]['name'] or 'default'}-again"
+def _repeated(runs: Sequence[Run], replaced: Sequence[str], plans: Sequence[Sweep]) -> tuple[list[str], Origin]:
+    """What repeats runs in a directory beside their own, which may hold a study that refuses these settings."""
+    origin, place = origin_and_place(runs[0], plans)
+    words = kept_overrides(read_overrides(runs[0].path), ("name", *replaced, *place))
+    results = [assign("results_dir", place["results_dir"])] if "results_dir" in place else []
+    return [f"name={place.get('name', 'default')}-again", *results, *words, *_threads(runs)], origin
 
 
 def _threads(runs: Sequence[Run]) -> list[str]:

@@ -30,7 +30,7 @@ def differing(settings: Settings, a: Sequence[Run], b: Sequence[Run], compared: 
     Args:
         settings: Of the runs.
         a: Runs of one side.
-        b: Of the other. Where both have runs of the same seeds, these are compared, seed by seed.
+        b: Of the other. Where both have runs of at least two seeds, these are compared, seed by seed.
         compared: Columns in which they may differ; see `covers`.
     """
     found: dict[str, tuple[set[Any], set[Any]]] = {}
@@ -46,14 +46,14 @@ def differing(settings: Settings, a: Sequence[Run], b: Sequence[Run], compared: 
 
 
 def _paired(settings: Settings, a: Sequence[Run], b: Sequence[Run]) -> list[tuple[list[Values], list[Values]]]:
-    """The settings on both sides of each seed that both have; of all runs where there is none."""
+    """The settings on both sides of each seed that both have; of all runs where means are compared."""
     by_seed: list[dict[Any, list[Values]]] = [{}, {}]
     for side, runs in zip(by_seed, (a, b), strict=True):
         for run in runs:
             side.setdefault(run.seed, []).append(settings.of(run))
     of_a, of_b = by_seed
     shared = of_a.keys() & of_b.keys() - {None}
-    if shared:
+    if len(shared) > 1:  # fewer are not paired
         return [(of_a[seed], of_b[seed]) for seed in shared]
     return [([one for ones in of_a.values() for one in ones], [one for ones in of_b.values() for one in ones])]
 

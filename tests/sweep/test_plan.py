@@ -227,6 +227,10 @@ def test_settings_of_a_search_that_do_not_go_together(tmp_path: Path, arguments:
             "sweep.pruner.min_resource=3: trials of trainer.epochs=2 end before the first rung",
         ),
         (("sweep=lambdas", "sweep/pruner=halving", "trainer.epochs=3"), "so none is pruned; use at most 2, or leave"),
+        (
+            ("sweep=lambdas", "sweep/pruner=median", "trainer.epochs=5"),
+            "sweep.pruner.n_warmup_steps=5: trials of trainer.epochs=5 end before any epoch is judged, so none is",
+        ),
         (("dataset.train_size=20,200",), "trainer.batch_size=32: larger than the training set of 20 pictures"),
     ],
 )
@@ -265,6 +269,34 @@ def test_a_search_that_a_file_sets_for_the_stock_sweeper_alone_is_refused(tmp_pa
     with pytest.raises(ConfigError, match="hydra.sweeper.params.lambda_intra=interval") as caught:
         make_plan(["sweep=lambdas"], compose(["sweep=lambdas"]), compose)
     assert "does not hold here; set sweep.space, or use hydra/sweeper=optuna" in caught.value.faults[0]
+
+
+@pytest.mark.parametrize(
+    ("section", "settings", "message"),
+    [
+        ("hydra.sweeper", {"study_name": "x"}, "hydra.sweeper.study_name=x: is for Hydra's own sweepers"),
+        ("hydra.sweeper", {"sampler": {"seed": 1}}, "hydra.sweeper.sampler={'seed': 1}: is for Hydra's own sweepers"),
+        ("hydra.sweeper", {"n_jobs": 4}, "hydra.sweeper.n_jobs=4: is for Hydra's own sweepers"),
+        ("hydra.sweep", {"dir": "/x"}, "hydra.sweep.dir=/x: does not hold here; set results_dir and name"),
+    ],
+)
+def test_other_settings_of_the_stock_sweeper_in_a_file_are_refused(
+    tmp_path: Path, section: str, settings: dict[str, object], message: str
+) -> None:
+    def compose(overrides: list[str]) -> DictConfig:
+        cfg = compose_config(*places(tmp_path), *overrides)
+        stock = {"params": "${sweep.space}", "n_jobs": 1}  # as conf/sweep/lambdas.yaml has them
+        OmegaConf.update(cfg, "hydra.sweeper", stock, force_add=True)
+        OmegaConf.update(cfg, "hydra.sweep.dir", "${results_dir}/${name}", force_add=True)
+        OmegaConf.update(cfg, section, changed, force_add=True)
+        return cfg
+
+    changed: dict[str, object] = {}
+    assert make_plan(["sweep=lambdas"], compose(["sweep=lambdas"]), compose).studies
+    changed = settings
+    with pytest.raises(ConfigError) as caught:
+        make_plan(["sweep=lambdas"], compose(["sweep=lambdas"]), compose)
+    assert caught.value.faults[0].startswith(message)
 
 
 def test_a_glob_is_written_out_in_grids_and_searches(tmp_path: Path) -> None:

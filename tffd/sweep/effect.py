@@ -16,6 +16,10 @@ _OF_STOCK_SWEEPERS = {"hydra.sweeper": "sweep.n_trials and its neighbours", "hyd
 """Settings of Hydra's own sweepers, and what takes their place here."""
 
 
+_SAME_AS_OURS = {"params": "space", "n_trials": "n_trials", "n_jobs": "n_jobs", "direction": "direction"}
+"""Settings of the stock sweeper in files, and what they have to agree with below `sweep`."""
+
+
 def require_effect(arguments: Arguments, base: DictConfig) -> None:
     """Refuse to search settings of the sweep itself, and settings of other sweepers.
 
@@ -33,20 +37,25 @@ def require_effect(arguments: Arguments, base: DictConfig) -> None:
 
 
 def _require_same_for_stock_sweeper(base: DictConfig) -> None:
-    """A file may set the stock sweeper's search too; beside ours it says the same, or it would be passed over."""
-    for name, ours in (("params", "space"), ("n_trials", "n_trials"), ("direction", "direction")):
-        theirs, own = OmegaConf.select(base, f"hydra.sweeper.{name}"), OmegaConf.select(base, f"sweep.{ours}")
-        if theirs is None or theirs == own:
+    """A file may set the stock sweeper too; beside ours it says the same, or it would be passed over."""
+    stock = OmegaConf.select(base, "hydra.sweeper") or {}
+    for name in stock:
+        ours = _SAME_AS_OURS.get(name)
+        theirs, own = stock[name], OmegaConf.select(base, f"sweep.{ours}")
+        if theirs in (None, own) or name == "_target_" or (name, theirs) == ("n_jobs", 1):  # as conf/sweep/lambdas has
             continue
-        value = theirs
-        if isinstance(theirs, DictConfig):
+        key, value = name, theirs
+        if isinstance(theirs, DictConfig) and ours:
             differing = (str(key) for key in theirs if own is None or own.get(key) != theirs[key])
-            key = next(differing, "")
-            name, value = f"{name}.{key}", theirs.get(key)
+            key, value = next(((f"{name}.{key}", theirs[key]) for key in differing), (name, theirs))
+        instead = f"set sweep.{ours}" if ours else "leave it out"
         raise ValueError(
-            f"hydra.sweeper.{name}={value}: is for Hydra's own sweepers and does not hold here; set sweep.{ours}, or "
-            "use hydra/sweeper=optuna"
+            f"hydra.sweeper.{key}={value}: is for Hydra's own sweepers and does not hold here; {instead}, or use "
+            "hydra/sweeper=optuna"
         )
+    place, ours = OmegaConf.select(base, "hydra.sweep.dir"), f"{base.results_dir}/{base.name}"
+    if place not in (None, ours):
+        raise ValueError(f"hydra.sweep.dir={place}: does not hold here; set results_dir and name")
 
 
 def require_fit_for_grid(sweep: SweepSection, arguments: Arguments) -> None:

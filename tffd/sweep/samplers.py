@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from optuna._transform import _SearchSpaceTransform  # as CmaEsSampler uses it; it has no public name
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner, WilcoxonPruner
+from optuna.pruners import BasePruner, NopPruner, WilcoxonPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
@@ -122,17 +122,18 @@ def require_fit(
 
 
 def require_epochs(pruner: BasePruner, epochs: int) -> None:
-    """Check that a pruner with rungs has one before the last epoch.
+    """Check that a pruner that judges epochs may stop a trial before the last one.
 
     Raises:
-        ValueError: If not: it would never stop a trial.
+        ValueError: If not: it would never stop any.
     """
-    first = getattr(pruner, "_min_resource", None)
-    if isinstance(pruner, HyperbandPruner | SuccessiveHalvingPruner) and isinstance(first, int) and first >= epochs:
-        raise ValueError(
-            f"sweep.pruner.min_resource={first}: trials of trainer.epochs={epochs} end before the first rung, so none "
-            f"is pruned; {f'use at most {epochs - 1}, or ' if epochs > 1 else ''}leave the pruner out"
-        )
+    for name, before in (("min_resource", "the first rung"), ("n_warmup_steps", "any epoch is judged")):
+        first = getattr(pruner, f"_{name}", None)
+        if isinstance(first, int) and first >= epochs:
+            raise ValueError(
+                f"sweep.pruner.{name}={first}: trials of trainer.epochs={epochs} end before {before}, so none is "
+                f"pruned; {f'use at most {epochs - 1}, or ' if epochs > 1 else ''}leave the pruner out"
+            )
 
 
 class ReplayedCmaEs(CmaEsSampler):

@@ -100,11 +100,15 @@ def test_landscape_of_a_loss_has_its_best_at_the_bottom(square: Path) -> None:
     assert (info.best, info.metric.smaller_is_better) == (0, True)
 
 
-def test_landscape_of_another_normalisation_has_no_published_pairs(tmp_path: Path, write_trial: Any) -> None:
+@pytest.mark.parametrize("key", ["kd_mode.tfd.reduction", "config", "kd_mode.at.reduction"])
+def test_landscape_of_another_normalisation_has_no_published_pairs(tmp_path: Path, write_trial: Any, key: str) -> None:
     for number in range(4):
-        write_trial(number, [60.0], params={"kd_mode.reduction": "sum", "trainer.lr": 0.1 * number})
+        write_trial(number, [60.0], params={key: "sum", "trainer.lr": 0.1 * number})
+    if key == "config":  # as a file of a user sets it
+        for path in tmp_path.rglob("config.yaml"):
+            path.write_text("kd_mode:\n  tfd:\n    reduction: sum\n")
     info = landscape_info(gather(tmp_path))
-    assert info.published == ()
+    assert len(info.published) == (2 if key == "kd_mode.at.reduction" else 0)
     assert info.notes[-1] == "Varies as well: trainer.lr"
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from analysis.means.means import summarise
 from analysis.read.gather import gather
+from tests.analysis.configured import write_configured
 
 
 def _best(directory: Path, **options: Any) -> list[str]:
@@ -45,6 +46,14 @@ def test_single_runs_cannot_be_told_apart(tmp_path: Path, write_runs: Any) -> No
     write_runs("tfd", [90.0])
     write_runs("at", [None])
     assert _best(tmp_path) == ["none", "tfd"]
+
+
+def test_a_row_whose_comparison_was_refused_is_not_marked(tmp_path: Path, write_run: Any) -> None:
+    write_configured(write_run, "none", "none", [11.0, 12.0], lr=0.1)
+    write_configured(write_run, "tfd", "tfd", [37.0, 38.0], lr=0.001)
+    write_configured(write_run, "at", "at", [36.0, 37.0], lr=0.001)
+    assert _best(tmp_path, rows=["kd_mode"]) == ["tfd", "at"]
+    assert _best(tmp_path, rows=["kd_mode"], mix=True) == ["none", "tfd", "at"]  # two seeds tell nothing apart
 
 
 def test_models_do_not_compete_and_one_row_is_not_marked(tmp_path: Path, write_runs: Any) -> None:

@@ -237,3 +237,18 @@ def test_a_composition_is_written_as_a_list(tmp_path: Path, write_run: Any, writ
     assert cell.command is not None
     assert "'kd_mode=[st,tfd]'" in cell.command
     assert f"name={tmp_path.name}" in cell.command
+
+
+@pytest.mark.parametrize("where", [{}, {"kd_mode": "st+tfd"}])
+def test_a_name_of_a_composition_stands_for_it(
+    tmp_path: Path, write_run: Any, write_sweep: Any, where: dict[str, str]
+) -> None:
+    cells = [{"kd_mode": mode, "seed": seed} for mode in ("none", "tfd_plus") for seed in ("0", "1")]
+    write_sweep({"study": "grid", "kind": "grid", "n_trials": 4, "cells": cells}, fixed=["trainer.epochs=2"])
+    for number, (mode, seed) in enumerate((("none", 0), ("none", 1), ("tfd_plus", 0))):
+        fields = {"kd_mode": "st+tfd" if mode == "tfd_plus" else mode, "seed": seed}
+        write_run(f"grid/{number}", overrides=(f"kd_mode={mode}", f"seed={seed}"), **fields)
+    expected = Lacking(
+        "kd_mode=tfd_plus seed=1", "missing", "python run.py trainer.epochs=2 name=demo kd_mode=tfd_plus seed=1"
+    )
+    assert [cell for cell in _lacking(tmp_path, where=where) if "tfd" in cell.cell] == [expected]

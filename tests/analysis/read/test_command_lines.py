@@ -81,19 +81,22 @@ def test_what_hydra_recorded_of_a_run_tells_where_its_configs_came_from(tmp_path
         {"path": "/mine", "provider": "command-line"},
     ]
     hydra = {
-        "runtime": {"config_sources": sources, "cwd": "/work"},
+        "runtime": {"config_sources": sources, "cwd": "/begun/here"},
         "job": {"config_name": "own"},
         "overrides": {"hydra": ["hydra.searchpath=[file:///x]", "hydra.mode=RUN"]},
     }
     (tmp_path / ".hydra").mkdir()
     (tmp_path / ".hydra" / "hydra.yaml").write_text(yaml.dump({"hydra": hydra}))
     words = "--config-path /their/conf --config-dir /mine --config-name own hydra.searchpath=[file:///x]"
-    assert read_origin(str(tmp_path)) == Origin(tuple(words.split()), "/work")
+    assert read_origin(str(tmp_path)) == Origin(tuple(words.split()), "/begun/here")
     sources[1]["path"] = str(ROOT / "conf")
     hydra["job"] = {"config_name": "config"}
     (tmp_path / ".hydra" / "hydra.yaml").write_text(yaml.dump({"hydra": hydra}))
     assert read_origin(str(tmp_path)).options == ("--config-dir", "/mine", "hydra.searchpath=[file:///x]")
     assert read_origin(str(tmp_path / "none")) == Origin()
+    sources[1]["path"] = "/of/another/machine/conf"  # which has this program's configs there
+    (tmp_path / ".hydra" / "hydra.yaml").write_text(yaml.dump({"hydra": hydra}))
+    assert read_origin(str(tmp_path)).options == ("--config-dir", "/mine", "hydra.searchpath=[file:///x]")
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,14 @@ def test_rows_that_mix_unlike_seeds_are_notcompared_values(tmp_path: Path, write
     assert notes_with(table, "kd_mode=tfd (trainer.lr 0.1, 0.2 against 0.1, 0.2)")
 
 
+def test_one_shared_seed_pairs_nothing_so_all_runs_are_looked_at(tmp_path: Path, write: Write) -> None:
+    write("none", "none", [60.0], lr=0.1)
+    write("other", "none", [50.0, 50.0], first_seed=1, lr=0.2)
+    write("tfd", "tfd", [63.0], lr=0.1)
+    table = summarise(gather(tmp_path), rows=["kd_mode"])
+    assert notes_with(table, "kd_mode=tfd (trainer.lr 0.1 against 0.1, 0.2)")
+
+
 def test_a_baseline_of_a_setting_compares_that_one_alone(tmp_path: Path, write: Write) -> None:
     write("small", "none", SEVEN, epochs=2)
     write("large", "none", BETTER, epochs=4)

@@ -7,7 +7,8 @@ import pytest
 
 from tests.support import compose_config
 from tffd import identity, records
-from tffd.config import Config, require_config
+from tffd.config import require_config
+from tffd.schema import Config
 
 
 def config(*overrides: str) -> Config:

@@ -15,10 +15,12 @@ from tests.test_trial import Killed, KilledAt
 from tffd import trial as trial_module
 from tffd.build import build_data, build_parts
 from tffd.checks import check_config
-from tffd.config import Config, ConfigError, require_config
+from tffd.config import require_config
 from tffd.identity import hash_config, run_name, teacher_run
 from tffd.models import ModelOutput, create_model
 from tffd.records import INTERRUPT, ask_to_stop
+from tffd.refusal import ConfigError
+from tffd.schema import Config
 from tffd.teacher import find_teacher, measure_teacher
 from tffd.training.progress import EpochReporter
 from tffd.trial import RunInterrupted, run_trial

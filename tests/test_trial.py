@@ -14,7 +14,7 @@ from tffd import session
 from tffd import trial as trial_module
 from tffd.checkpoints import load_weights
 from tffd.data import digest_content
-from tffd.memory import peak_memory_mb
+from tffd.machine import peak_memory_mb
 from tffd.models import create_model
 from tffd.records import INTERRUPT, PRUNE, ask_to_stop, read_result
 from tffd.training.progress import EpochReporter

@@ -14,17 +14,11 @@ from rich.console import Console
 
 from tffd.links import require_no_links
 from tffd.passwords import refuse_passwords, refuse_passwords_in, without_password
-from tffd.printable import printable
+from tffd.refusal import ConfigError, refuse
 from tffd.streams import open_streams
+from tffd.variables import STUDY_VARIABLE, TRIAL_VARIABLE
 
 _ROOT = Path(__file__).parents[1]
-
-STUDY_VARIABLE = "TFFD_STUDY"
-TRIAL_VARIABLE = "TFFD_TRIAL"
-"""Environment of a trial of our sweeper: which study, and which of its trials."""
-
-BAD_CONFIG = 2
-"""Exit code of a command that was refused."""
 
 
 def register_resolvers() -> None:
@@ -37,12 +31,6 @@ def _run_id(*, _root_: DictConfig) -> str:
     from tffd.identity import run_name
 
     return run_name(require_config(_root_))
-
-
-def refuse(error: Exception) -> None:
-    """End with one message and no traceback."""
-    print(*map(printable, str(error).split("\n")), sep="\n", file=sys.stderr)
-    sys.exit(BAD_CONFIG)
 
 
 def prepare_command() -> None:
@@ -63,8 +51,8 @@ class CheckFirst(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuse a sweep without -m, and a config with faults."""
         _refuse_passwords(config)
-        from tffd.build import build_source
         from tffd.checks import check_config
+        from tffd.instantiation import build_source
 
         try:
             _require_multirun(config)
@@ -83,7 +71,6 @@ class CheckFirst(Callback):
         if sweeper.startswith("hydra_plugins.tffd_sweeper."):
             return
         from tffd.checks import check_config, trains_elsewhere
-        from tffd.config import ConfigError
 
         try:
             _refuse_unpickling(config)
@@ -114,7 +101,6 @@ def run_from_hydra(cfg: DictConfig, console: Console | None = None, planned: str
     Raises:
         ConfigError: If Hydra's settings of the job may not be acted on.
     """
-    from tffd.config import ConfigError
     from tffd.training.progress import EpochReporter
     from tffd.trial import run_trial
     from tffd.trust import find_distrust
@@ -144,8 +130,6 @@ def _refuse_passwords(config: DictConfig) -> None:
 
 def _refuse_unpickling(config: DictConfig) -> None:
     """Refuse what our own sweeper refuses, or replaces: see tffd.sweep.samplers.ReplayedCmaEs."""
-    from tffd.config import ConfigError
-
     sampler = str(OmegaConf.select(config, "hydra.sweeper.sampler._target_"))
     if sampler.endswith("CmaEsSampler") and OmegaConf.select(config, "hydra.sweeper.storage") is not None:
         raise ConfigError([
@@ -155,7 +139,6 @@ def _refuse_unpickling(config: DictConfig) -> None:
 
 
 def _require_multirun(config: DictConfig) -> None:
-    from tffd.config import ConfigError
 
     for group, content in (("sweep", config.sweep.space), ("ablation", config.ablation.grid)):
         if content:

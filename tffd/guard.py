@@ -15,8 +15,8 @@ from hydra.errors import ConfigCompositionException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from tffd.app import refuse
 from tffd.choices import all_modes, describe_composition, missing_choices
+from tffd.refusal import ConfigError, refuse
 from tffd.trust import find_distrust
 
 
@@ -62,6 +62,5 @@ def _calling_what_is_trusted(begin: Any) -> Any:
 
 
 def _refuse(faults: list[str]) -> None:
-    from tffd.config import ConfigError  # pydantic takes a while, and most commands are sound
 
     refuse(ConfigError(faults))

@@ -10,11 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tffd.build import data_content, uses_teacher
-from tffd.config import Config, TeacherSection, TrainerSection
 from tffd.data import digest_content
-from tffd.devices import resolve_precision
-from tffd.files import WEIGHTS_LIMIT, read_regular
+from tffd.files import file_digest
+from tffd.instantiation import data_content, uses_teacher
+from tffd.machine import resolve_precision
+from tffd.schema import Config, TeacherSection, TrainerSection
 
 _LONGEST_LABEL = 150  # file systems take names of 255 bytes
 
@@ -75,11 +75,6 @@ def _teacher_identity(config: Config) -> str | None:
         case str(path):
             return file_digest(path)
     return None  # such a config is refused
-
-
-def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file's content."""
-    return hashlib.sha256(read_regular(Path(path), WEIGHTS_LIMIT)).hexdigest()
 
 
 def teacher_run(config: Config) -> Config:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tffd.checkpoints import read_provenance
-from tffd.config import Config
 from tffd.files import WEIGHTS_LIMIT, read_regular
+from tffd.schema import Config
 
 CLEAN = "clean"
 UNKNOWN = "unknown"

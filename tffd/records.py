@@ -18,10 +18,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from tffd.build import uses_teacher
-from tffd.config import Config
 from tffd.files import read_regular, replacing
 from tffd.identity import git_commit, hash_config, precision_of, versions
+from tffd.instantiation import uses_teacher
+from tffd.schema import Config
 
 RESULT = "result.json"
 METRICS = "metrics.csv"

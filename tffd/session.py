@@ -9,11 +9,10 @@ from torch import nn
 
 from tffd import records
 from tffd.build import Parts, build_parts
-from tffd.config import Config
 from tffd.data import DataChanged, digest_content
-from tffd.devices import device_name, pick_device
-from tffd.identity import file_digest
-from tffd.memory import peak_memory_mb, reset_peak_memory
+from tffd.files import file_digest
+from tffd.machine import device_name, peak_memory_mb, pick_device, reset_peak_memory
+from tffd.schema import Config
 from tffd.teacher import measure_teacher
 from tffd.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from tffd.training.loop import Progress, make_optimizer, train, train_first_stage

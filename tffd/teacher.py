@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from torch import nn
 
 from tffd import records
-from tffd.config import Config, TeacherSection, TrainerSection
 from tffd.data import Data
 from tffd.files import read_regular
 from tffd.identity import digest as digest_of
 from tffd.identity import hash_config, run_name, teacher_run, teacher_trainer
+from tffd.schema import Config, TeacherSection, TrainerSection
 from tffd.training.loop import evaluate
 
 AUTO = "auto"

@@ -9,11 +9,12 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
 from tffd import records
-from tffd.build import uses_teacher
-from tffd.config import Config, require_config
+from tffd.config import require_config
 from tffd.data import DataChanged
 from tffd.identity import hash_config, run_name, teacher_run
+from tffd.instantiation import uses_teacher
 from tffd.links import require_no_links
+from tffd.schema import Config
 from tffd.session import RunInterrupted, Session
 from tffd.teacher import find_teacher
 from tffd.training.checkpoint import save_atomically

@@ -34,9 +34,8 @@ class TffdSweeper(Sweeper):
         if self.config.hydra.launcher._target_.endswith(".BasicLauncher"):
             start_fork_server()  # its imports and ours side by side
 
-        from tffd.app import refuse
-        from tffd.config import ConfigError
         from tffd.data import DataChanged
+        from tffd.refusal import ConfigError, refuse
         from tffd.sweep.engine import Engine
         from tffd.sweep.executors import ClusterError
         from tffd.sweep.storage import StorageLost

@@ -16,7 +16,7 @@ from analysis.command_line import Origin, read_command, write_command
 from analysis.overrides import grid_command, single_command
 from analysis.sheets.sheet import spelt_out
 from analysis.shell import NO_COMMAND, command_line
-from tffd.printable import printable
+from tffd.texts import printable
 
 ESCAPE = "\x1b]0;owned\x07\x9b31m\u202e[bold]```\r\n| x"
 CONTROL = re.compile(r"[^\x20-\x7e\n±×]")

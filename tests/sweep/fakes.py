@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from tests.support import compose_config
-from tffd.config import Config, SweepSection, require_config
+from tffd.config import require_config
 from tffd.records import (
     COMPLETE,
     FAILED,
@@ -33,6 +33,7 @@ from tffd.records import (
     write_json,
     write_metrics,
 )
+from tffd.schema import Config, SweepSection
 from tffd.sweep.display import SweepDisplay
 from tffd.sweep.lease import Lease
 from tffd.sweep.plan import StudyPlan, SweepPlan

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.sweep.fakes import config, good, grid, open_sweep, search
-from tffd.config import ConfigError
+from tffd.refusal import ConfigError
 from tffd.sweep.directory import count_recorded, require_owned, require_same_sweep
 from tffd.sweep.plan import StudyPlan, SweepPlan
 from tffd.sweep.storage import is_lacking, open_storage

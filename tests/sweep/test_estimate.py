@@ -10,7 +10,8 @@ from rich.console import Console
 
 from tests.support import TINY, compose_config, places
 from tests.sweep.fakes import FakeExecutor, good
-from tffd.config import Config, require_config
+from tffd.config import require_config
+from tffd.schema import Config
 from tffd.sweep import estimate as estimate_module
 from tffd.sweep.estimate import RunCost, estimate, measure_run
 from tffd.sweep.executors import Executor

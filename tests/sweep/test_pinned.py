@@ -17,10 +17,11 @@ from tests.sweep.fakes import COMPLETE_STATE, RUNNING, Act, Opened, failing, gri
 from tests.sweep.processes import start, study_of, wait_until
 from tffd import session
 from tffd.build import build_parts
-from tffd.config import Config, require_config
+from tffd.config import require_config
 from tffd.data import DataChanged
 from tffd.identity import hash_config
 from tffd.records import read_result
+from tffd.schema import Config
 from tffd.sweep.pinned import PinnedData
 from tffd.sweep.study import Claim, ResumableStudy
 from tffd.sweep.worker import Job

@@ -9,8 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from tests.support import compose_config
 from tests.sweep.launchers import base
-from tffd.config import ConfigError, require_config
+from tffd.config import require_config
 from tffd.identity import hash_config
+from tffd.refusal import ConfigError
 from tffd.sweep.place import settled
 
 GPU_NODE = {"gpus_per_node": 1}

@@ -5,7 +5,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from tests.support import compose_config, places
-from tffd.config import ConfigError
+from tffd.refusal import ConfigError
 from tffd.sweep.plan import SweepPlan, make_plan
 from tffd.sweep.space import sort_arguments
 

@@ -12,9 +12,9 @@ from optuna.trial import TrialState
 
 from tests.sweep.fakes import MEDIAN, WILCOXON, Act, config, good, grid, name_of, open_sweep, search
 from tffd import records
-from tffd.config import Config
 from tffd.files import replacing
 from tffd.records import FAILED, read_result
+from tffd.schema import Config
 from tffd.sweep import scheduler as scheduler_module
 from tffd.sweep.plan import StudyPlan
 from tffd.sweep.storage import Storage, open_storage

@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 
 from tests.support import CONF
 from tests.sweep.fakes import config, search
-from tffd.config import SweepSection
+from tffd.schema import SweepSection
 from tffd.sweep.lease import Lease
 from tffd.sweep.plan import StudyPlan
 from tffd.sweep.samplers import EvenGrid, ReplayedCmaEs, auto_pruner, make_pruner, make_sampler, require_fit

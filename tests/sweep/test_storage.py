@@ -22,7 +22,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
 from tests.sweep.fakes import config, forkserver, search
-from tffd.config import ConfigError
+from tffd.refusal import ConfigError
 from tffd.sweep.lease import Lease
 from tffd.sweep.recognise import require_journal
 from tffd.sweep.storage import Storage, _PostgresLock, name_storage, open_storage

@@ -7,7 +7,9 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 from tests.support import compose_config
-from tffd.config import Config, ConfigError, require_config
+from tffd.config import require_config
+from tffd.refusal import ConfigError
+from tffd.schema import Config
 from tffd.sweep.attributes import ForeignEntry
 from tffd.sweep.lease import Lease
 from tffd.sweep.plan import StudyPlan

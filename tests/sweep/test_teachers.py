@@ -8,8 +8,9 @@ from omegaconf import DictConfig
 
 from tests.support import TINY, compose_config, places
 from tests.sweep.fakes import COMPLETE_STATE, FAIL, Act, config, failing, good, grid, open_sweep, states
-from tffd.config import ConfigError, require_config
+from tffd.config import require_config
 from tffd.identity import hash_config, teacher_run
+from tffd.refusal import ConfigError
 from tffd.sweep.lease import Lease
 from tffd.sweep.plan import StudyPlan, SweepPlan, make_plan
 from tffd.sweep.space import sort_arguments

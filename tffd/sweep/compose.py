@@ -8,7 +8,7 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import Container, DictConfig, OmegaConf
 
 from tffd.choices import missing_choices
-from tffd.config import ConfigError
+from tffd.refusal import ConfigError
 
 
 class Composer:

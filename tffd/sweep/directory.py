@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tffd.config import ConfigError
 from tffd.files import read_regular
+from tffd.refusal import ConfigError
 from tffd.sweep.plan import SweepPlan
 
 PLAN = "sweep.json"

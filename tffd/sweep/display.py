@@ -17,14 +17,13 @@ from rich.table import Table
 from rich.text import Text
 
 from tffd.data import DataChanged
-from tffd.printable import printable
 from tffd.records import read_last_metrics
 from tffd.streams import LastingStream
 from tffd.sweep.plan import SweepPlan
 from tffd.sweep.space import Value
 from tffd.sweep.storage import StorageLost
 from tffd.sweep.study import ResumableStudy
-from tffd.wording import counted
+from tffd.texts import counted, printable
 
 _REFRESH_SECONDS = 0.5
 _ROWS = 12  # of the live table: running trials and the last ones that ended

@@ -3,7 +3,7 @@
 from omegaconf import DictConfig, OmegaConf
 from optuna.pruners import NopPruner
 
-from tffd.config import SweepSection
+from tffd.schema import SweepSection
 from tffd.sweep.samplers import make_pruner
 from tffd.sweep.space import Arguments
 

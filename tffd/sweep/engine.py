@@ -11,9 +11,10 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 from optuna.trial import TrialState
 
-from tffd.app import STUDY_VARIABLE, TRIAL_VARIABLE, multirun_command
-from tffd.config import ConfigError, require_config
+from tffd.app import multirun_command
+from tffd.config import require_config
 from tffd.records import write_json
+from tffd.refusal import ConfigError
 from tffd.sweep.attributes import ForeignEntry
 from tffd.sweep.compose import Composer
 from tffd.sweep.directory import PLAN, count_recorded, require_owned, require_same_sweep
@@ -27,6 +28,7 @@ from tffd.sweep.scheduler import Scheduler
 from tffd.sweep.storage import is_lacking, name_storage, open_storage
 from tffd.sweep.study import Claim, ResumableStudy, name_study
 from tffd.sweep.worker import Job
+from tffd.variables import STUDY_VARIABLE, TRIAL_VARIABLE
 
 
 class Engine:

@@ -10,16 +10,18 @@ import torch
 from omegaconf import DictConfig
 from rich.console import Console
 
-from tffd.build import WEIGHING, build_parts, uses_teacher
-from tffd.config import Config, ConfigError, require_config
+from tffd.build import build_parts
+from tffd.config import require_config
 from tffd.data import Data
-from tffd.devices import device_name
-from tffd.printable import printable
+from tffd.instantiation import WEIGHING, uses_teacher
+from tffd.machine import device_name
+from tffd.refusal import ConfigError
+from tffd.schema import Config
 from tffd.sweep.executors import Executor
 from tffd.sweep.plan import Compose, StudyPlan, SweepPlan
 from tffd.sweep.space import Value, corners
+from tffd.texts import counted, printable
 from tffd.training.loop import Progress, evaluate, make_optimizer, train
-from tffd.wording import counted
 
 _STEPS = 6  # timed, after as many to warm up
 _EVALUATED = 2000  # pictures at most

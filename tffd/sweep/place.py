@@ -8,8 +8,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from tffd.checks import trains_elsewhere
-from tffd.config import ConfigError
-from tffd.devices import resolve_precision
+from tffd.machine import resolve_precision
+from tffd.refusal import ConfigError
 from tffd.sweep.plan import Compose
 
 

@@ -8,12 +8,14 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution
 
-from tffd.build import uses_teacher
 from tffd.checks import check_config, find_faults, trains_elsewhere
 from tffd.choices import Options, describe_composition
-from tffd.config import Config, ConfigError, SweepSection, read_config
+from tffd.config import read_config
 from tffd.identity import hash_config
+from tffd.instantiation import uses_teacher
 from tffd.records import COST_OBJECTIVES, TEACHER, VALIDATION_OBJECTIVES
+from tffd.refusal import ConfigError
+from tffd.schema import Config, SweepSection
 from tffd.sweep.effect import require_effect, require_fit_for_grid
 from tffd.sweep.pinned import PinnedData
 from tffd.sweep.reach import idle_dimensions, without_idle_settings

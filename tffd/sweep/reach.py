@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from tffd.config import Config, require_config
+from tffd.config import require_config
 from tffd.identity import hash_config
+from tffd.schema import Config
 from tffd.sweep.space import Cell, Value, applies, corners
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tffd.config import SweepSection
 from tffd.records import (
     COMPLETE,
     FAILED,
@@ -18,6 +17,7 @@ from tffd.records import (
     read_result,
     write_json,
 )
+from tffd.schema import SweepSection
 from tffd.sweep.display import SweepDisplay, TrialLine
 from tffd.sweep.executors import Executor, Handle
 from tffd.sweep.outcome import is_final, is_loss, last_epoch, may_be_retried, read_outcome, values_of

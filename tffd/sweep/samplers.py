@@ -15,7 +15,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
-from tffd.config import SweepSection
+from tffd.schema import SweepSection
 from tffd.sweep.space import Conditions
 from tffd.trust import TRUSTED_TARGETS
 

@@ -4,8 +4,8 @@ import time
 
 from optuna.trial import TrialState
 
-from tffd.config import SweepSection
 from tffd.data import DataChanged
+from tffd.schema import SweepSection
 from tffd.sweep.display import SweepDisplay
 from tffd.sweep.executors import Executor
 from tffd.sweep.lease import Lease

@@ -19,9 +19,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from tffd.checks import writable_fault
-from tffd.config import ConfigError
+from tffd.files import writable_fault
 from tffd.passwords import without_password
+from tffd.refusal import ConfigError
 from tffd.sweep.attributes import ForeignEntry
 from tffd.sweep.recognise import require_journal, require_sqlite
 

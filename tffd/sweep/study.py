@@ -9,8 +9,9 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from tffd.build import data_content, uses_teacher
-from tffd.config import Config, ConfigError
+from tffd.instantiation import data_content, uses_teacher
+from tffd.refusal import ConfigError
+from tffd.schema import Config
 from tffd.sweep.attributes import (
     ATTEMPTS,
     CELL,

@@ -6,10 +6,12 @@ from pathlib import Path
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from tffd.build import uses_teacher
-from tffd.config import Config, ConfigError, require_config
+from tffd.config import require_config
 from tffd.identity import hash_config, teacher_run
+from tffd.instantiation import uses_teacher
 from tffd.records import TEACHER
+from tffd.refusal import ConfigError
+from tffd.schema import Config
 from tffd.sweep.space import Cell, trial_overrides
 from tffd.teacher import AUTO, find_teacher
 

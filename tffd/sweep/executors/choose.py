@@ -4,7 +4,9 @@ import os
 
 from omegaconf import DictConfig, OmegaConf
 
-from tffd.config import Config, ConfigError
+from tffd.machine import cores
+from tffd.refusal import ConfigError
+from tffd.schema import Config
 from tffd.sweep.executors.base import Executor
 from tffd.sweep.executors.cards import Cards
 from tffd.sweep.executors.local import LocalExecutor
@@ -131,8 +133,3 @@ def _key(index: int, name: str) -> str:
     if name.startswith("MIG-"):
         return name
     return str(getattr(torch.cuda.get_device_properties(index), "uuid", name))
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

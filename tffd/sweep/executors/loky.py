@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from tffd.config import ConfigError
+from tffd.refusal import ConfigError
 from tffd.sweep.signals import without_interrupts
 from tffd.sweep.worker import Job, run_in_worker
 

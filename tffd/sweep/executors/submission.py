@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr
 from typing import TYPE_CHECKING
 
-from tffd.printable import printable
+from tffd.texts import printable
 
 if TYPE_CHECKING:
     import submitit

@@ -5,8 +5,8 @@ import json
 import tempfile
 from typing import TYPE_CHECKING, Any
 
-from tffd.config import ConfigError
 from tffd.files import read_regular, replacing
+from tffd.refusal import ConfigError
 from tffd.sweep.executors.slurm_queue import WAITING, SlurmQueue
 from tffd.sweep.executors.submission import Submitter
 from tffd.sweep.executors.submitit_run import PendingRun, SubmititRun

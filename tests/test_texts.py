@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 
 from tests.support import compose_config
-from tffd.app import refuse
 from tffd.checks import check_config
-from tffd.config import ConfigError
+from tffd.refusal import ConfigError, refuse
 
 HOSTILE = "\x1b]0;owned\x07\x9b31m"
 SHOWN = r"\x1b]0;owned\x07\x9b31m"

@@ -8,9 +8,9 @@ import torch
 from tests.support import compose_config
 from tffd.build import build_parts
 from tffd.config import require_config
-from tffd.identity import hash_config
+from tffd.identity import describe_run, hash_config
 from tffd.machine import DeviceMissing, pick_device, require_precision, resolve_precision, use_precision
-from tffd.records import describe_run, now
+from tffd.records import now
 
 CUDA = torch.device("cuda")
 

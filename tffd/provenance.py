@@ -5,14 +5,13 @@ it knows. The digests below tell: of the whole data set, and of the held-out pic
 weights had seen is kept with it.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tffd.checkpoints import read_provenance
-from tffd.files import WEIGHTS_LIMIT, read_regular
+from tffd.files import file_digest
 from tffd.schema import Config
 
 CLEAN = "clean"
@@ -85,7 +84,7 @@ def look_into(path: str | Path, training: Training, setting: str = "model.weight
         ValueError: If the file cannot be read.
     """
     provenance = _valid(read_provenance(path))
-    digest = hashlib.sha256(read_regular(Path(path), WEIGHTS_LIMIT)).hexdigest()[:12]
+    digest = file_digest(path)[:12]
     if provenance is None:
         return Past(digest, UNKNOWN)
     trainings, is_told = provenance["trainings"], provenance["is_told"]

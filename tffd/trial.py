@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from tffd import records
 from tffd.config import require_config
 from tffd.data import DataChanged
-from tffd.identity import hash_config, run_name, teacher_run
+from tffd.identity import describe_run, hash_config, run_name, teacher_run
 from tffd.instantiation import uses_teacher
 from tffd.links import require_no_links
 from tffd.schema import Config
@@ -85,7 +85,7 @@ def _run(
                 if earlier["status"] in (records.COMPLETE, records.PRUNED):
                     reporter.already_complete(earlier, run_dir)
                     return earlier
-            result = records.describe_run(config, study=study, trial=trial, started=records.now())
+            result = describe_run(config, study=study, trial=trial, started=records.now())
             return _run_locked(Session(config, run_dir, reporter, stops, result), planned)
     except Timeout:
         raise RunInUse(f"{run_dir}: another process is training this very run") from None
@@ -148,7 +148,7 @@ def record_loss(cfg: DictConfig, run_dir: Path, reason: str, *, study: str | Non
         RunInUse: If it is still at work.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
-    lost = records.describe_run(require_config(cfg), study=study, trial=trial, started=records.now())
+    lost = describe_run(require_config(cfg), study=study, trial=trial, started=records.now())
     lost |= {"status": records.FAILED, "error": reason, "finished": records.now()}
     lost["epochs_run"] = int(records.read_last_metrics(run_dir).get("epoch", 0))
     try:

@@ -23,7 +23,7 @@ from hydra import compose, initialize_config_dir
 
 from tffd.app import register_resolvers
 from tffd.sweep.executors.local import LocalExecutor
-from tffd.sweep.storage import open_storage
+from tffd.sweep.studies.storage import open_storage
 from tffd.sweep.worker import Job
 
 REPOSITORY = Path(__file__).parents[1]

@@ -7,7 +7,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from tffd.sweep.forkserver import start_fork_server
+from tffd.sweep.processes import start_fork_server
 
 
 class TffdSweeper(Sweeper):
@@ -38,7 +38,7 @@ class TffdSweeper(Sweeper):
         from tffd.refusal import ConfigError, refuse
         from tffd.sweep.engine import Engine
         from tffd.sweep.executors import ClusterError
-        from tffd.sweep.storage import StorageLost
+        from tffd.sweep.studies.storage import StorageLost
 
         try:
             failed = Engine(self.hydra_context, self.config, arguments).run()

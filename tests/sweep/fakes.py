@@ -35,11 +35,11 @@ from tffd.records import (
 )
 from tffd.schema import Config, SweepSection
 from tffd.sweep.display import SweepDisplay
-from tffd.sweep.lease import Lease
 from tffd.sweep.plan import StudyPlan, SweepPlan
 from tffd.sweep.scheduler import Scheduler
-from tffd.sweep.storage import Storage, open_storage
-from tffd.sweep.study import Claim, ResumableStudy
+from tffd.sweep.studies.lease import Lease
+from tffd.sweep.studies.storage import Storage, open_storage
+from tffd.sweep.studies.study import Claim, ResumableStudy
 from tffd.sweep.worker import Job
 
 LOST = "lost"
@@ -285,5 +285,5 @@ def in_memory(lock: AbstractContextManager[object]) -> Storage:
 def forkserver() -> ForkServerContext:
     """Where processes come from that share a study with a test; LocalExecutor asks its server for heavier imports."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.sweep.test_storage"])
+    context.set_forkserver_preload(["tests.sweep.studies.test_storage"])
     return context

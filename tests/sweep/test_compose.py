@@ -15,7 +15,7 @@ from tests.support import CONF, places
 from tffd.app import register_resolvers
 from tffd.refusal import ConfigError
 from tffd.sweep.compose import Composer
-from tffd.sweep.plan import make_plan
+from tffd.sweep.planning import make_plan
 
 
 class CountingLoader:

@@ -17,11 +17,11 @@ from tests.sweep.fakes import config
 from tests.sweep.launchers import base, job_in, launcher
 from tffd.machine import cores
 from tffd.refusal import ConfigError
+from tffd.sweep.cluster.executor import SubmititExecutor
 from tffd.sweep.executors import Handle, cuda_devices, local, loky, make_executor
 from tffd.sweep.executors.choose import local_slots
 from tffd.sweep.executors.local import LocalExecutor
 from tffd.sweep.executors.loky import LokyExecutor, LokyRun
-from tffd.sweep.executors.submitit import SubmititExecutor
 
 
 @pytest.fixture

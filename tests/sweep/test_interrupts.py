@@ -22,7 +22,7 @@ from tests.sweep.fakes import (
     states,
 )
 from tffd.records import FAILED, read_result
-from tffd.sweep.signals import without_interrupts
+from tffd.sweep.processes import without_interrupts
 from tffd.sweep.worker import Job
 
 pytestmark = pytest.mark.usefixtures("no_waiting")

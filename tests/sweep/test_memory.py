@@ -16,7 +16,7 @@ from tffd import session
 from tffd.config import require_config
 from tffd.identity import hash_config
 from tffd.records import read_result
-from tffd.sweep.study import Claim, ResumableStudy
+from tffd.sweep.studies.study import Claim, ResumableStudy
 from tffd.sweep.worker import Job
 from tffd.training.progress import EpochReporter
 from tffd.trial import run_trial

@@ -17,9 +17,9 @@ from tests.sweep.fakes import FakeExecutor, good
 from tests.sweep.processes import study_of
 from tffd.app import register_resolvers
 from tffd.config import require_config
-from tffd.sweep import engine
-from tffd.sweep.plan import make_plan
-from tffd.sweep.study import Claim
+from tffd.sweep.jobs import JobMaker
+from tffd.sweep.planning import make_plan
+from tffd.sweep.studies.study import Claim
 from tffd.sweep.worker import Job
 
 MakeJob = Callable[..., Job]
@@ -44,7 +44,7 @@ def make_job(tmp_path: Path) -> MakeJob:
         }
         study: Any = SimpleNamespace(plan=parts["plan"].studies[0])
         trial = optuna.create_study().ask()
-        jobs = engine._Jobs(executor=executor, compose=composed, **parts)
+        jobs = JobMaker(executor=executor, compose=composed, **parts)
         return jobs.make(study, Claim(slot, {"seed": "1"}, trial), None, slot)
 
     return make

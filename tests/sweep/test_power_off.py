@@ -17,7 +17,7 @@ from tffd.records import FAILED, read_result
 from tffd.schema import Config
 from tffd.sweep import scheduler as scheduler_module
 from tffd.sweep.plan import StudyPlan
-from tffd.sweep.storage import Storage, open_storage
+from tffd.sweep.studies.storage import Storage, open_storage
 from tffd.sweep.worker import Job
 
 WRITES = (

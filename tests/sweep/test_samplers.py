@@ -21,11 +21,12 @@ from optuna.trial import TrialState
 from tests.support import CONF
 from tests.sweep.fakes import config, search
 from tffd.schema import SweepSection
-from tffd.sweep.lease import Lease
 from tffd.sweep.plan import StudyPlan
-from tffd.sweep.samplers import EvenGrid, ReplayedCmaEs, auto_pruner, make_pruner, make_sampler, require_fit
-from tffd.sweep.storage import open_storage
-from tffd.sweep.study import Claim, ResumableStudy
+from tffd.sweep.rules import require_fit
+from tffd.sweep.samplers import EvenGrid, ReplayedCmaEs, auto_pruner, make_pruner, make_sampler
+from tffd.sweep.studies.lease import Lease
+from tffd.sweep.studies.storage import open_storage
+from tffd.sweep.studies.study import Claim, ResumableStudy
 
 TWO: dict[str, BaseDistribution] = {
     "lambda_intra": FloatDistribution(1e-5, 0.1, log=True),

@@ -4,22 +4,9 @@ import optuna
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from tffd.sweep.space import (
-    Arguments,
-    applies,
-    as_overrides,
-    contains,
-    corners,
-    merge,
-    parse_distribution,
-    parse_grid,
-    require_conditions,
-    settle,
-    sort_arguments,
-    suggest,
-    trial_overrides,
-    write_value,
-)
+from tffd.sweep.arguments import Arguments, as_overrides, merge, settle, sort_arguments, trial_overrides, write_value
+from tffd.sweep.rules import require_conditions
+from tffd.sweep.space import applies, contains, corners, parse_distribution, parse_grid, suggest
 
 
 @pytest.mark.parametrize(

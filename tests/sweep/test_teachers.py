@@ -11,11 +11,12 @@ from tests.sweep.fakes import COMPLETE_STATE, FAIL, Act, config, failing, good, 
 from tffd.config import require_config
 from tffd.identity import hash_config, teacher_run
 from tffd.refusal import ConfigError
-from tffd.sweep.lease import Lease
-from tffd.sweep.plan import StudyPlan, SweepPlan, make_plan
-from tffd.sweep.space import sort_arguments
-from tffd.sweep.storage import open_storage
-from tffd.sweep.study import ResumableStudy
+from tffd.sweep.arguments import sort_arguments
+from tffd.sweep.plan import StudyPlan, SweepPlan
+from tffd.sweep.planning import make_plan
+from tffd.sweep.studies.lease import Lease
+from tffd.sweep.studies.storage import open_storage
+from tffd.sweep.studies.study import ResumableStudy
 from tffd.sweep.worker import Job
 
 AUTO = ("teacher=resnet14", "teacher.checkpoint=auto")

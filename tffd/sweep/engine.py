@@ -2,33 +2,30 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 from hydra.types import HydraContext
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 from optuna.trial import TrialState
 
 from tffd.app import multirun_command
-from tffd.config import require_config
 from tffd.records import write_json
 from tffd.refusal import ConfigError
-from tffd.sweep.attributes import ForeignEntry
-from tffd.sweep.compose import Composer
-from tffd.sweep.directory import PLAN, count_recorded, require_owned, require_same_sweep
+from tffd.sweep.compose import Composer, settled
 from tffd.sweep.display import SweepDisplay
-from tffd.sweep.executors import Executor, make_executor, pin_to_devices
-from tffd.sweep.lease import Lease
-from tffd.sweep.place import settled
-from tffd.sweep.plan import Compose, SweepPlan, make_plan
+from tffd.sweep.executors import make_executor, pin_to_devices
+from tffd.sweep.jobs import JobMaker
+from tffd.sweep.plan import SweepPlan
+from tffd.sweep.planning import make_plan
 from tffd.sweep.samplers import judges_epochs
 from tffd.sweep.scheduler import Scheduler
-from tffd.sweep.storage import is_lacking, name_storage, open_storage
-from tffd.sweep.study import Claim, ResumableStudy, name_study
-from tffd.sweep.worker import Job
-from tffd.variables import STUDY_VARIABLE, TRIAL_VARIABLE
+from tffd.sweep.studies.attributes import ForeignEntry
+from tffd.sweep.studies.continuation import PLAN, count_recorded, require_owned, require_same_sweep
+from tffd.sweep.studies.lease import Lease
+from tffd.sweep.studies.storage import is_lacking, name_storage, open_storage
+from tffd.sweep.studies.study import ResumableStudy, name_study
 
 
 class Engine:
@@ -89,7 +86,7 @@ class Engine:
             SweepDisplay(plan, studies, directory, self.command()) as display,
         ):
             executor = pin_to_devices(executor, plan.config)
-            jobs = _Jobs(self._context, plan, executor, lease, self._compose)
+            jobs = JobMaker(self._context, plan, self._compose, executor, lease)
             Scheduler(sweep, studies, executor, lease, jobs.make, display).run()
         display.summarise()
         return sum(study.counts()[TrialState.FAIL] for study in studies)
@@ -124,43 +121,3 @@ class Engine:
                 for study in plan.studies
             ],
         }
-
-
-@dataclass(frozen=True)
-class _Jobs:
-    """Composes the runs of a plan."""
-
-    context: HydraContext
-    plan: SweepPlan
-    executor: Executor
-    lease: Lease
-    compose: Compose
-
-    def make(self, study: ResumableStudy, claim: Claim, seed: int | None, slot: int) -> Job:
-        """Compose one run: of a trial, with a seed of its own or the config's, in one of the executor's slots."""
-        base, key = self.plan.config, study.plan.key
-        # What only concerns the sweep is left out, for it may hold a password.
-        fixed = [override for override in self.plan.fixed if not override.lstrip("+").startswith("sweep.storage")]
-        seeds = [] if seed is None else [f"seed={seed}"]
-        config = self.compose([*study.plan.overrides(fixed, claim.values), *seeds])
-        config_hash = self.plan.data.require_same(require_config(config)).run
-        subdir = f"{key}/{claim.number:04d}" + ("" if seed is None else f"/seed{seed}")
-        with open_dict(config):
-            config.hydra.job.id = subdir.replace("/", "-")
-            config.hydra.job.num = claim.number
-            # Absolute, as all that another process is told: it may have another working directory.
-            config.hydra.sweep.dir = str((Path(base.results_dir) / base.name).absolute())
-            config.hydra.sweep.subdir = subdir
-            config.hydra.job.env_set |= {STUDY_VARIABLE: key, TRIAL_VARIABLE: str(claim.number)}
-            config.sweep.storage = None
-            if config.threads is None:
-                config.threads = self.executor.threads
-        return Job(
-            config=config,
-            config_hash=config_hash,
-            run_dir=Path(config.hydra.sweep.dir) / subdir,
-            context_parts=(self.context.config_loader, self.context.execution_whitelist),
-            study=key,
-            number=claim.number,
-            lease=self.lease.path if self.executor.on_this_machine else None,
-        )

@@ -1,10 +1,14 @@
-"""What became of a run, as its directory tells, and what that means for its trial."""
+"""What a run's directory tells of it while it is at work and when it has ended, and what that means for its trial."""
 
+import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tffd.records import FAILED, read_last_metrics, read_result
+from tffd.files import read_regular
+from tffd.records import FAILED, METRICS, read_last_metrics, read_result
+from tffd.sweep.studies.study import Claim, ResumableStudy
 from tffd.sweep.worker import Job
 
 _SAME_AGAIN = ("TrainingDiverged", "NotFinite", "DataTooLarge")
@@ -66,3 +70,57 @@ def values_of(result: dict[str, Any], objectives: Sequence[str], in_grid: bool) 
         names = [objective.replace("best_", "").replace("val", "test") for objective in objectives]
         values = [result.get(name) if value is None else value for name, value in zip(names, values, strict=True)]
     return None if None in values else [float(value) for value in values if value is not None]
+
+
+class EpochReports:
+    """Passes the epochs of a run on to its study.
+
+    Args:
+        study: Of the trial.
+        claim: The trial.
+        run_dir: Where it writes its metrics.
+        objective: Column that is judged; best_val_top1 is the best val_top1 so far.
+    """
+
+    def __init__(self, study: ResumableStudy, claim: Claim, run_dir: Path, objective: str) -> None:
+        self._study, self._trial, self._path = study, claim.trial, run_dir / METRICS
+        self._objective = objective
+        self._reported = max(study.intermediate_values(claim.trial), default=0)
+        self._changed = 0
+
+    def should_prune(self) -> bool:
+        """Report the epochs that are new, one by one, until the pruner gives the trial up."""
+        try:
+            changed = self._path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return False
+        if changed == self._changed:
+            return False
+        self._changed = changed
+        for epoch, value in self._new():
+            self._reported = epoch
+            if self._study.report(self._trial, value, epoch):
+                return True
+        return False
+
+    def flush(self) -> None:
+        """Report the epochs that are left, of a trial that has ended."""
+        for epoch, value in self._new():
+            self._reported = epoch
+            self._study.report(self._trial, value, epoch)
+
+    def _new(self) -> list[tuple[int, float]]:
+        values = _read(self._path, self._objective)
+        return [(epoch, value) for epoch, value in values if epoch > self._reported]
+
+
+def _read(path: Path, objective: str) -> list[tuple[int, float]]:
+    column = objective.removeprefix("best_")
+    try:
+        rows = csv.DictReader(io.StringIO(read_regular(path).decode(), newline=""))
+        values = [(int(row["epoch"]), float(row[column])) for row in rows if row.get(column)]
+    except (FileNotFoundError, ValueError, csv.Error):  # not there yet, or no table of epochs: nothing to report
+        return []
+    if column == objective:
+        return values
+    return [(epoch, max(value for _, value in values[: i + 1])) for i, (epoch, _) in enumerate(values)]

@@ -20,9 +20,8 @@ from tffd.records import (
 from tffd.schema import SweepSection
 from tffd.sweep.display import SweepDisplay, TrialLine
 from tffd.sweep.executors import Executor, Handle
-from tffd.sweep.outcome import is_final, is_loss, last_epoch, may_be_retried, read_outcome, values_of
-from tffd.sweep.reports import EpochReports
-from tffd.sweep.study import Claim, ResumableStudy
+from tffd.sweep.outcome import EpochReports, is_final, is_loss, last_epoch, may_be_retried, read_outcome, values_of
+from tffd.sweep.studies.study import Claim, ResumableStudy
 from tffd.sweep.worker import Job
 from tffd.trial import RunInUse, record_loss
 

@@ -10,13 +10,12 @@ from hydra.utils import instantiate
 from optuna._transform import _SearchSpaceTransform  # as CmaEsSampler uses it; it has no public name
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner, WilcoxonPruner
+from optuna.pruners import BasePruner, NopPruner, WilcoxonPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
 from tffd.schema import SweepSection
-from tffd.sweep.space import Conditions
 from tffd.trust import TRUSTED_TARGETS
 
 Point = dict[str, Any]
@@ -83,49 +82,6 @@ def auto_pruner(seeds: Sequence[int] | None, objective: str | Sequence[str]) -> 
         return NopPruner()
     reachable = 0.5 ** (len(seeds) - 1)
     return WilcoxonPruner(p_threshold=max(0.1, min(1.0, 1.01 * reachable)))
-
-
-def require_fit(
-    sweep: SweepSection,
-    sampler: BaseSampler,
-    pruner: BasePruner,
-    space: Mapping[str, BaseDistribution],
-    when: Conditions,
-) -> None:
-    """Check that sampler, pruner, space, objectives and seeds of a search go together.
-
-    Raises:
-        ValueError: If not. Optuna itself would fall back to random draws, or never prune.
-    """
-    choices = [key for key, distribution in space.items() if isinstance(distribution, CategoricalDistribution)]
-    if isinstance(sampler, CmaEsSampler) and choices:
-        raise ValueError(f"sweep/sampler=cmaes: is for numbers, and {choices[0]} is a choice; use sweep/sampler=tpe")
-    if isinstance(sampler, CmaEsSampler) and len(sweep.objectives) > 1:
-        raise ValueError("sweep/sampler=cmaes: takes one objective; use sweep/sampler=tpe")
-    if when and type(sampler) not in (TPESampler, RandomSampler):
-        raise ValueError("sweep.when: conditional dimensions need sweep/sampler=tpe or random")
-    if isinstance(pruner, NopPruner):
-        return
-    if len(sweep.objectives) > 1:
-        raise ValueError("sweep/pruner: with several objectives no trial is the worse one early; use sweep/pruner=none")
-    if isinstance(pruner, WilcoxonPruner) and not sweep.seeds:
-        raise ValueError("sweep/pruner=wilcoxon: compares trials seed by seed; set sweep.seeds, such as [1,2,3,4,5]")
-    if sweep.seeds and not isinstance(pruner, WilcoxonPruner):
-        raise ValueError("sweep.seeds: trials of several seeds are pruned between seeds; use sweep/pruner=wilcoxon")
-
-
-def require_epochs(pruner: BasePruner, epochs: int) -> None:
-    """Check that a pruner with rungs has one before the last epoch.
-
-    Raises:
-        ValueError: If not: it would never stop a trial.
-    """
-    first = getattr(pruner, "_min_resource", None)
-    if isinstance(pruner, HyperbandPruner | SuccessiveHalvingPruner) and isinstance(first, int) and first >= epochs:
-        raise ValueError(
-            f"sweep.pruner.min_resource={first}: trials of trainer.epochs={epochs} end before the first rung, so none "
-            f"is pruned; {f'use at most {epochs - 1}, or ' if epochs > 1 else ''}leave the pruner out"
-        )
 
 
 class ReplayedCmaEs(CmaEsSampler):

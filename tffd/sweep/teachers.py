@@ -12,7 +12,7 @@ from tffd.instantiation import uses_teacher
 from tffd.records import TEACHER
 from tffd.refusal import ConfigError
 from tffd.schema import Config
-from tffd.sweep.space import Cell, trial_overrides
+from tffd.sweep.arguments import Cell, trial_overrides
 from tffd.teacher import AUTO, find_teacher
 
 DROPPED = ("model", "kd_mode", "teacher")

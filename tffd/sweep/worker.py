@@ -21,7 +21,7 @@ from tffd.links import require_no_links
 from tffd.records import read_result
 from tffd.session import RunInterrupted
 from tffd.streams import open_streams
-from tffd.sweep.lease import is_locked
+from tffd.sweep.studies.lease import is_locked
 from tffd.trial import RunInUse, record_loss
 
 LOG = "run.log"

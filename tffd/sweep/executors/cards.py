@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tffd.sweep.executors.submission import ClusterError
+from tffd.sweep.cluster.queue import ClusterError
 
 _MOST_ERRORS = 3  # of the accelerator in a row, after which a device gets no more runs
 

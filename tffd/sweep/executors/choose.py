@@ -7,12 +7,12 @@ from omegaconf import DictConfig, OmegaConf
 from tffd.machine import cores
 from tffd.refusal import ConfigError
 from tffd.schema import Config
+from tffd.sweep.cluster.executor import SubmititExecutor
 from tffd.sweep.executors.base import Executor
 from tffd.sweep.executors.cards import Cards
 from tffd.sweep.executors.local import LocalExecutor
 from tffd.sweep.executors.loky import LokyExecutor
 from tffd.sweep.executors.on_cards import CardExecutor
-from tffd.sweep.executors.submitit import SubmititExecutor
 
 _MOST_JOBS = 8  # unless sweep.n_jobs asks for more: each needs about a gigabyte
 

@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
-from tffd.sweep.forkserver import start_fork_server
+from tffd.sweep.processes import start_fork_server
 from tffd.sweep.worker import Job, run_in_worker
 
 

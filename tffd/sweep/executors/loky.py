@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from tffd.refusal import ConfigError
-from tffd.sweep.signals import without_interrupts
+from tffd.sweep.processes import without_interrupts
 from tffd.sweep.worker import Job, run_in_worker
 
 

@@ -6,8 +6,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from tests.support import compose_config, places
 from tffd.refusal import ConfigError
-from tffd.sweep.plan import SweepPlan, make_plan
-from tffd.sweep.space import sort_arguments
+from tffd.sweep.arguments import sort_arguments
+from tffd.sweep.plan import SweepPlan
+from tffd.sweep.planning import make_plan
 
 
 def plan(directory: Path, *arguments: str) -> SweepPlan:

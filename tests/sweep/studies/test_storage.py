@@ -23,10 +23,10 @@ from sqlalchemy.pool import NullPool
 
 from tests.sweep.fakes import config, forkserver, search
 from tffd.refusal import ConfigError
-from tffd.sweep.lease import Lease
-from tffd.sweep.recognise import require_journal
-from tffd.sweep.storage import Storage, _PostgresLock, name_storage, open_storage
-from tffd.sweep.study import ResumableStudy
+from tffd.sweep.studies.lease import Lease
+from tffd.sweep.studies.recognise import require_journal
+from tffd.sweep.studies.storage import Storage, _PostgresLock, name_storage, open_storage
+from tffd.sweep.studies.study import ResumableStudy
 
 POSTGRES = os.environ.get("TFFD_TEST_POSTGRES")
 postgres = pytest.param(

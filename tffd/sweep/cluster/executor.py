@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from tffd.files import read_regular, replacing
 from tffd.refusal import ConfigError
-from tffd.sweep.executors.slurm_queue import WAITING, SlurmQueue
-from tffd.sweep.executors.submission import Submitter
-from tffd.sweep.executors.submitit_run import PendingRun, SubmititRun
-from tffd.sweep.executors.trial_task import TrialTask
-from tffd.sweep.signals import without_interrupts
+from tffd.sweep.cluster.queue import WAITING, SlurmQueue, Submitter
+from tffd.sweep.cluster.run import PendingRun, SubmititRun
+from tffd.sweep.cluster.task import TrialTask
+from tffd.sweep.processes import without_interrupts
 from tffd.sweep.worker import Job
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, Trial
 
-from tffd.sweep.space import Cell, contains
+from tffd.sweep.arguments import Cell
+from tffd.sweep.space import contains
 
 IDENTITY = "tffd"
 """User attribute of a study, and of a grid's trial: what may not change while it grows."""

@@ -15,8 +15,8 @@ from types import TracebackType
 import optuna
 from filelock import FileLock, Timeout
 
-from tffd.sweep.attributes import parse_token
-from tffd.sweep.storage import STORAGE_ERRORS
+from tffd.sweep.studies.attributes import parse_token
+from tffd.sweep.studies.storage import STORAGE_ERRORS
 
 _BEATS_PER_TIMEOUT = 8
 _ATTRIBUTE = "tffd:beat:"

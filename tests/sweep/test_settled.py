@@ -12,7 +12,7 @@ from tests.sweep.launchers import base
 from tffd.config import require_config
 from tffd.identity import hash_config
 from tffd.refusal import ConfigError
-from tffd.sweep.place import settled
+from tffd.sweep.compose import settled
 
 GPU_NODE = {"gpus_per_node": 1}
 

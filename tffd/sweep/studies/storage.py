@@ -22,8 +22,8 @@ from sqlalchemy.pool import NullPool
 from tffd.files import writable_fault
 from tffd.passwords import without_password
 from tffd.refusal import ConfigError
-from tffd.sweep.attributes import ForeignEntry
-from tffd.sweep.recognise import require_journal, require_sqlite
+from tffd.sweep.studies.attributes import ForeignEntry
+from tffd.sweep.studies.recognise import require_journal, require_sqlite
 
 _KINDS = (
     "journal (a file in the sweep's directory), journal:///path, sqlite:///path or postgresql+psycopg://user@host/db"

@@ -10,11 +10,11 @@ from tests.support import compose_config
 from tffd.config import require_config
 from tffd.refusal import ConfigError
 from tffd.schema import Config
-from tffd.sweep.attributes import ForeignEntry
-from tffd.sweep.lease import Lease
 from tffd.sweep.plan import StudyPlan
-from tffd.sweep.storage import Storage, open_storage
-from tffd.sweep.study import ResumableStudy
+from tffd.sweep.studies.attributes import ForeignEntry
+from tffd.sweep.studies.lease import Lease
+from tffd.sweep.studies.storage import Storage, open_storage
+from tffd.sweep.studies.study import ResumableStudy
 
 SPACE = {"lambda_intra": FloatDistribution(1e-5, 0.1, log=True)}
 

@@ -1,4 +1,4 @@
-"""What a sweep's directory holds already, and whether a command may go on in it."""
+"""Whether a command may go on with what is there: with a directory and its records, and with a study."""
 
 import json
 from collections.abc import Mapping
@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from tffd.files import read_regular
+from tffd.instantiation import data_content, uses_teacher
 from tffd.refusal import ConfigError
-from tffd.sweep.plan import SweepPlan
+from tffd.schema import Config
+from tffd.sweep.plan import StudyPlan, SweepPlan
 
 PLAN = "sweep.json"
 
@@ -74,3 +76,51 @@ def require_owned(directory: Path, recorded: Mapping[str, int], known: Mapping[s
                  f"{known.get(study, 0)} trials of it: the study was lost, or replaced. Put the old {kept_in} back, or "
                  "choose another name=... (or move those records away)"]
             )  # fmt: skip
+
+
+def shared_settings(plan: StudyPlan, config: Config) -> dict[str, str]:
+    """Return what all trials of a study share. A grid may grow new cells, a search may not move its bounds."""
+    sections = {"model", "dataset", "kd_mode", "teacher", "trainer", "protocol"}
+    settings: dict[str, Any] = config.model_dump(by_alias=True, include=sections)
+    del settings["dataset"]["source"]
+    if not any(key.startswith("dataset") for key in plan.keys):  # else the hashes of the cells tell the pictures
+        settings["pictures"] = data_content(config)
+    settings["seed"] = config.seed
+    if plan.cells is None:
+        settings |= {"lambda_intra": config.lambda_intra, "lambda_inter": config.lambda_inter}
+        settings |= {f"space of {key}": repr(distribution) for key, distribution in plan.space.items()}
+        settings |= {f"condition of {key}": condition for key, condition in plan.when.items()}
+        settings["seeds"] = config.sweep.seeds
+    # The identities of a grid's cells name the teacher of those that have one.
+    if plan.cells is not None or (not uses_teacher(config) and "kd_mode" not in plan.keys):
+        del settings["teacher"]
+    for mode in settings["kd_mode"].values():
+        # The two lambdas are named above, or in the identities of a grid's cells.
+        lambdas = {term for term in mode["weights"] if mode["weights"][term] == getattr(config, f"lambda_{term}", None)}
+        mode["weights"] = {term: weight for term, weight in mode["weights"].items() if term not in lambdas}
+    # Of no consequence:
+    idle = ("dataset.root.", "dataset.cache.", "trainer.checkpoint_every.", "trainer.eval_batch_size.")
+    varied = tuple(f"{key}." for key in plan.keys)
+    shared = {key: value for key, value in _flatten(settings).items() if not f"{key}.".startswith((*idle, *varied))}
+    return shared | {"objective": str(config.sweep.objective), "direction": str(config.sweep.direction)}
+
+
+def list_changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """Say what differs between two sets of settings, one text for each."""
+    return [
+        f"{_shown(key)}: was {_shown(before.get(key))}, is {now.get(key)}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+
+
+def _shown(text: str | None) -> str:
+    """Text of a study, which may be anybody's, so that it cannot steer a terminal."""
+    return str(text) if str(text).isprintable() else ascii(text)
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": str(value)}
+    return flat

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tffd.records import HEARTBEAT
-from tffd.sweep.executors.slurm_queue import DEAD, OUT_OF_MEMORY, WAITING, JobInQueue, SlurmQueue
+from tffd.sweep.cluster.queue import DEAD, OUT_OF_MEMORY, WAITING, JobInQueue, SlurmQueue
 
 if TYPE_CHECKING:
     import submitit

@@ -3,16 +3,17 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from tffd.instantiation import data_content, uses_teacher
 from tffd.refusal import ConfigError
 from tffd.schema import Config
-from tffd.sweep.attributes import (
+from tffd.sweep.plan import StudyPlan
+from tffd.sweep.samplers import make_pruner, make_sampler
+from tffd.sweep.space import Value, contains, suggest
+from tffd.sweep.studies.attributes import (
     ATTEMPTS,
     CELL,
     FINAL,
@@ -25,11 +26,9 @@ from tffd.sweep.attributes import (
     is_final,
     require_ours,
 )
-from tffd.sweep.lease import Lease
-from tffd.sweep.plan import StudyPlan
-from tffd.sweep.samplers import make_pruner, make_sampler
-from tffd.sweep.space import Value, contains, suggest
-from tffd.sweep.storage import Storage
+from tffd.sweep.studies.continuation import list_changes, shared_settings
+from tffd.sweep.studies.lease import Lease
+from tffd.sweep.studies.storage import Storage
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
@@ -78,7 +77,7 @@ class ResumableStudy:
                 pruner=make_pruner(config.sweep) if plan.cells is None else optuna.pruners.NopPruner(),
                 load_if_exists=True,
             )
-            self._require_same(_identity(plan, config))
+            self._require_same(shared_settings(plan, config))
         self._is_in_line = False
 
     def claim(self, lease: Lease) -> Claim | None:
@@ -224,64 +223,17 @@ class ResumableStudy:
         before = identity_in(self.optuna.user_attrs, self.name)
         if before is None:
             self.optuna.set_user_attr(IDENTITY, identity)
-        changes = _changes(before or identity, identity)
+        changes = list_changes(before or identity, identity)
         now = {str(cell): wanted for cell, wanted in zip(self.plan.cells or [], self.plan.identities, strict=True)}
         for trial in self.trials() if not changes and self.plan.cells is not None else []:
             known = identity_in(trial.user_attrs, f"trial {trial.number}") or {}
-            changes += _changes(known, now.get(str(cell_of(trial)), known))
+            changes += list_changes(known, now.get(str(cell_of(trial)), known))
         if changes:
             differences = "; ".join(dict.fromkeys(changes))
             raise ConfigError(
                 [f"{self.name} was begun with other settings; choose another name=..., or restore {differences}"]
             )
         self.trials()  # which checks them, with what they are known to have in common
-
-
-def _identity(plan: StudyPlan, config: Config) -> dict[str, str]:
-    """What a study's trials share. A grid may grow new cells, a search may not move its bounds."""
-    sections = {"model", "dataset", "kd_mode", "teacher", "trainer", "protocol"}
-    settings: dict[str, Any] = config.model_dump(by_alias=True, include=sections)
-    del settings["dataset"]["source"]
-    if not any(key.startswith("dataset") for key in plan.keys):  # else the hashes of the cells tell the pictures
-        settings["pictures"] = data_content(config)
-    settings["seed"] = config.seed
-    if plan.cells is None:
-        settings |= {"lambda_intra": config.lambda_intra, "lambda_inter": config.lambda_inter}
-        settings |= {f"space of {key}": repr(distribution) for key, distribution in plan.space.items()}
-        settings |= {f"condition of {key}": condition for key, condition in plan.when.items()}
-        settings["seeds"] = config.sweep.seeds
-    # The identities of a grid's cells name the teacher of those that have one.
-    if plan.cells is not None or (not uses_teacher(config) and "kd_mode" not in plan.keys):
-        del settings["teacher"]
-    for mode in settings["kd_mode"].values():
-        # The two lambdas are named above, or in the identities of a grid's cells.
-        lambdas = {term for term in mode["weights"] if mode["weights"][term] == getattr(config, f"lambda_{term}", None)}
-        mode["weights"] = {term: weight for term, weight in mode["weights"].items() if term not in lambdas}
-    # Of no consequence:
-    idle = ("dataset.root.", "dataset.cache.", "trainer.checkpoint_every.", "trainer.eval_batch_size.")
-    varied = tuple(f"{key}." for key in plan.keys)
-    shared = {key: value for key, value in _flatten(settings).items() if not f"{key}.".startswith((*idle, *varied))}
-    return shared | {"objective": str(config.sweep.objective), "direction": str(config.sweep.direction)}
-
-
-def _changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
-    return [
-        f"{_shown(key)}: was {_shown(before.get(key))}, is {now.get(key)}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    ]
-
-
-def _shown(text: str | None) -> str:
-    """Text of a study, which may be anybody's, so that it cannot steer a terminal."""
-    return str(text) if str(text).isprintable() else ascii(text)
-
-
-def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in values.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": str(value)}
-    return flat
 
 
 def _is_left(trial: FrozenTrial, lease: Lease) -> bool:

@@ -13,10 +13,10 @@ import sqlalchemy
 from filelock import FileLock
 
 from tests.sweep.fakes import forkserver
-from tffd.sweep import lease as lease_module
-from tffd.sweep.attributes import ForeignEntry
-from tffd.sweep.lease import Lease, is_locked
-from tffd.sweep.storage import open_storage
+from tffd.sweep.studies import lease as lease_module
+from tffd.sweep.studies.attributes import ForeignEntry
+from tffd.sweep.studies.lease import Lease, is_locked
+from tffd.sweep.studies.storage import open_storage
 
 ELSEWHERE = "another-host:1-2:99-abcd"
 BEAT = "tffd:beat:"

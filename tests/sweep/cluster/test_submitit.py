@@ -16,11 +16,12 @@ from submitit.core.utils import FailedJobError
 from tests.sweep.fakes import config
 from tests.sweep.launchers import base, job_in
 from tffd.records import HEARTBEAT, write_metrics
-from tffd.sweep.executors import ClusterError, make_executor, slurm_queue, submission, submitit_run, trial_task
-from tffd.sweep.executors.slurm_queue import JobInQueue, SlurmQueue
-from tffd.sweep.executors.submitit import SubmititExecutor
-from tffd.sweep.executors.submitit_run import SubmititRun
-from tffd.sweep.executors.trial_task import TrialTask
+from tffd.sweep.cluster import queue, run, task
+from tffd.sweep.cluster.executor import SubmititExecutor
+from tffd.sweep.cluster.queue import JobInQueue, SlurmQueue
+from tffd.sweep.cluster.run import SubmititRun
+from tffd.sweep.cluster.task import TrialTask
+from tffd.sweep.executors import ClusterError, make_executor
 
 
 class FakeJob:
@@ -65,7 +66,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Let time pass for the executor alone."""
     moved = [0.0]
     fake = SimpleNamespace(monotonic=lambda: 1000.0 + moved[0])
-    for module in (submitit_run, slurm_queue, submission):
+    for module in (run, queue):
         monkeypatch.setattr(module, "time", fake)
 
     def pass_time(seconds: float) -> None:
@@ -471,8 +472,8 @@ def test_a_job_of_this_machine_ends_at_sigterm(
 ) -> None:
     """submitit passes over it, as SLURM sends it along with other signals."""
     set_to = []
-    monkeypatch.setattr(trial_task.signal, "signal", lambda number, handler: set_to.append((number, handler)))
-    monkeypatch.setattr(trial_task, "run_in_worker", lambda job: None)
+    monkeypatch.setattr(task.signal, "signal", lambda number, handler: set_to.append((number, handler)))
+    monkeypatch.setattr(task, "run_in_worker", lambda job: None)
     TrialTask(job_in(tmp_path, lease))()
     assert set_to == ([(signal.SIGTERM, signal.SIG_DFL)] if lease else [])
 
@@ -483,7 +484,7 @@ def test_a_job_that_is_put_in_the_queue_ends_wherever_it_is(monkeypatch: pytest.
     earlier = signal.signal(signal.SIGUSR2, lambda number, frame: sys.exit(-1))
     monkeypatch.setattr(os, "_exit", ended.append)
     try:
-        trial_task._end_in_handler(signal.SIGUSR2)
+        task._end_in_handler(signal.SIGUSR2)
         signal.raise_signal(signal.SIGUSR2)
     finally:
         signal.signal(signal.SIGUSR2, earlier)

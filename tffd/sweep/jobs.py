@@ -1,0 +1,63 @@
+"""How the config of each run of a sweep comes about, and what the process that trains it is told."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.types import HydraContext
+from omegaconf import open_dict
+
+from tffd.config import require_config
+from tffd.sweep.executors.base import Executor
+from tffd.sweep.plan import Compose, SweepPlan
+from tffd.sweep.studies.lease import Lease
+from tffd.sweep.studies.study import Claim, ResumableStudy
+from tffd.sweep.worker import Job
+from tffd.variables import STUDY_VARIABLE, TRIAL_VARIABLE
+
+
+@dataclass(frozen=True)
+class JobMaker:
+    """Composes the runs of a plan.
+
+    Attributes:
+        context: Hydra's.
+        plan: Whose runs they are.
+        compose: Composes the config of a trial.
+        executor: Trains the runs.
+        lease: Of the sweep's command, with which the runs on its machine end.
+    """
+
+    context: HydraContext
+    plan: SweepPlan
+    compose: Compose
+    executor: Executor
+    lease: Lease
+
+    def make(self, study: ResumableStudy, claim: Claim, seed: int | None, slot: int) -> Job:
+        """Compose one run: of a trial, with a seed of its own or the config's, in one of the executor's slots."""
+        base, key = self.plan.config, study.plan.key
+        # What only concerns the sweep is left out, for it may hold a password.
+        fixed = [override for override in self.plan.fixed if not override.lstrip("+").startswith("sweep.storage")]
+        seeds = [] if seed is None else [f"seed={seed}"]
+        config = self.compose([*study.plan.overrides(fixed, claim.values), *seeds])
+        config_hash = self.plan.data.require_same(require_config(config)).run
+        subdir = f"{key}/{claim.number:04d}" + ("" if seed is None else f"/seed{seed}")
+        with open_dict(config):
+            config.hydra.job.id = subdir.replace("/", "-")
+            config.hydra.job.num = claim.number
+            # Absolute, as all that another process is told: it may have another working directory.
+            config.hydra.sweep.dir = str((Path(base.results_dir) / base.name).absolute())
+            config.hydra.sweep.subdir = subdir
+            config.hydra.job.env_set |= {STUDY_VARIABLE: key, TRIAL_VARIABLE: str(claim.number)}
+            config.sweep.storage = None
+            if config.threads is None:
+                config.threads = self.executor.threads
+        return Job(
+            config=config,
+            config_hash=config_hash,
+            run_dir=Path(config.hydra.sweep.dir) / subdir,
+            context_parts=(self.context.config_loader, self.context.execution_whitelist),
+            study=key,
+            number=claim.number,
+            lease=self.lease.path if self.executor.on_this_machine else None,
+        )

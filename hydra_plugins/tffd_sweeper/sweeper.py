@@ -31,7 +31,7 @@ class TffdSweeper(Sweeper):
         """Run the sweep; a command that is refused, or whose trials failed, ends with an exit code other than 0."""
         assert self.hydra_context is not None  # Hydra calls setup first
         assert self.config is not None
-        if self.config.hydra.launcher._target_.endswith(".BasicLauncher"):
+        if self.config.hydra.launcher._target_.endswith((".BasicLauncher", ".JoblibLauncher")):
             start_fork_server()  # its imports and ours side by side
 
         from tffd.data import DataChanged

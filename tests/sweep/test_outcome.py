@@ -63,7 +63,7 @@ def test_a_file_that_has_not_changed_is_not_read_again(
     reports = EpochReports(study, claim, tmp_path, "val_top1")
     write(tmp_path, 1.0)
     reports.should_prune()
-    monkeypatch.setattr("tffd.sweep.reports._read", None)  # to read would fail
+    monkeypatch.setattr("tffd.sweep.outcome._read", None)  # to read would fail
     assert not reports.should_prune()
 
 

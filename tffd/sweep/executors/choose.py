@@ -1,6 +1,7 @@
 """From Hydra's launcher, as chosen on the command line, to the executor that does its work trial by trial."""
 
 import os
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -11,7 +12,6 @@ from tffd.sweep.cluster.executor import SubmititExecutor
 from tffd.sweep.executors.base import Executor
 from tffd.sweep.executors.cards import Cards
 from tffd.sweep.executors.local import LocalExecutor
-from tffd.sweep.executors.loky import LokyExecutor
 from tffd.sweep.executors.on_cards import CardExecutor
 
 _MOST_JOBS = 8  # unless sweep.n_jobs asks for more: each needs about a gigabyte
@@ -33,9 +33,9 @@ def make_executor(base: DictConfig, config: Config) -> Executor:
             slots = local_slots(config)
             return LocalExecutor(slots, max(1, cores() // slots))
         case "JoblibLauncher":
-            executor = LokyExecutor(config.sweep.n_jobs, settings, cores())
-            _require_room(executor.slots, config)
-            return executor
+            slots = _joblib_slots(settings, config.sweep.n_jobs)
+            _require_room(slots, config)
+            return LocalExecutor(slots, settings["inner_max_num_threads"] or max(1, cores() // slots))
         case "LocalLauncher":
             slots = local_slots(config)
             threads = settings["cpus_per_task"] or max(1, cores() // slots)
@@ -51,6 +51,28 @@ def make_executor(base: DictConfig, config: Config) -> Executor:
             "submitit_local and submitit_slurm (or choose a stock sweeper with hydra/sweeper=basic)"
         ]
     )
+
+
+def _joblib_slots(settings: dict[str, Any], n_jobs: int | None) -> int:
+    """How many processes Hydra's joblib launcher is set to; its runs are the same as those of the basic launcher here.
+
+    Args:
+        settings: Of the launcher.
+        n_jobs: sweep.n_jobs, which counts more.
+
+    Raises:
+        ConfigError: For settings that do not go with runs taken one at a time.
+    """
+    if settings["backend"] not in ("loky", None):
+        raise ConfigError([f"hydra.launcher.backend={settings['backend']}: a sweep's runs are processes; leave it out"])
+    if settings["timeout"] is not None:
+        raise ConfigError([f"hydra.launcher.timeout={settings['timeout']}: use sweep.trial_timeout, in seconds"])
+    jobs: int | None = n_jobs or settings["n_jobs"]
+    if not jobs:
+        raise ConfigError([
+            f"hydra.launcher.n_jobs={jobs}: needs a number of processes, or -1 for one a CPU core"
+        ])  # fmt: skip
+    return jobs if jobs > 0 else max(1, cores() + 1 + jobs)  # joblib's -1 is all cores, -2 all but one
 
 
 def local_slots(config: Config) -> int:

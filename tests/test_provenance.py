@@ -95,7 +95,7 @@ def test_runs_leave_their_past_and_are_checked_before_they_train(tmp_path: Path)
 
     def run(where: str, *overrides: str) -> dict[str, Any]:
         cfg = compose_config(*common, *overrides)
-        return run_trial(cfg, tmp_path / where, EpochReporter(Console(file=io.StringIO())))
+        return run_trial(require_config(cfg), tmp_path / where, EpochReporter(Console(file=io.StringIO())))
 
     assert run("held", "dataset.train_size=100")["weights"] is None
     again = run("again", f"model.weights={tmp_path}/held/weights.pt")

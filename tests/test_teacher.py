@@ -33,9 +33,9 @@ def config_of(directory: Path, *overrides: str) -> Config:
 
 
 def run(directory: Path, *overrides: str, reporter: EpochReporter | None = None) -> dict[str, Any]:
-    cfg = compose_config(*places(directory), *TINY, *overrides)
-    where = directory / "results" / "default" / run_name(require_config(cfg))
-    return run_trial(cfg, where, reporter or EpochReporter(Console(file=io.StringIO())))
+    config = config_of(directory, *overrides)
+    where = directory / "results" / "default" / run_name(config)
+    return run_trial(config, where, reporter or EpochReporter(Console(file=io.StringIO())))
 
 
 def faults_of(directory: Path, *overrides: str) -> list[str]:

@@ -5,7 +5,7 @@ import shlex
 import sys
 from contextlib import chdir
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
@@ -18,6 +18,9 @@ from tffd.refusal import ConfigError, refuse
 from tffd.streams import open_streams
 from tffd.variables import STUDY_VARIABLE, TRIAL_VARIABLE
 
+if TYPE_CHECKING:
+    from tffd.schema import Config
+
 _ROOT = Path(__file__).parents[1]
 
 
@@ -27,10 +30,36 @@ def register_resolvers() -> None:
 
 
 def _run_id(*, _root_: DictConfig) -> str:
-    from tffd.config import require_config
     from tffd.identity import run_name
 
-    return run_name(require_config(_root_))
+    return run_name(_typed(_root_))
+
+
+_checked: list[tuple[Any, "Config"]] = []
+"""The config of this command, as it was written and as it was typed when it was checked.
+
+Hydra hands each callback, resolver and task a copy of the one and no object of ours, so the other is kept here.
+"""
+
+
+def _keep_checked(composed: DictConfig, config: "Config") -> None:
+    _checked[:] = [(_written(composed), config)]
+
+
+def _typed(composed: DictConfig) -> "Config":
+    """Return the typed config of this command, which is read here where another one was checked, or none."""
+    from tffd.config import require_config
+
+    for written, config in _checked:
+        if written == _written(composed):
+            return config
+    return require_config(composed)
+
+
+def _written(composed: DictConfig) -> Any:
+    from tffd.config import without_hydra
+
+    return OmegaConf.to_container(without_hydra(composed), resolve=False)
 
 
 def prepare_command() -> None:
@@ -57,6 +86,7 @@ class CheckFirst(Callback):
         try:
             _require_multirun(config)
             checked = check_config(config)
+            _keep_checked(config, checked)
             require_no_links(Path(config.hydra.run.dir))
         except ValueError as error:
             refuse(error)
@@ -88,13 +118,18 @@ class CheckFirst(Callback):
             refuse(error)
 
 
-def run_from_hydra(cfg: DictConfig, console: Console | None = None, planned: str | None = None) -> dict[str, Any]:
+def run_from_hydra(
+    cfg: DictConfig, console: Console | None = None, *, config: "Config | None" = None, planned: str | None = None
+) -> dict[str, Any]:
     """Run the trial of a Hydra job, whose results go into the job's output directory.
 
     Paths in a config are those of the directory in which the command was started, as they were when it was checked. So
     the trial runs there, also where Hydra (`hydra.job.chdir`) or a cluster has gone elsewhere.
 
     Args:
+        cfg: As Hydra composed it, without its node.
+        console: Where the run reports; None for standard output.
+        config: The same, typed, where it was read before.
         planned: Hash of its config when a sweep planned it, if one did.
     Returns:
         The content of result.json.
@@ -112,7 +147,7 @@ def run_from_hydra(cfg: DictConfig, console: Console | None = None, planned: str
     runtime = HydraConfig.get().runtime
     with chdir(runtime.cwd):
         return run_trial(
-            cfg,
+            config or _typed(cfg),
             Path(_relative(runtime.output_dir)),
             EpochReporter(console),
             study=os.environ.get(STUDY_VARIABLE),

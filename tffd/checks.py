@@ -11,7 +11,7 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from tffd.build import build_model, build_setting, build_shapes, build_teacher
-from tffd.config import Reading, read_config, require_config
+from tffd.config import Reading, read_config
 from tffd.data import Summary, load_arrays
 from tffd.data.arrays import labelled_digests
 from tffd.data.room import bytes_on_device, require_room
@@ -33,10 +33,11 @@ def check_config(cfg: DictConfig, elsewhere: bool = False) -> Config:
     Raises:
         ConfigError: With every fault found.
     """
-    faults = find_faults(cfg, elsewhere)
-    if faults:
+    reading = read_config(cfg)
+    faults = find_faults(reading, elsewhere)
+    config = reading.config
+    if config is None or faults:
         raise ConfigError(faults)
-    config = require_config(cfg)
     split, faults = _collect(lambda: _prepare_data(config, elsewhere), f"dataset={config.dataset.name}: ")
     if split is not None:
         faults += _leaks(config, split)
@@ -45,15 +46,15 @@ def check_config(cfg: DictConfig, elsewhere: bool = False) -> Config:
     return config
 
 
-def find_faults(cfg: DictConfig, elsewhere: bool = False) -> list[str]:
-    """Return the faults of a composed config that can be found without decoding pictures.
+def find_faults(reading: Reading, elsewhere: bool = False) -> list[str]:
+    """Return the faults of a config that was read, as far as they can be found without decoding pictures.
 
     Those of the machine, the data and the network are looked for in the sound sections even where others have faults.
 
     Args:
+        reading: Of the config.
         elsewhere: Whether it will be trained on other machines.
     """
-    reading = read_config(cfg)
     return [*reading.faults, *_machine_faults(reading.values, elsewhere), *_content_faults(reading)]
 
 

@@ -139,6 +139,7 @@ def describe_run(config: Config, *, study: str | None, trial: int | None, starte
     return {
         "status": None,
         "error": None,
+        "failure": None,
         "name": config.name,
         "study": study,
         "trial": trial,

@@ -13,7 +13,11 @@ _TENSOR_CORES = 8  # the compute capability from which NVIDIA's cards have bfloa
 
 
 class DeviceMissing(ValueError):
-    """What was asked for, or found when a sweep began, is not there."""
+    """The device that was asked for, or found when a sweep began, is not there."""
+
+
+class PrecisionMissing(DeviceMissing):
+    """The device is there and lacks the precision that was asked for."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -55,13 +59,13 @@ def require_precision(precision: str, device: torch.device) -> None:
         precision: fp32, tf32 or bf16.
         device: Where the run is, or will be; a CUDA device may be one that is not to be seen from here.
     Raises:
-        DeviceMissing: If the device lacks it.
+        PrecisionMissing: If the device lacks it.
     """
     if device.type == "cpu" and precision == "tf32":
-        raise DeviceMissing("trainer.precision=tf32: is a mode of CUDA cards; on a CPU use trainer.precision=fp32")
+        raise PrecisionMissing("trainer.precision=tf32: is a mode of CUDA cards; on a CPU use trainer.precision=fp32")
     if device.type == "cuda" and precision != "fp32" and torch.cuda.is_available() and not _cards_have_tensor_cores():
         name = torch.cuda.get_device_name(0)
-        raise DeviceMissing(f"trainer.precision={precision}: {name} does not have it; use trainer.precision=fp32")
+        raise PrecisionMissing(f"trainer.precision={precision}: {name} does not have it; use trainer.precision=fp32")
 
 
 def use_precision(precision: str) -> None:

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from tests.support import compose_config
 from tffd.config import require_config
+from tffd.failures import Failure, FailureKind
 from tffd.records import (
     COMPLETE,
     FAILED,
@@ -64,6 +65,7 @@ class Act:
         end: COMPLETE, FAILED, LOST (without a record) or HANGS.
         error: Of a failure.
         reason: Why its process ended without a record.
+        kind: Of its failure; None for LOST without a record, and else OTHER.
         seconds: That it is at work.
         result: Fields of the record that are not those of the last epoch.
         after_epoch: Called with the number of each epoch that was written.
@@ -73,6 +75,7 @@ class Act:
     end: str = COMPLETE
     error: str = "RuntimeError: broken"
     reason: str = "the process was killed"
+    kind: FailureKind | None = None
     seconds: float = 1.0
     result: dict[str, Any] = field(default_factory=dict)
     after_epoch: Callable[[int], None] = lambda epoch: None
@@ -87,8 +90,8 @@ def acts(*by_attempt: Act) -> Script:
     return lambda job, attempt: by_attempt[min(attempt, len(by_attempt) - 1)]
 
 
-def failing(error: str = "RuntimeError: broken") -> Act:
-    return Act(end=FAILED, error=error)
+def failing(error: str = "RuntimeError: broken", kind: FailureKind = FailureKind.OTHER) -> Act:
+    return Act(end=FAILED, error=error, kind=kind)
 
 
 class FakeRun:
@@ -104,8 +107,8 @@ class FakeRun:
             self._go_on()
         return self._ended
 
-    def reason(self) -> str:
-        return self._act.reason
+    def failure(self) -> Failure:
+        return Failure(self._act.kind or FailureKind.LOST, self._act.reason)
 
     def seconds(self) -> float:
         return self._act.seconds
@@ -131,7 +134,8 @@ class FakeRun:
             self._record(PRUNED, epoch)
 
     def _record(self, status: str, epoch: int) -> None:
-        leave_record(self._job, status, self._act.values[:epoch], self._act.error, **self._act.result)
+        others = {"failure": self._act.kind} if status == FAILED else {}
+        leave_record(self._job, status, self._act.values[:epoch], self._act.error, **others, **self._act.result)
         (self._job.run_dir / STOP).unlink(missing_ok=True)
 
 
@@ -198,9 +202,15 @@ def base_config() -> DictConfig:
     return compose_config("sweep=lambdas", "sweep.baseline=null", "trainer.epochs=3")
 
 
+@cache
+def run_config() -> Config:
+    """The same, typed."""
+    return require_config(base_config())
+
+
 def config(**sweep: Any) -> Config:
     """The same, with settings of the sweep."""
-    base = require_config(base_config())
+    base = run_config()
     section = SweepSection.model_validate({**base.sweep.model_dump(by_alias=True), **sweep})
     return base.model_copy(update={"sweep": section})
 
@@ -266,7 +276,7 @@ def open_sweep(
 
 
 def job_maker(directory: Path) -> Callable[[ResumableStudy, Claim, int | None, int], Job]:
-    def make(study: ResumableStudy, claim: Claim, seed: int | None, slot: int) -> Job:
+    def make(study: ResumableStudy, claim: Claim, seed: int | None) -> Job:
         return job_of(directory, study.plan.key, claim, seed)
 
     return make
@@ -275,7 +285,9 @@ def job_maker(directory: Path) -> Callable[[ResumableStudy, Claim, int | None, i
 def job_of(directory: Path, study: str, claim: Claim, seed: int | None = None) -> Job:
     subdir = f"{study}/{claim.number:04d}" + ("" if seed is None else f"/seed{seed}")
     point = sorted(claim.values.items())
-    return Job(base_config(), f"{point} {seed}", directory / subdir, (None, None), study, claim.number, None)
+    return Job(
+        run_config(), base_config(), f"{point} {seed}", directory / subdir, (None, None), study, claim.number, None
+    )
 
 
 def in_memory(lock: AbstractContextManager[object]) -> Storage:

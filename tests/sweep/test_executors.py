@@ -186,7 +186,7 @@ def wait_for(condition: Callable[[], object]) -> None:
 def ends(run: Handle) -> str:
     """Wait for the end of a run, and return its reason."""
     wait_for(run.has_ended)
-    return run.reason()
+    return run.failure().reason
 
 
 @pytest.fixture

@@ -137,7 +137,7 @@ def test_a_run_that_was_planned_on_other_pictures_is_not_trained(tree: Path) -> 
     planned = hash_config(require_config(cfg)).run
     picture(tree / "train" / "a" / "new.png", 7)
     with pytest.raises(DataChanged, match="have changed since this run was planned"):
-        run_trial(cfg, run_dir, QUIET, planned=planned)
+        run_trial(require_config(cfg), run_dir, QUIET, planned=planned)
     record = read_result(run_dir)
     assert record is not None
     # As a failure of the run that was planned, which the sweep would take for another one otherwise.
@@ -154,9 +154,9 @@ def test_pictures_that_change_while_a_run_begins_are_noticed(tree: Path, monkeyp
 
     monkeypatch.setattr(session, "build_parts", edit_and_build)
     with pytest.raises(DataChanged, match="changed while the run began"):
-        run_trial(cfg, run_dir, QUIET)
+        run_trial(require_config(cfg), run_dir, QUIET)
     monkeypatch.undo()
-    result = run_trial(cfg, tree.parent / "again", QUIET)
+    result = run_trial(require_config(cfg), tree.parent / "again", QUIET)
     assert (result["status"], result["data"]) == ("complete", hash_config(require_config(cfg)).data)
 
 

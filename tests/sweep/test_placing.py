@@ -27,10 +27,10 @@ MakeJob = Callable[..., Job]
 
 @pytest.fixture
 def make_job(tmp_path: Path) -> MakeJob:
-    """Compose the run in a slot."""
+    """Compose the run of a trial."""
     register_resolvers()
 
-    def make(slot: int, *overrides: str, on_this_machine: bool = True) -> Job:
+    def make(number: int, *overrides: str, on_this_machine: bool = True) -> Job:
         def composed(more: list[str]) -> DictConfig:
             with initialize_config_dir(str(CONF)):
                 return compose("config", [*places(tmp_path), *overrides, *more], return_hydra_config=True)
@@ -45,7 +45,7 @@ def make_job(tmp_path: Path) -> MakeJob:
         study: Any = SimpleNamespace(plan=parts["plan"].studies[0])
         trial = optuna.create_study().ask()
         jobs = JobMaker(executor=executor, compose=composed, **parts)
-        return jobs.make(study, Claim(slot, {"seed": "1"}, trial), None, slot)
+        return jobs.make(study, Claim(number, {"seed": "1"}, trial), None)
 
     return make
 

@@ -33,29 +33,30 @@ class JobMaker:
     executor: Executor
     lease: Lease
 
-    def make(self, study: ResumableStudy, claim: Claim, seed: int | None, slot: int) -> Job:
-        """Compose one run: of a trial, with a seed of its own or the config's, in one of the executor's slots."""
+    def make(self, study: ResumableStudy, claim: Claim, seed: int | None) -> Job:
+        """Compose one run: of a trial, with a seed of its own or the config's."""
         base, key = self.plan.config, study.plan.key
         # What only concerns the sweep is left out, for it may hold a password.
         fixed = [override for override in self.plan.fixed if not override.lstrip("+").startswith("sweep.storage")]
         seeds = [] if seed is None else [f"seed={seed}"]
-        config = self.compose([*study.plan.overrides(fixed, claim.values), *seeds])
-        config_hash = self.plan.data.require_same(require_config(config)).run
+        composed = self.compose([*study.plan.overrides(fixed, claim.values), *seeds])
         subdir = f"{key}/{claim.number:04d}" + ("" if seed is None else f"/seed{seed}")
-        with open_dict(config):
-            config.hydra.job.id = subdir.replace("/", "-")
-            config.hydra.job.num = claim.number
+        with open_dict(composed):
+            composed.hydra.job.id = subdir.replace("/", "-")
+            composed.hydra.job.num = claim.number
             # Absolute, as all that another process is told: it may have another working directory.
-            config.hydra.sweep.dir = str((Path(base.results_dir) / base.name).absolute())
-            config.hydra.sweep.subdir = subdir
-            config.hydra.job.env_set |= {STUDY_VARIABLE: key, TRIAL_VARIABLE: str(claim.number)}
-            config.sweep.storage = None
-            if config.threads is None:
-                config.threads = self.executor.threads
+            composed.hydra.sweep.dir = str((Path(base.results_dir) / base.name).absolute())
+            composed.hydra.sweep.subdir = subdir
+            composed.hydra.job.env_set |= {STUDY_VARIABLE: key, TRIAL_VARIABLE: str(claim.number)}
+            composed.sweep.storage = None
+            if composed.threads is None:
+                composed.threads = self.executor.threads
+        config = require_config(composed)  # once: the process that trains it is handed the typed one
         return Job(
             config=config,
-            config_hash=config_hash,
-            run_dir=Path(config.hydra.sweep.dir) / subdir,
+            composed=composed,
+            config_hash=self.plan.data.require_same(config).run,
+            run_dir=Path(composed.hydra.sweep.dir) / subdir,
             context_parts=(self.context.config_loader, self.context.execution_whitelist),
             study=key,
             number=claim.number,

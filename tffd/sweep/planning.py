@@ -53,14 +53,14 @@ def make_plan(
     reading, elsewhere = read_config(base), trains_elsewhere(base)
     faults = objective_faults(reading.sound["sweep"]) if "sweep" in reading.sound else []
     if reading.config is None:
-        raise ConfigError([*faults, *find_faults(base, elsewhere)])
+        raise ConfigError([*faults, *find_faults(reading, elsewhere)])
     config = reading.config
     try:
         sorted_arguments = sort_arguments(arguments, options)
         require_effect(sorted_arguments, base)
         studies = _studies(config, sorted_arguments, options)
     except (ValueError, TypeError, InstantiationException) as error:
-        raise ConfigError([*faults, str(error).strip().splitlines()[0], *find_faults(base, elsewhere)]) from error
+        raise ConfigError([*faults, str(error).strip().splitlines()[0], *find_faults(reading, elsewhere)]) from error
     data, teachers = PinnedData(), Teachers(sorted_arguments.fixed, compose)
     studies = [_checked(study, sorted_arguments.fixed, compose, elsewhere, faults, data, teachers) for study in studies]
     if teachers.cells and not faults:

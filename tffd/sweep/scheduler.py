@@ -9,7 +9,7 @@ from tffd.schema import SweepSection
 from tffd.sweep.display import SweepDisplay
 from tffd.sweep.executors import Executor
 from tffd.sweep.processes import StopRequests
-from tffd.sweep.running import MakeJob, RunningTrial
+from tffd.sweep.running import MakeJob, RunningTrial, State
 from tffd.sweep.studies.lease import Lease
 from tffd.sweep.studies.storage import STORAGE_ERRORS, StorageLost, is_of_storage, reason_of
 from tffd.sweep.studies.study import ResumableStudy
@@ -113,19 +113,18 @@ class Scheduler:
         claim = study.claim(self._lease)
         if claim is None:
             return False
-        slot = min(set(range(len(self._running) + 1)) - {other.slot for other in self._running})
-        running = RunningTrial(study, claim, slot, self._sweep, self._executor, self._make_job, self._display)
+        running = RunningTrial(study, claim, self._sweep, self._executor, self._make_job, self._display)
         self._running.append(running)
         running.begin()
         self._let_go_if_ended(running)
         return True
 
     def _let_go_if_ended(self, running: RunningTrial) -> None:
-        if not running.has_ended:
+        if not running.state.is_end:
             return
         self._running.remove(running)
         self._next_look = 0.0
-        if running.has_failed:
+        if running.state is State.FAILED:
             self._failed += 1
             self._give_up_if_too_many_failed()
 

@@ -126,7 +126,7 @@ def test_a_job_lives_while_its_heart_beats(tmp_path: Path, clock: Clock) -> None
     assert not run.has_ended()
     clock(2)
     assert run.has_ended()
-    assert run.reason() == "job 17 gave no sign of life for 120 s (RUNNING)"
+    assert run.failure().reason == "job 17 gave no sign of life for 120 s (RUNNING)"
     assert job.cancelled
 
 
@@ -138,7 +138,7 @@ def test_a_job_that_vanished_from_the_queue_is_lost(tmp_path: Path, clock: Clock
     queue.answer = {}
     clock(121)
     assert run.has_ended()
-    assert run.reason() == "job 17 gave no sign of life for 120 s (not in the queue)"
+    assert run.failure().reason == "job 17 gave no sign of life for 120 s (not in the queue)"
 
 
 def test_a_waiting_job_outlives_a_slurm_that_does_not_answer(tmp_path: Path, clock: Clock) -> None:
@@ -158,7 +158,7 @@ def test_the_pickle_of_a_job_ends_it(tmp_path: Path, clock: Clock) -> None:
     job.paths.result_pickle.touch()
     clock(2)
     assert run.has_ended()
-    assert run.reason() == f"job 17 ended without a record; see {tmp_path / '17.err'}"
+    assert run.failure().reason == f"job 17 ended without a record; see {tmp_path / '17.err'}"
 
 
 def test_a_job_of_this_machine_ends_with_its_process(tmp_path: Path, clock: Clock) -> None:
@@ -169,13 +169,13 @@ def test_a_job_of_this_machine_ends_with_its_process(tmp_path: Path, clock: Cloc
     job.is_done = True
     clock(2)
     reason = f"job 17 was killed, perhaps for its memory; see {tmp_path / '17.err'}"
-    assert (run.has_ended(), run.reason()) == (True, reason)
+    assert (run.has_ended(), run.failure().reason) == (True, reason)
 
 
 def test_a_job_that_is_stopped_is_cancelled(tmp_path: Path, clock: Clock) -> None:
     run, job, _ = make_run(tmp_path, {"17": "PENDING"})
     run.stop()
-    assert (job.cancelled, run.has_ended(), run.reason()) == (True, True, "job 17 was cancelled")
+    assert (job.cancelled, run.has_ended(), run.failure().reason) == (True, True, "job 17 was cancelled")
 
 
 def test_a_job_of_this_machine_is_stopped_in_the_way_that_it_listens_to(tmp_path: Path, clock: Clock) -> None:
@@ -188,7 +188,7 @@ def test_a_job_of_this_machine_is_stopped_in_the_way_that_it_listens_to(tmp_path
 def test_a_job_that_has_ended_is_not_cancelled(tmp_path: Path, clock: Clock) -> None:
     run, job, _ = make_run(tmp_path, {"17": "FAILED"})
     run.stop()
-    assert (job.cancelled, run.reason()) == (False, "job 17 ended as FAILED")
+    assert (job.cancelled, run.failure().reason) == (False, "job 17 ended as FAILED")
 
 
 @pytest.mark.parametrize("state", ["PENDING", "REQUEUED", "REQUEUE_HOLD"])
@@ -242,7 +242,7 @@ def test_a_silent_job_is_not_lost_when_it_has_just_been_put_in_the_queue_again(t
 def test_a_job_that_is_out_of_memory_has_failed(tmp_path: Path, clock: Clock) -> None:
     run, _, _ = make_run(tmp_path, {"17": "OUT_OF_MEMORY"})
     assert run.has_ended()
-    assert run.reason() == "OutOfMemory: job 17 was killed for its memory; see hydra.launcher.mem_gb"
+    assert run.failure().reason == "OutOfMemory: job 17 was killed for its memory; see hydra.launcher.mem_gb"
 
 
 def epochs(directory: Path, count: int) -> None:
@@ -433,7 +433,7 @@ def test_a_run_that_waits_to_be_submitted_can_be_stopped(tmp_path: Path, cluster
     run.stop()
     cluster.refusal = None
     clock(5)
-    assert (run.has_ended(), run.reason()) == (True, "it was stopped before it was submitted")
+    assert (run.has_ended(), run.failure().reason) == (True, "it was stopped before it was submitted")
     assert list(cluster.jobs) == ["1"]
 
 

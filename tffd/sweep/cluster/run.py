@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tffd.failures import Failure, FailureKind
 from tffd.records import HEARTBEAT
 from tffd.sweep.cluster.queue import DEAD, OUT_OF_MEMORY, WAITING, JobInQueue, SlurmQueue
 
@@ -31,8 +32,10 @@ class PendingRun:
             self._run = self._submit()
         return self._was_stopped if self._run is None else self._run.has_ended()
 
-    def reason(self) -> str:
-        return "it was stopped before it was submitted" if self._run is None else self._run.reason()
+    def failure(self) -> Failure:
+        if self._run is not None:
+            return self._run.failure()
+        return Failure(FailureKind.LOST, "it was stopped before it was submitted")
 
     def seconds(self) -> float:
         return 0.0 if self._run is None else self._run.seconds()
@@ -67,7 +70,7 @@ class SubmititRun:
         self._seen = time.monotonic()
         self._began: float | None = None
         self._next_look = 0.0
-        self._ended: str | None = None
+        self._ended: Failure | None = None
 
     def has_ended(self) -> bool:
         if self._ended is None and time.monotonic() >= self._next_look:
@@ -75,8 +78,9 @@ class SubmititRun:
             self._ended = self._look()
         return self._ended is not None
 
-    def reason(self) -> str:
-        return self._ended or ""
+    def failure(self) -> Failure:
+        assert self._ended is not None  # it is only asked of a run that has ended
+        return self._ended
 
     def seconds(self) -> float:
         return 0.0 if self._began is None else time.monotonic() - self._began
@@ -85,9 +89,9 @@ class SubmititRun:
         if self.has_ended():
             return
         self._cancel()
-        self._ended = f"job {self._job.job_id} was cancelled"
+        self._ended = _lost(f"job {self._job.job_id} was cancelled")
 
-    def _look(self) -> str | None:
+    def _look(self) -> Failure | None:
         """Say how the job ended, None if it has not."""
         now = time.monotonic()
         beat = _changed(self._heartbeat)
@@ -95,13 +99,13 @@ class SubmititRun:
             self._beat, self._seen = beat, now
             self._began = self._began or now
         if _changed(self._job.paths.result_pickle) not in (None, self._earlier_result):
-            return f"job {self._job.job_id} ended without a record; see {self._job.paths.stderr}"
+            return _lost(f"job {self._job.job_id} ended without a record; see {self._job.paths.stderr}")
         if self._queue is not None:
             return self._look_in_queue(self._queue, now)
         killed = f"job {self._job.job_id} was killed, perhaps for its memory; see {self._job.paths.stderr}"
-        return killed if self._job.done() else None
+        return _lost(killed) if self._job.done() else None
 
-    def _look_in_queue(self, queue: SlurmQueue, now: float) -> str | None:
+    def _look_in_queue(self, queue: SlurmQueue, now: float) -> Failure | None:
         # A verdict rests on what SLURM says now: it may just have put the job in the queue again.
         jobs = queue.jobs(fresh=now - self._seen >= self._timeout)
         line = (jobs or {}).get(self._job.job_id)
@@ -116,13 +120,15 @@ class SubmititRun:
         if state in WAITING or (jobs is None and self._began is None):
             self._seen = now  # it is not supposed to be at work
         if state == OUT_OF_MEMORY:
-            return f"OutOfMemory: job {self._job.job_id} was killed for its memory; see hydra.launcher.mem_gb"
+            reason = f"OutOfMemory: job {self._job.job_id} was killed for its memory; see hydra.launcher.mem_gb"
+            return Failure(FailureKind.OUT_OF_MEMORY, reason)
         if state in DEAD:
-            return f"job {self._job.job_id} ended as {state}"
+            return _lost(f"job {self._job.job_id} ended as {state}")
         if now - self._seen < self._timeout:
             return None
         self._cancel()
-        return f"job {self._job.job_id} gave no sign of life for {self._timeout:g} s ({state or 'not in the queue'})"
+        where = state or "not in the queue"
+        return _lost(f"job {self._job.job_id} gave no sign of life for {self._timeout:g} s ({where})")
 
     def _cancel(self) -> None:
         if self._queue is None:
@@ -130,6 +136,10 @@ class SubmititRun:
             self._job._process.terminate()  # type: ignore[attr-defined]
         else:
             self._job.cancel(check=False)
+
+
+def _lost(reason: str) -> Failure:
+    return Failure(FailureKind.LOST, reason)
 
 
 def _changed(path: Path) -> int | None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tffd.data import Partner
 from tffd.distill.base import DistillMode, FirstStage, Setting, Step
-from tffd.training.schedule import kd_factor
+from tffd.schedule import kd_factor
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tffd.training.schedule import kd_factor, learning_rate
+from tffd.schedule import kd_factor, learning_rate
 
 PUBLISHED = (0.625, 0.75, 0.875)
 

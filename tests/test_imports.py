@@ -34,7 +34,7 @@ LAYERS = {
         "plan",
         "pinned | samplers | teachers",
         "space",
-        "arguments | processes",
+        "arguments | optuna_private | processes",
     ),
 }
 """From the top down. A layer imports nothing from those above it; modules of one layer may import each other."""

@@ -16,6 +16,7 @@ from tffd.sweep.arguments import (
     Arguments,
     Conditions,
 )
+from tffd.sweep.optuna_private import first_rung
 from tffd.sweep.plan import StudyPlan
 from tffd.sweep.samplers import make_pruner
 from tffd.sweep.space import Value, applies, corners
@@ -192,8 +193,8 @@ def require_epochs(pruner: BasePruner, epochs: int) -> None:
     Raises:
         ValueError: If not: it would never stop a trial.
     """
-    first = getattr(pruner, "_min_resource", None)
-    if isinstance(pruner, HyperbandPruner | SuccessiveHalvingPruner) and isinstance(first, int) and first >= epochs:
+    first = first_rung(pruner)
+    if isinstance(pruner, HyperbandPruner | SuccessiveHalvingPruner) and first is not None and first >= epochs:
         raise ValueError(
             f"sweep.pruner.min_resource={first}: trials of trainer.epochs={epochs} end before the first rung, so none "
             f"is pruned; {f'use at most {epochs - 1}, or ' if epochs > 1 else ''}leave the pruner out"

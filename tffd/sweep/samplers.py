@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 from hydra.utils import instantiate
-from optuna._transform import _SearchSpaceTransform  # as CmaEsSampler uses it; it has no public name
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner, WilcoxonPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
-from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial
 
 from tffd.schema import SweepSection
+from tffd.sweep.optuna_private import ReplayedCmaEs
 from tffd.trust import TRUSTED_TARGETS
 
 Point = dict[str, Any]
@@ -82,37 +80,6 @@ def auto_pruner(seeds: Sequence[int] | None, objective: str | Sequence[str]) -> 
         return NopPruner()
     reachable = 0.5 ** (len(seeds) - 1)
     return WilcoxonPruner(p_threshold=max(0.1, min(1.0, 1.01 * reachable)))
-
-
-class ReplayedCmaEs(CmaEsSampler):
-    """Optuna's CMA-ES, which finds where it stands from the values of a study's trials.
-
-    Optuna keeps the pickled optimiser in a trial's attributes. To unpickle it is to run what anybody who can write to
-    the study has put there, so here nothing is read from them: the generations are told to a new optimiser again, some
-    0.1 ms each, and it has then nothing left to be told, so that nothing is pickled either.
-    """
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Choose a point; see CmaEsSampler."""
-        self._asked = study, search_space
-        return super().sample_relative(study, trial, search_space)
-
-    def _restore_optimizer(self, completed_trials: list[FrozenTrial]) -> Any:
-        study, space = self._asked
-        transform = _SearchSpaceTransform(space, transform_step=not self._with_margin, transform_0_1=True)
-        optimizer = self._init_optimizer(transform, study.direction)
-        sign = 1 if study.direction is StudyDirection.MINIMIZE else -1
-        while True:
-            told = self._get_solution_trials(completed_trials, optimizer.generation)[: optimizer.population_size]
-            if len(told) < optimizer.population_size:
-                return optimizer
-            points = [
-                t.system_attrs["x_for_tell"] if self._with_margin else transform.transform(t.params) for t in told
-            ]
-            values = [sign * t.value for t in told if t.value is not None]
-            optimizer.tell([(np.asarray(x, dtype=float), y) for x, y in zip(points, values, strict=True)])
 
 
 class EvenGrid(RandomSampler):

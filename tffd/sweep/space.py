@@ -9,6 +9,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import Trial
 
 from tffd.sweep.arguments import Cell, Conditions, Value, parse, plain, write
+from tffd.sweep.optuna_private import lies_within
 
 
 def parse_distribution(key: str, text: str) -> BaseDistribution:
@@ -115,7 +116,7 @@ def contains(distribution: BaseDistribution, value: Value) -> bool:
     """Tell whether a value lies within the bounds, or among the choices, of a distribution."""
     match distribution:
         case FloatDistribution() | IntDistribution():
-            return isinstance(value, (int, float)) and distribution._contains(value)
+            return isinstance(value, (int, float)) and lies_within(distribution, value)
         case CategoricalDistribution(choices=choices):
             return value in choices
     return False

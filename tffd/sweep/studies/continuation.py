@@ -1,7 +1,7 @@
 """Whether a command may go on with what is there: with a directory and its records, and with a study."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,25 @@ def shared_settings(plan: StudyPlan, config: Config) -> dict[str, str]:
     return shared | {"objective": str(config.sweep.objective), "direction": str(config.sweep.direction)}
 
 
-def list_changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
+def require_same_settings(
+    name: str, before: dict[str, str], now: dict[str, str], of_cells: Iterable[tuple[dict[str, str], dict[str, str]]]
+) -> None:
+    """Refuse to go on with a study, or with a cell of it, under other settings.
+
+    Args:
+        name: Of the study.
+        before, now: What its trials share.
+        of_cells: What each cell of a grid was and is, which only counts where those are the same.
+    Raises:
+        ConfigError: With all differences.
+    """
+    changes = _changes(before, now) or [change for cell in of_cells for change in _changes(*cell)]
+    if changes:
+        differences = "; ".join(dict.fromkeys(changes))
+        raise ConfigError([f"{name} was begun with other settings; choose another name=..., or restore {differences}"])
+
+
+def _changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
     """Say what differs between two sets of settings, one text for each."""
     return [
         f"{_shown(key)}: was {_shown(before.get(key))}, is {now.get(key)}"

@@ -15,6 +15,7 @@ from types import TracebackType
 import optuna
 from filelock import FileLock, Timeout
 
+from tffd.sweep.optuna_private import read_marks, write_mark
 from tffd.sweep.studies.attributes import parse_token
 from tffd.sweep.studies.storage import STORAGE_ERRORS
 
@@ -76,7 +77,7 @@ class Lease:
             return True
         if parse_token(token).place == self._place:
             return is_locked(self._path(token))
-        attributes = (study._storage.get_study_system_attrs(study._study_id) for study in self._studies)
+        attributes = (read_marks(study) for study in self._studies)
         count = [of_study.get(_ATTRIBUTE + token) for of_study in attributes]
         before, since = self._seen.get(token, (None, 0.0))
         if count != before or token not in self._seen:
@@ -96,7 +97,7 @@ class Lease:
 
     def _write(self, count: int) -> None:
         for study in self._studies:
-            study._storage.set_study_system_attr(study._study_id, _ATTRIBUTE + self.token, count)
+            write_mark(study, _ATTRIBUTE + self.token, count)
 
 
 def is_locked(path: Path) -> bool:

@@ -7,8 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from optuna.storages._rdb.models import BaseModel  # Optuna's tables; they have no public name
-from optuna.storages.journal._file import LOCK_FILE_SUFFIX
+from tffd.sweep.optuna_private import LOCK_FILE_SUFFIX, TABLES
 
 _BEGINNING = b'{"op_code":'  # of every line of a journal
 _LONGEST_LINE = 2**24  # bytes, of the first line, which creates a study
@@ -64,7 +63,7 @@ def require_sqlite(path: Path) -> None:
     with closing(sqlite3.connect(address, uri=True, timeout=_SECONDS_TO_WAIT)) as connection:
         tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
     foreign = {name for name in tables if not name.startswith("sqlite_")} - {
-        *BaseModel.metadata.tables,
+        *TABLES,
         "alembic_version",
     }
     if foreign:

@@ -13,7 +13,6 @@ import optuna
 import sqlalchemy
 from filelock import FileLock
 from optuna.exceptions import StorageInternalError
-from optuna.storages._rdb.models import NOT_FOUND_MSG  # it has no public name
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,6 +21,7 @@ from sqlalchemy.pool import NullPool
 from tffd.files import writable_fault
 from tffd.passwords import without_password
 from tffd.refusal import ConfigError
+from tffd.sweep.optuna_private import NOT_FOUND_MSG
 from tffd.sweep.studies.attributes import ForeignEntry
 from tffd.sweep.studies.recognise import require_journal, require_sqlite
 

@@ -1,6 +1,6 @@
 """Optuna studies that can be left, taken up again and shared: what is still to do in one, and what became of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from tffd.refusal import ConfigError
 from tffd.schema import Config
+from tffd.sweep.optuna_private import begin_waiting, reported_values, take_up
 from tffd.sweep.plan import StudyPlan
 from tffd.sweep.samplers import make_pruner, make_sampler
 from tffd.sweep.space import Value, contains, suggest
@@ -26,7 +26,7 @@ from tffd.sweep.studies.attributes import (
     is_final,
     require_ours,
 )
-from tffd.sweep.studies.continuation import list_changes, shared_settings
+from tffd.sweep.studies.continuation import require_same_settings, shared_settings
 from tffd.sweep.studies.lease import Lease
 from tffd.sweep.studies.storage import Storage
 
@@ -90,25 +90,34 @@ class ResumableStudy:
             if not self._is_in_line:  # not before: another study of the command may yet be refused
                 self._put_in_line()
             trials = self._ours()
-            left = next((trial for trial in trials if _is_left(trial, lease)), None)
-            if left is None and not self._remaining(trials):
-                return None
-            waiting = next((trial for trial in trials if trial.state is TrialState.WAITING), None)
-            number = left.number if left else waiting.number if waiting else len(trials)
+            known = next((trial for trial in trials if _is_left(trial, lease)), None)
+            if known is None:
+                if not self._remaining(trials):
+                    return None
+                known = next((trial for trial in trials if trial.state is TrialState.WAITING), None)
+            number = len(trials) if known is None else known.number
             self.optuna.sampler = make_sampler(self._config.sweep, number)
-            if left is None and waiting is not None:  # as ask() does, which may take a cell that is not in this plan
-                self.optuna._storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING)
-            taken = left or waiting
-            # Trial(study, id) is Optuna's way to take up a trial that was asked for before.
-            trial = Trial(self.optuna, taken._trial_id) if taken else self.optuna.ask()
+            trial = self._begin(known)
             trial.set_user_attr(OWNER, lease.token)
-            if self.plan.cells is not None:
-                return Claim(trial.number, cell_of(trial), trial)
-            values = suggest(trial, self.plan.space, self.plan.when)
-            for key, value in values.items():  # a trial that was left has brought its own
-                if not contains(self.plan.space[key], value):
-                    raise ForeignEntry(f"trial {trial.number}", key, value)
-            return Claim(trial.number, values, trial)
+            return Claim(trial.number, self._values_of(trial), trial)
+
+    def _begin(self, known: FrozenTrial | None) -> Trial:
+        """Go on with a trial that was left, begin one that waits in line, or else (None) a new one."""
+        if known is None:
+            return self.optuna.ask()
+        if known.state is TrialState.WAITING:
+            begin_waiting(self.optuna, known)
+        return take_up(self.optuna, known)
+
+    def _values_of(self, trial: Trial) -> Mapping[str, Value]:
+        """The point of a trial: the cell that it carries, or what the sampler chooses."""
+        if self.plan.cells is not None:
+            return cell_of(trial)
+        values = suggest(trial, self.plan.space, self.plan.when)
+        for key, value in values.items():  # a trial that was left has brought its own
+            if not contains(self.plan.space[key], value):
+                raise ForeignEntry(f"trial {trial.number}", key, value)
+        return values
 
     def is_open(self) -> bool:
         """Tell whether trials are to be handed out, or at work, here or elsewhere."""
@@ -130,7 +139,7 @@ class ResumableStudy:
 
     def intermediate_values(self, trial: Trial) -> dict[int, float]:
         """Return what has been reported of a trial, also by an earlier command: step to value."""
-        return self.optuna._storage.get_trial(trial._trial_id).intermediate_values
+        return reported_values(self.optuna, trial)
 
     def succeed(self, trial: Trial, values: Sequence[float]) -> None:
         """Record a trial's values."""
@@ -223,17 +232,17 @@ class ResumableStudy:
         before = identity_in(self.optuna.user_attrs, self.name)
         if before is None:
             self.optuna.set_user_attr(IDENTITY, identity)
-        changes = list_changes(before or identity, identity)
-        now = {str(cell): wanted for cell, wanted in zip(self.plan.cells or [], self.plan.identities, strict=True)}
-        for trial in self.trials() if not changes and self.plan.cells is not None else []:
-            known = identity_in(trial.user_attrs, f"trial {trial.number}") or {}
-            changes += list_changes(known, now.get(str(cell_of(trial)), known))
-        if changes:
-            differences = "; ".join(dict.fromkeys(changes))
-            raise ConfigError(
-                [f"{self.name} was begun with other settings; choose another name=..., or restore {differences}"]
-            )
+        require_same_settings(self.name, before or identity, identity, self._identities_of_cells())
         self.trials()  # which checks them, with what they are known to have in common
+
+    def _identities_of_cells(self) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+        """Yield what each planned cell that has a trial was, and what it is now."""
+        if self.plan.cells is None:
+            return
+        now = {str(cell): wanted for cell, wanted in zip(self.plan.cells, self.plan.identities, strict=True)}
+        for trial in self.trials():
+            known = identity_in(trial.user_attrs, f"trial {trial.number}") or {}
+            yield known, now.get(str(cell_of(trial)), known)
 
 
 def _is_left(trial: FrozenTrial, lease: Lease) -> bool:

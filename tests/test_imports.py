@@ -30,6 +30,7 @@ LAYERS = {
         "display | outcome",
         "summary | worker",
         "planning | studies",
+        "checking",
         "compose | rules",
         "plan",
         "pinned | samplers | teachers",

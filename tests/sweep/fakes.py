@@ -36,11 +36,12 @@ from tffd.records import (
 )
 from tffd.schema import Config, SweepSection
 from tffd.sweep.display import SweepDisplay
-from tffd.sweep.plan import StudyPlan, SweepPlan
+from tffd.sweep.plan import GridPlan, SearchPlan, StudyPlan, SweepPlan
 from tffd.sweep.scheduler import Scheduler
+from tffd.sweep.studies.attributes import Claim
 from tffd.sweep.studies.lease import Lease
 from tffd.sweep.studies.storage import Storage, open_storage
-from tffd.sweep.studies.study import Claim, ResumableStudy
+from tffd.sweep.studies.study import ResumableStudy
 from tffd.sweep.worker import Job
 
 LOST = "lost"
@@ -217,14 +218,14 @@ def config(**sweep: Any) -> Config:
 
 def search(n_trials: int, *known: float, space: dict[str, BaseDistribution] | None = None) -> StudyPlan:
     space = space or SPACE
-    return StudyPlan(
-        "search", tuple(space), n_trials, space=dict(space), enqueue=[{"lambda_intra": value} for value in known]
+    return SearchPlan(
+        "search", tuple(space), n_trials, space=dict(space), known_points=[{"lambda_intra": value} for value in known]
     )
 
 
 def grid(*seeds: int) -> StudyPlan:
     cells = [{"seed": str(seed)} for seed in seeds]
-    return StudyPlan("grid", ("seed",), len(seeds), cells=cells, identities=[{"hash": str(seed)} for seed in seeds])
+    return GridPlan("grid", ("seed",), len(seeds), cells=cells, identities=[{"hash": str(seed)} for seed in seeds])
 
 
 @dataclass

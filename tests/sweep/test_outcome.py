@@ -9,9 +9,10 @@ import pytest
 from tests.sweep.fakes import config, search
 from tffd.records import write_metrics
 from tffd.sweep.outcome import EpochReports
+from tffd.sweep.studies.attributes import Claim
 from tffd.sweep.studies.lease import Lease
 from tffd.sweep.studies.storage import open_storage
-from tffd.sweep.studies.study import Claim, ResumableStudy
+from tffd.sweep.studies.study import ResumableStudy
 
 # The median of one earlier trial is that trial.
 MEDIAN = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 1, "n_warmup_steps": 0}

@@ -23,7 +23,8 @@ from tffd.identity import hash_config
 from tffd.records import read_result
 from tffd.schema import Config
 from tffd.sweep.pinned import PinnedData
-from tffd.sweep.studies.study import Claim, ResumableStudy
+from tffd.sweep.studies.attributes import Claim
+from tffd.sweep.studies.study import ResumableStudy
 from tffd.sweep.worker import Job
 from tffd.training.progress import EpochReporter
 from tffd.trial import run_trial

@@ -19,7 +19,7 @@ from tffd.app import register_resolvers
 from tffd.config import require_config
 from tffd.sweep.jobs import JobMaker
 from tffd.sweep.planning import make_plan
-from tffd.sweep.studies.study import Claim
+from tffd.sweep.studies.attributes import Claim
 from tffd.sweep.worker import Job
 
 MakeJob = Callable[..., Job]

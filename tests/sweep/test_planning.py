@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from tests.support import compose_config, places
 from tffd.refusal import ConfigError
 from tffd.sweep.arguments import sort_arguments
-from tffd.sweep.plan import SweepPlan
+from tffd.sweep.plan import GridPlan, SearchPlan, SweepPlan
 from tffd.sweep.planning import make_plan
 
 
@@ -43,20 +43,20 @@ def test_a_search_has_a_baseline_and_begins_with_the_published_points(tmp_path: 
     made = plan(tmp_path, "sweep=lambdas", "sweep.n_trials=12")
     baseline, search = made.studies
     assert baseline.cells == [{"kd_mode": "none", "seed": str(seed)} for seed in range(3)]
-    assert (search.key, search.n_trials, search.cells) == ("search", 12, None)
-    assert [tuple(point.values()) for point in search.enqueue] == [(8e-4, 5e-4), (4e-4, 5e-3)]
+    assert (search.key, search.n_trials, type(search)) == ("search", 12, SearchPlan)
+    assert [tuple(point.values()) for point in search.known_points] == [(8e-4, 5e-4), (4e-4, 5e-3)]
     assert made.objectives == ["val_top1"]
 
 
 def test_fixing_one_lambda_searches_the_other(tmp_path: Path) -> None:
     search = plan(tmp_path, "sweep=lambdas", "lambda_intra=0.01").studies[-1]
     assert search.keys == ("lambda_inter",)
-    assert search.enqueue == [{"lambda_inter": 5e-4}, {"lambda_inter": 5e-3}]
+    assert search.known_points == [{"lambda_inter": 5e-4}, {"lambda_inter": 5e-3}]
 
 
 def test_an_ablation_is_a_grid(tmp_path: Path) -> None:
     (grid,) = plan(tmp_path, "ablation=terms").studies
-    assert grid.cells is not None
+    assert isinstance(grid, GridPlan)
     assert len(grid.cells) == grid.n_trials == 32
     assert grid.cells[8] == {"kd_mode": "intra", "seed": "0"}
 
@@ -69,9 +69,9 @@ def test_listed_values_alone_are_a_grid(tmp_path: Path) -> None:
 def test_known_points_stay_when_a_dimension_joins_and_go_where_they_are_out_of_bounds(tmp_path: Path) -> None:
     search = plan(tmp_path, "sweep=lambdas", "trainer.lr=interval(0.01,0.1)").studies[-1]
     assert search.keys == ("lambda_intra", "lambda_inter", "trainer.lr")
-    assert [point["lambda_intra"] for point in search.enqueue] == [8e-4, 4e-4]
+    assert [point["lambda_intra"] for point in search.known_points] == [8e-4, 4e-4]
     narrow = plan(tmp_path, "sweep=lambdas", "lambda_inter=interval(0.001,0.1)").studies[-1]
-    assert [point["lambda_inter"] for point in narrow.enqueue] == [5e-3]
+    assert [point["lambda_inter"] for point in narrow.known_points] == [5e-3]
 
 
 def test_a_value_fixed_with_plus_leaves_the_search_too(tmp_path: Path) -> None:
@@ -96,13 +96,13 @@ def test_a_search_over_modes_has_the_lambdas_of_each(tmp_path: Path) -> None:
     search = plan(tmp_path, "sweep=modes", "sweep.baseline=null").studies[-1]
     assert search.keys == ("kd_mode", "lambda_intra", "lambda_inter")
     assert search.when == {"lambda_intra": {"kd_mode": ["intra", "tfd"]}, "lambda_inter": {"kd_mode": ["inter", "tfd"]}}
-    assert [point["kd_mode"] for point in search.enqueue] == ["tfd", "tfd"]
+    assert [point["kd_mode"] for point in search.known_points] == ["tfd", "tfd"]
 
 
 def test_a_search_over_modes_with_a_mode_fixed_searches_its_lambdas(tmp_path: Path) -> None:
     search = plan(tmp_path, "sweep=modes", "kd_mode=inter", "sweep.baseline=null").studies[-1]
     assert (search.keys, search.when) == (("lambda_inter",), {})
-    assert search.enqueue == [{"lambda_inter": 5e-4}, {"lambda_inter": 5e-3}]
+    assert search.known_points == [{"lambda_inter": 5e-4}, {"lambda_inter": 5e-3}]
 
 
 def test_a_search_over_some_of_the_modes(tmp_path: Path) -> None:
@@ -131,7 +131,8 @@ def test_the_baseline_has_the_seeds_of_the_search(tmp_path: Path) -> None:
 def test_a_grid_search_tries_its_points_instead_of_the_known_ones(tmp_path: Path) -> None:
     arguments = ("sweep=lambdas", "sweep/sampler=grid", "sweep.sampler.points=3", "sweep.baseline=null")
     search = plan(tmp_path, *arguments, "sweep.n_trials=9").studies[-1]
-    assert [point["lambda_intra"] for point in search.enqueue] == pytest.approx([1e-5] * 3 + [1e-3] * 3 + [0.1] * 3)
+    intra = [point["lambda_intra"] for point in search.known_points]
+    assert intra == pytest.approx([1e-5] * 3 + [1e-3] * 3 + [0.1] * 3)
 
 
 @pytest.mark.parametrize(

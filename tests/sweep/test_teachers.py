@@ -12,7 +12,7 @@ from tffd.config import require_config
 from tffd.identity import hash_config, teacher_run
 from tffd.refusal import ConfigError
 from tffd.sweep.arguments import sort_arguments
-from tffd.sweep.plan import StudyPlan, SweepPlan
+from tffd.sweep.plan import GridPlan, StudyPlan, SweepPlan
 from tffd.sweep.planning import make_plan
 from tffd.sweep.studies.lease import Lease
 from tffd.sweep.studies.storage import open_storage
@@ -82,7 +82,7 @@ def test_a_search_chooses_among_compositions(tmp_path: Path) -> None:
 
 def waiting(*seeds: int) -> StudyPlan:
     made = grid(*seeds)
-    return StudyPlan("students", made.keys, made.n_trials, cells=made.cells, identities=made.identities, after="grid")
+    return GridPlan("students", made.keys, made.n_trials, cells=made.cells, identities=made.identities, after="grid")
 
 
 def test_students_begin_when_their_teacher_has_ended(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tffd.sweep.compose import Composer, settled
 from tffd.sweep.display import SweepDisplay
 from tffd.sweep.executors import make_executor, pin_to_devices
 from tffd.sweep.jobs import JobMaker
-from tffd.sweep.plan import SweepPlan
+from tffd.sweep.plan import GridPlan, SearchPlan, SweepPlan
 from tffd.sweep.planning import make_plan
 from tffd.sweep.samplers import judges_epochs
 from tffd.sweep.scheduler import Scheduler
@@ -106,7 +106,7 @@ class Engine:
             "directions": sweep.directions,
             "seeds": sweep.seeds,
             "storage": kept_in,
-            "space": next((study.texts for study in plan.studies if study.cells is None), {}),
+            "space": plan.search.texts if plan.search is not None else {},
             "fixed": [override for override in plan.fixed if not override.lstrip("+").startswith("sweep")],
             "command": self.command(),
             "cwd": os.getcwd(),
@@ -114,9 +114,9 @@ class Engine:
             "studies": [
                 {
                     "study": study.key,
-                    "kind": "search" if study.cells is None else "grid",
+                    "kind": "search" if isinstance(study, SearchPlan) else "grid",
                     "n_trials": study.n_trials,
-                    "cells": study.cells,
+                    "cells": study.cells if isinstance(study, GridPlan) else None,
                 }
                 for study in plan.studies
             ],

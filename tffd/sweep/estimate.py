@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,8 +17,8 @@ from tffd.machine import device_name
 from tffd.refusal import ConfigError
 from tffd.schema import Config
 from tffd.sweep.executors import Executor
-from tffd.sweep.plan import Compose, StudyPlan, SweepPlan
-from tffd.sweep.space import Value, corners
+from tffd.sweep.plan import Compose, SearchPlan, StudyPlan, SweepPlan
+from tffd.sweep.space import corners
 from tffd.texts import counted, printable
 from tffd.training.loop import Progress, evaluate, make_optimizer, train
 
@@ -90,7 +89,7 @@ def estimate(plan: SweepPlan, compose: Compose, executor: Executor, console: Con
     measured: dict[str, RunCost] = {}
     total = runs_in_all = 0.0
     for study in plan.studies:
-        seeds = len(plan.config.sweep.seeds or [0]) if study.cells is None else 1
+        seeds = len(plan.config.sweep.seeds or [0]) if isinstance(study, SearchPlan) else 1
         costs = [_cost(config, executor, measured) for config in _configs(study, plan, compose)]
         runs = study.n_trials * seeds
         # The trials of a search are taken to spread evenly over what it varies.
@@ -111,7 +110,7 @@ def estimate(plan: SweepPlan, compose: Compose, executor: Executor, console: Con
 
 
 def _configs(study: StudyPlan, plan: SweepPlan, compose: Compose) -> list[DictConfig]:
-    points: Sequence[dict[str, Value]] = study.cells or corners(study.space, study.when)  # type: ignore[assignment]
+    points = corners(study.space, study.when) if isinstance(study, SearchPlan) else study.points()
     return [compose(study.overrides(plan.fixed, point)) for point in points]
 
 

@@ -1,5 +1,6 @@
 """How the config of each run of a sweep comes about, and what the process that trains it is told."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +10,14 @@ from omegaconf import open_dict
 from tffd.config import require_config
 from tffd.sweep.executors.base import Executor
 from tffd.sweep.plan import Compose, SweepPlan
+from tffd.sweep.studies.attributes import Claim
 from tffd.sweep.studies.lease import Lease
-from tffd.sweep.studies.study import Claim, ResumableStudy
+from tffd.sweep.studies.study import ResumableStudy
 from tffd.sweep.worker import Job
 from tffd.variables import STUDY_VARIABLE, TRIAL_VARIABLE
+
+MakeJob = Callable[[ResumableStudy, Claim, int | None], Job]
+"""Study, trial and seed (None for that of the config) to a run."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import Any
 from tffd.failures import Failure, FailureKind
 from tffd.files import read_regular
 from tffd.records import FAILED, METRICS, read_last_metrics, read_result
-from tffd.sweep.studies.study import Claim, ResumableStudy
+from tffd.sweep.studies.attributes import Claim
+from tffd.sweep.studies.study import ResumableStudy
 from tffd.sweep.worker import Job
 
 

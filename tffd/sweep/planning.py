@@ -1,26 +1,21 @@
-"""From a sweep command to its plan, of which every config is checked before anything is written."""
+"""From the words of a sweep command to its plan."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution
 
-from tffd.checks import check_config, find_faults, trains_elsewhere
-from tffd.choices import Options, describe_composition
+from tffd.checks import find_faults, trains_elsewhere
+from tffd.choices import Options
 from tffd.config import read_config
-from tffd.identity import hash_config
-from tffd.instantiation import uses_teacher
-from tffd.records import TEACHER
 from tffd.refusal import ConfigError
 from tffd.schema import Config, SweepSection
-from tffd.sweep.arguments import Arguments, Cell, as_overrides, expand_globs, is_interval, merge, settle, sort_arguments
-from tffd.sweep.pinned import PinnedData
-from tffd.sweep.plan import Compose, StudyPlan, SweepPlan
+from tffd.sweep.arguments import Arguments, expand_globs, is_interval, merge, settle, sort_arguments
+from tffd.sweep.checking import SweepChecks
+from tffd.sweep.plan import Compose, GridPlan, Point, SearchPlan, StudyPlan, SweepPlan
 from tffd.sweep.rules import (
-    idle_dimensions,
     objective_faults,
     require_conditions,
     require_effect,
@@ -29,8 +24,7 @@ from tffd.sweep.rules import (
     require_fit_for_grid,
 )
 from tffd.sweep.samplers import EvenGrid, make_pruner, make_sampler
-from tffd.sweep.space import contains, corners, parse_distribution, parse_grid
-from tffd.sweep.teachers import DROPPED, Teachers
+from tffd.sweep.space import contains, parse_distribution, parse_grid
 
 _NOTHING_VARIES = (
     "nothing varies in this sweep: choose one with sweep=lambdas or ablation=terms, or list values, such as seed=0,1,2"
@@ -61,17 +55,11 @@ def make_plan(
         studies = _studies(config, sorted_arguments, options)
     except (ValueError, TypeError, InstantiationException) as error:
         raise ConfigError([*faults, str(error).strip().splitlines()[0], *find_faults(reading, elsewhere)]) from error
-    data, teachers = PinnedData(), Teachers(sorted_arguments.fixed, compose)
-    studies = [_checked(study, sorted_arguments.fixed, compose, elsewhere, faults, data, teachers) for study in studies]
-    if teachers.cells and not faults:
-        keys = tuple(dict.fromkeys(key for cell in teachers.cells for key in cell))
-        first = StudyPlan(TEACHER, keys, len(teachers.cells), cells=teachers.cells, drops=DROPPED)
-        studies.insert(0, _checked(first, sorted_arguments.fixed, compose, elsewhere, faults, data, teachers))
-    if not faults:
-        faults = [fault for study in studies for fault in idle_dimensions(study, sorted_arguments.fixed, compose)]
-    if faults:
-        raise ConfigError(dict.fromkeys(faults))
-    return SweepPlan(config, sorted_arguments.fixed, studies, config.sweep.objectives, data)
+    checks = SweepChecks(sorted_arguments.fixed, compose, elsewhere, faults)
+    checked = checks.check(studies)
+    if lines := checks.faults():
+        raise ConfigError(lines)
+    return SweepPlan(config, sorted_arguments.fixed, checked, config.sweep.objectives, checks.data)
 
 
 def _studies(config: Config, arguments: Arguments, options: Options) -> list[StudyPlan]:
@@ -95,7 +83,7 @@ def _studies(config: Config, arguments: Arguments, options: Options) -> list[Stu
     return [_grid("baseline", expand_globs(sweep.baseline, options) | seeds), search]
 
 
-def _search(sweep: SweepSection, dimensions: dict[str, str], arguments: Arguments) -> StudyPlan:
+def _search(sweep: SweepSection, dimensions: dict[str, str], arguments: Arguments) -> SearchPlan:
     if "seed" in dimensions:
         raise ValueError(
             f"seed={dimensions['seed']}: a search over seeds would choose luck. Fix one, such as seed=1, average over "
@@ -108,21 +96,19 @@ def _search(sweep: SweepSection, dimensions: dict[str, str], arguments: Argument
         raise ValueError(_NOTHING_VARIES)
     space = {key: parse_distribution(key, text) for key, text in dimensions.items()}
     require_conditions(space, when)
-    known = [_known_point(point, space, sweep.space) for point in sweep.enqueue]
-    known = [point for point in known if point]
+    reduced = (_known_point(point, space, sweep.space) for point in sweep.enqueue)
+    known: list[Point] = [point for point in reduced if point is not None]
     sampler = make_sampler(sweep)
     if isinstance(sampler, EvenGrid):
-        known = sampler.points_of(space)
+        known = list(sampler.points_of(space))
         if sweep.n_trials != len(known):
             raise ValueError(f"sweep.n_trials={sweep.n_trials}: this grid has {len(known)} points; set that number")
     require_fit(sweep, sampler, make_pruner(sweep), space, when)
-    return StudyPlan("search", tuple(space), sweep.n_trials, space=space, texts=dimensions, when=when, enqueue=known)
+    return SearchPlan("search", tuple(space), sweep.n_trials, space, dimensions, when, known)
 
 
-def _known_point(
-    point: dict[str, Any], space: dict[str, BaseDistribution], configured: dict[str, str]
-) -> dict[str, Any]:
-    """Reduce a known point to what is searched; {} where the command line has narrowed that to leave it out."""
+def _known_point(point: dict[str, Any], space: dict[str, BaseDistribution], configured: dict[str, str]) -> Point | None:
+    """Reduce a known point to what is searched; None where the command line has narrowed that to leave it out."""
     unknown = point.keys() - space.keys() - configured.keys()
     if unknown:
         raise ValueError(f"sweep.enqueue has {sorted(unknown)[0]}, which this search does not vary")
@@ -134,74 +120,9 @@ def _known_point(
                 f"sweep.enqueue: {key}={value} lies outside what is searched, {configured.get(key, meant[0])}"
             )
     reduced = {key: point[key] for key in space if key in point}
-    return reduced if all(contains(space[key], value) for key, value in reduced.items()) else {}
+    return reduced if reduced and all(contains(space[key], value) for key, value in reduced.items()) else None
 
 
-def _grid(key: str, dimensions: dict[str, str]) -> StudyPlan:
+def _grid(key: str, dimensions: dict[str, str]) -> GridPlan:
     cells = parse_grid(dimensions)
-    return StudyPlan(key, tuple(dimensions), len(cells), cells=cells)
-
-
-def _checked(
-    study: StudyPlan,
-    fixed: list[str],
-    compose: Compose,
-    elsewhere: bool,
-    faults: list[str],
-    data: PinnedData,
-    teachers: Teachers,
-) -> StudyPlan:
-    """Check the config of every cell, bound and known point, pin its data, and give a grid's cells their hashes.
-
-    Faults are added to the list, each with a point where it shows.
-    """
-    points = study.cells if study.cells is not None else [*corners(study.space, study.when), *study.enqueue]
-    configs = []
-    for point in points:
-        where = f"  [in {' '.join(as_overrides(point))}]"
-        try:
-            config = check_config(compose(study.overrides(fixed, point)), elsewhere)
-            data.pin(config)
-        except (ConfigError, HydraException) as error:
-            found = error.faults if isinstance(error, ConfigError) else [describe_composition(error)]
-            known = {fault.split("  [in ")[0] for fault in faults}
-            faults += [f"{fault}{where}" for fault in found if fault not in known]
-            continue
-        configs.append(config)
-        if teachers.waits_for(config, study.overrides(fixed, point)):
-            study = replace(study, after=TEACHER)
-        if study.cells is None and config.protocol.test != "never":
-            faults.append(
-                f"protocol={config.protocol.name}: reads the test set, which no search may; use protocol=validation"
-            )
-    if study.cells is None or len(configs) < len(points):
-        return study
-    cells, configs = without_idle_settings(study.cells, configs)
-    return replace(study, cells=cells, n_trials=len(cells), identities=[_identify(config) for config in configs])
-
-
-def _identify(config: Config) -> dict[str, str]:
-    """What must not change when a cell is run again, with its weights and teacher, so that a message says what did."""
-    told = {f"weight of {term}": str(weight) for term, weight in config.term_weights.items()}
-    if uses_teacher(config):
-        teacher = config.teacher
-        told |= {"teacher": teacher.name, "teacher.checkpoint": str(teacher.checkpoint)}
-        told |= {f"teacher.trainer.{key}": str(value) for key, value in teacher.trainer.items()}
-    return {"hash": hash_config(config).run} | told
-
-
-def without_idle_settings(cells: Sequence[Cell], configs: Sequence[Config]) -> tuple[list[Cell], list[Config]]:
-    """Take out of a grid's cells the settings of kd_modes that they do not have, and then what is there twice.
-
-    A setting of a mode that no cell has stays, so that it is found to reach no run.
-
-    Args:
-        cells: Of the grid.
-        configs: Of each.
-    """
-    known = {mode for config in configs for mode in config.kd_mode}
-    kept: dict[tuple[tuple[str, str], ...], Config] = {}
-    for cell, config in zip(cells, configs, strict=True):
-        idle = tuple(f"kd_mode.{mode}." for mode in known - config.kd_mode.keys())
-        kept.setdefault(tuple(pair for pair in cell.items() if not pair[0].startswith(idle)), config)
-    return [dict(pairs) for pairs in kept], list(kept.values())
+    return GridPlan(key, tuple(dimensions), len(cells), cells)

@@ -8,7 +8,6 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner, WilcoxonPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
 
-from tffd.config import require_config
 from tffd.identity import hash_config
 from tffd.records import COST_OBJECTIVES, VALIDATION_OBJECTIVES
 from tffd.schema import Config, SweepSection
@@ -17,7 +16,7 @@ from tffd.sweep.arguments import (
     Conditions,
 )
 from tffd.sweep.optuna_private import first_rung
-from tffd.sweep.plan import StudyPlan
+from tffd.sweep.plan import GridPlan, Point, SearchPlan, StudyPlan
 from tffd.sweep.samplers import make_pruner
 from tffd.sweep.space import Value, applies, corners
 
@@ -82,21 +81,20 @@ def require_fit_for_grid(sweep: SweepSection, arguments: Arguments) -> None:
             raise ValueError(f"{override}: is for searches; a grid runs each of its cells once. Leave it out")
 
 
-def idle_dimensions(study: StudyPlan, fixed: list[str], compose: Callable[[list[str]], DictConfig]) -> list[str]:
+def idle_dimensions(study: StudyPlan, config_at: Callable[[Point], Config]) -> list[str]:
     """Say which dimensions of a sound study reach no run, a line each.
 
     Those of a search have to change the identity of a run, or all its trials would be one; those of a grid may be
     settings that only cost time, such as the number of threads.
-    """
-    known: dict[tuple[str, ...], Any] = {}
 
-    def run_at(point: Mapping[str, Value]) -> Any:
-        overrides = study.overrides(fixed, point)
-        key = tuple(overrides)
-        if key not in known:
-            config = require_config(compose(overrides))
-            known[key] = hash_config(config).run if study.cells is None else _settings(config)
-        return known[key]
+    Args:
+        study: The study.
+        config_at: The config of its trial at a point.
+    """
+
+    def run_at(point: Point) -> Any:
+        config = config_at(point)
+        return hash_config(config).run if isinstance(study, SearchPlan) else _settings(config)
 
     faults = []
     for key in study.keys:
@@ -116,24 +114,25 @@ def idle_dimensions(study: StudyPlan, fixed: list[str], compose: Callable[[list[
     return faults
 
 
-def _pairs(study: StudyPlan, key: str) -> Iterator[tuple[Mapping[str, Value], Mapping[str, Value]]]:
+def _pairs(study: StudyPlan, key: str) -> Iterator[tuple[Point, Point]]:
     """Points that differ in one dimension, lazily: the first pair tells, as a rule."""
-    if study.cells is not None:
-        first: dict[tuple[Any, ...], Mapping[str, Value]] = {}
-        for cell in study.cells:
-            others = tuple((name, value) for name, value in cell.items() if name != key)
-            if (one := first.setdefault(others, cell)) is not cell:
-                yield one, cell
-        return
-    for point in corners(study.space, study.when):
-        for end in _ends(study, key) if key in point else ():
-            if end != point[key]:
-                other = {**point, key: end}
-                yield point, {name: value for name, value in other.items() if applies(name, other, study.when)}
+    match study:
+        case GridPlan(cells=cells):
+            first: dict[tuple[Any, ...], Point] = {}
+            for cell in cells:
+                others = tuple((name, value) for name, value in cell.items() if name != key)
+                if (one := first.setdefault(others, cell)) is not cell:
+                    yield one, cell
+        case SearchPlan(space=space, when=when):
+            for point in corners(space, when):
+                for end in _ends(space[key]) if key in point else ():
+                    if end != point[key]:
+                        other = {**point, key: end}
+                        yield point, {name: value for name, value in other.items() if applies(name, other, when)}
 
 
-def _ends(study: StudyPlan, key: str) -> list[Value]:
-    match study.space[key]:
+def _ends(distribution: BaseDistribution) -> list[Value]:
+    match distribution:
         case FloatDistribution(low=low, high=high) | IntDistribution(low=low, high=high):
             return [low, high]
         case CategoricalDistribution(choices=choices):

@@ -1,6 +1,6 @@
 """A trial at work: its runs, one after the other, and what the study is told of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 
 from tffd import records
@@ -8,13 +8,13 @@ from tffd.failures import Failure, FailureKind
 from tffd.schema import SweepSection
 from tffd.sweep.display import SweepDisplay, TrialLine
 from tffd.sweep.executors import Executor, Handle
+from tffd.sweep.jobs import MakeJob
 from tffd.sweep.outcome import EpochReports, Losses, Outcome, read_outcome, values_of
-from tffd.sweep.studies.study import Claim, ResumableStudy
+from tffd.sweep.plan import GridPlan, SearchPlan
+from tffd.sweep.studies.attributes import Claim
+from tffd.sweep.studies.study import ResumableStudy
 from tffd.sweep.worker import Job
 from tffd.trial import RunInUse, record_loss
-
-MakeJob = Callable[[ResumableStudy, Claim, int | None], Job]
-"""Study, trial and seed (None for that of the config) to a run."""
 
 _MOST_LOSSES = 5  # of a run's process in a row, without a new epoch in between
 
@@ -22,8 +22,7 @@ _MOST_LOSSES = 5  # of a run's process in a row, without a new epoch in between
 class State(Enum):
     """Where a trial stands that this command has claimed.
 
-    From CLAIMED it goes to TRAINING, and back there for its next seed, after a loss and for another try. An INTERRUPTED
-    one begins nothing more. The last four are ends.
+    CLAIMED leads to TRAINING, which comes again with each seed and try; an INTERRUPTED one begins nothing more.
     """
 
     CLAIMED = "no run of it was started"
@@ -69,7 +68,7 @@ class RunningTrial:
         self.state = State.CLAIMED
         self._study, self._claim, self._trial = study, claim, claim.trial
         self._sweep, self._executor, self._display = sweep, executor, display
-        self._seeds: Sequence[int | None] = (sweep.seeds if study.plan.cells is None else None) or [None]
+        self._seeds: Sequence[int | None] = (sweep.seeds if isinstance(study.plan, SearchPlan) else None) or [None]
         self._make = lambda seed: make_job(study, claim, seed)
         self._job = self._make(self._seeds[0])
         epochs = self._job.config.trainer.epochs
@@ -78,8 +77,7 @@ class RunningTrial:
         self._handle: Handle | None = None
         self._reports: EpochReports | None = None
         self._values: list[list[float]] = []
-        self._seconds = 0.0
-        self._losses = Losses(self._job.run_dir)
+        self._seconds, self._losses = 0.0, Losses(self._job.run_dir)
 
     def begin(self) -> None:
         """Start the first run, or take what an earlier command left of it."""
@@ -88,8 +86,7 @@ class RunningTrial:
 
     def look(self) -> None:
         """Act on what has become of the run since the last look."""
-        handle = self._handle
-        if handle is None:
+        if (handle := self._handle) is None:
             return
         if handle.has_ended():
             outcome = read_outcome(self._job)
@@ -159,7 +156,7 @@ class RunningTrial:
         if outcome.status != records.COMPLETE:
             self._prune(record["epochs_run"])
             return
-        values = values_of(record, self._sweep.objectives, in_grid=self._study.plan.cells is not None)
+        values = values_of(record, self._sweep.objectives, in_grid=isinstance(self._study.plan, GridPlan))
         if values is None:
             failure = Failure(FailureKind.SAME_AGAIN, f"NotFinite: {self._sweep.objective} is not a finite number")
             records.write_json(self._job.run_dir / records.RESULT, record | failure.record())
@@ -170,7 +167,7 @@ class RunningTrial:
 
     def _go_on_with_seeds(self, epochs_run: int) -> None:
         done = len(self._values)
-        is_behind = self._study.prunes() and len(self._seeds) > 1 and self._report_seed()
+        is_behind = len(self._seeds) > 1 and self._study.prunes() and self._report_seed()
         if done == len(self._seeds):
             means = [sum(column) / done for column in zip(*self._values, strict=True)]
             self._study.succeed(self._trial, means)
@@ -198,8 +195,8 @@ class RunningTrial:
                 self._end(State.LEFT)  # it was asked to end, and goes on from its checkpoint next time
                 return
             case State.OVERTIME:
-                limit = self._sweep.trial_timeout
-                failure = Failure(FailureKind.OVERTIME, f"Timeout: took longer than sweep.trial_timeout={limit:g} s")
+                reason = f"Timeout: took longer than sweep.trial_timeout={self._sweep.trial_timeout:g} s"
+                failure = Failure(FailureKind.OVERTIME, reason)
         if self._losses.count() < _MOST_LOSSES and not failure.kind.is_of_the_run:
             self._require_same_data()
             self._display.lost(self._line, failure.reason)
@@ -237,8 +234,8 @@ class RunningTrial:
 
     def _prune(self, epochs_run: int) -> None:
         if len(self._seeds) > 1:  # its runs are complete: nothing else in the files would tell
-            done = self._seeds[: len(self._values)]
-            record = {"status": records.PRUNED, "seeds": list(done), "epochs_run": epochs_run}
+            done = list(self._seeds[: len(self._values)])
+            record = {"status": records.PRUNED, "seeds": done, "epochs_run": epochs_run}
             records.write_json(self._job.run_dir.parent / records.TRIAL, record)
         self._study.prune(self._trial, epochs_run)
         self._end(State.PRUNED)

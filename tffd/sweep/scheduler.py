@@ -8,8 +8,9 @@ from tffd.data import DataChanged
 from tffd.schema import SweepSection
 from tffd.sweep.display import SweepDisplay
 from tffd.sweep.executors import Executor
+from tffd.sweep.jobs import MakeJob
 from tffd.sweep.processes import StopRequests
-from tffd.sweep.running import MakeJob, RunningTrial, State
+from tffd.sweep.running import RunningTrial, State
 from tffd.sweep.studies.lease import Lease
 from tffd.sweep.studies.storage import STORAGE_ERRORS, StorageLost, is_of_storage, reason_of
 from tffd.sweep.studies.study import ResumableStudy

@@ -8,7 +8,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tffd.sweep.plan import SweepPlan
+from tffd.sweep.plan import SearchPlan, SweepPlan
 from tffd.sweep.space import Value
 from tffd.sweep.studies.study import ResumableStudy
 from tffd.texts import counted
@@ -23,7 +23,7 @@ def summary_lines(plan: SweepPlan, studies: Sequence[ResumableStudy], directory:
         directory: Of the sweep.
     """
     lines = ["", *map(_count, studies)]
-    search = next((study for study in studies if study.plan.cells is None), None)
+    search = next((study for study in studies if isinstance(study.plan, SearchPlan)), None)
     best = search.best() if search is not None else []
     if best and len(plan.objectives) > 1:
         lines += _front(best, plan.objectives)
@@ -50,11 +50,9 @@ def _comparison(best: FrozenTrial, baseline: ResumableStudy | None, plan: SweepP
     rows = [("best trial", f"{best.values[0]:.2f}", point)]
     if baseline is not None and (numbers := [trial.values[0] for trial in baseline.trials(TrialState.COMPLETE)]):
         spread = f" +- {statistics.stdev(numbers):.2f}" if len(numbers) > 1 else ""
-        planned = baseline.plan.cells or []
-        varied = {
-            key: ",".join(dict.fromkeys(cell[key] for cell in planned if key in cell)) for key in baseline.plan.keys
-        }
-        cells = " ".join(f"{key}={text}" for key, text in varied.items())
+        planned = baseline.plan.points()
+        values = {key: (str(cell[key]) for cell in planned if key in cell) for key in baseline.plan.keys}
+        cells = " ".join(f"{key}={','.join(dict.fromkeys(texts))}" for key, texts in values.items())
         rows.append(("baseline", f"{statistics.mean(numbers):.2f}{spread}", f"{cells}  (n={len(numbers)})"))
     width = max(len(number) for _, number, _ in rows)
     return [

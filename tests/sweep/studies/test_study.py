@@ -10,7 +10,7 @@ from tests.support import compose_config
 from tffd.config import require_config
 from tffd.refusal import ConfigError
 from tffd.schema import Config
-from tffd.sweep.plan import StudyPlan
+from tffd.sweep.plan import GridPlan, SearchPlan, StudyPlan
 from tffd.sweep.studies.attributes import ForeignEntry
 from tffd.sweep.studies.lease import Lease
 from tffd.sweep.studies.storage import Storage, open_storage
@@ -24,12 +24,12 @@ def config(*overrides: str) -> Config:
 
 
 def search(n_trials: int) -> StudyPlan:
-    return StudyPlan("search", tuple(SPACE), n_trials, space=dict(SPACE), enqueue=[{"lambda_intra": 8e-4}])
+    return SearchPlan("search", tuple(SPACE), n_trials, space=dict(SPACE), known_points=[{"lambda_intra": 8e-4}])
 
 
 def grid(*seeds: int) -> StudyPlan:
     cells = [{"seed": str(seed)} for seed in seeds]
-    return StudyPlan("grid", ("seed",), len(seeds), cells=cells, identities=[{"hash": str(seed)} for seed in seeds])
+    return GridPlan("grid", ("seed",), len(seeds), cells=cells, identities=[{"hash": str(seed)} for seed in seeds])
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_other_settings_under_the_same_name_are_refused_with_the_differences(
 
 def test_another_space_or_objective_is_refused(storage: Storage, lease: Lease) -> None:
     ResumableStudy(search(2), config(), storage)
-    wider = StudyPlan("search", ("lambda_intra",), 2, space={"lambda_intra": FloatDistribution(1e-6, 1.0, log=True)})
+    wider = SearchPlan("search", ("lambda_intra",), 2, space={"lambda_intra": FloatDistribution(1e-6, 1.0, log=True)})
     with pytest.raises(ConfigError, match="space of lambda_intra"):
         ResumableStudy(wider, config(), storage)
     with pytest.raises(ConfigError, match="objective: was val_top1, is val_top5"):
@@ -151,7 +151,7 @@ def test_what_cannot_change_results_may_change(storage: Storage, lease: Lease) -
 
 
 def test_of_a_section_in_which_one_key_varies_the_others_may_not_change(storage: Storage, lease: Lease) -> None:
-    plan = StudyPlan("grid", ("trainer.lr",), 1, cells=[{"trainer.lr": "0.1"}], identities=[{}])
+    plan = GridPlan("grid", ("trainer.lr",), 1, cells=[{"trainer.lr": "0.1"}], identities=[{}])
     ResumableStudy(plan, config(), storage)
     ResumableStudy(plan, config("trainer.lr=0.3"), storage)
     with pytest.raises(ConfigError, match="trainer.epochs: was 30, is 31"):
@@ -162,7 +162,7 @@ def test_a_cell_under_other_lambdas_is_refused(storage: Storage, lease: Lease) -
     def plan(intra: float) -> StudyPlan:
         identities = [{"hash": f"tfd {intra}", "lambda_intra": str(intra)}, {"hash": "none", "lambda_intra": "0.0"}]
         cells = [{"kd_mode": "tfd"}, {"kd_mode": "none"}]
-        return StudyPlan("grid", ("kd_mode",), 2, cells=cells, identities=identities)
+        return GridPlan("grid", ("kd_mode",), 2, cells=cells, identities=identities)
 
     run_all(ResumableStudy(plan(0.1), config(), storage), lease)
     with pytest.raises(ConfigError, match="lambda_intra: was 0.1, is 0.2"):
@@ -170,13 +170,13 @@ def test_a_cell_under_other_lambdas_is_refused(storage: Storage, lease: Lease) -
 
 
 def test_a_grid_over_picture_trees_does_not_read_the_one_that_is_replaced(storage: Storage, lease: Lease) -> None:
-    plan = StudyPlan("grid", ("dataset.root",), 1, cells=[{"dataset.root": "here"}], identities=[{"hash": "here"}])
+    plan = GridPlan("grid", ("dataset.root",), 1, cells=[{"dataset.root": "here"}], identities=[{"hash": "here"}])
     absent = config("dataset=image_folder", "dataset.root=/nowhere")
     assert run_all(ResumableStudy(plan, absent, storage), lease) == [{"dataset.root": "here"}]
 
 
 def test_a_fixed_lambda_may_not_change_during_a_search(storage: Storage, lease: Lease) -> None:
-    plan = StudyPlan("search", ("lambda_intra",), 2, space=dict(SPACE))
+    plan = SearchPlan("search", ("lambda_intra",), 2, space=dict(SPACE))
     ResumableStudy(plan, config("lambda_inter=0.1"), storage)
     with pytest.raises(ConfigError, match="lambda_inter: was 0.1, is 0.2"):
         ResumableStudy(plan, config("lambda_inter=0.2"), storage)

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, Trial
 
-from tffd.sweep.arguments import Cell
+from tffd.sweep.arguments import Cell, Value
 from tffd.sweep.space import contains
 
 IDENTITY = "tffd"
@@ -49,6 +50,21 @@ class Token(NamedTuple):
 
     place: str
     file: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A trial that this command is to run.
+
+    Attributes:
+        number: In its study.
+        values: Of what varies.
+        trial: Optuna's handle.
+    """
+
+    number: int
+    values: Mapping[str, Value]
+    trial: Trial
 
 
 def parse_token(token: object) -> Token:

@@ -9,7 +9,7 @@ from tffd.files import read_regular
 from tffd.instantiation import data_content, uses_teacher
 from tffd.refusal import ConfigError
 from tffd.schema import Config
-from tffd.sweep.plan import StudyPlan, SweepPlan
+from tffd.sweep.plan import GridPlan, SearchPlan, StudyPlan, SweepPlan
 
 PLAN = "sweep.json"
 
@@ -35,7 +35,7 @@ def require_same_sweep(directory: Path, plan: SweepPlan, kept_in: str) -> None:
             [f"sweep.storage: {directory} keeps its study in {storage}, not in {kept_in}; choose another "
              "name=..., or restore sweep.storage"]
         )  # fmt: skip
-    had_search, has_search = "search" in kinds, any(study.cells is None for study in plan.studies)
+    had_search, has_search = "search" in kinds, plan.search is not None
     if had_search != has_search:
         before, now = ("search", "grid") if had_search else ("grid", "search")
         raise ConfigError(
@@ -86,13 +86,13 @@ def shared_settings(plan: StudyPlan, config: Config) -> dict[str, str]:
     if not any(key.startswith("dataset") for key in plan.keys):  # else the hashes of the cells tell the pictures
         settings["pictures"] = data_content(config)
     settings["seed"] = config.seed
-    if plan.cells is None:
+    if isinstance(plan, SearchPlan):
         settings |= {"lambda_intra": config.lambda_intra, "lambda_inter": config.lambda_inter}
         settings |= {f"space of {key}": repr(distribution) for key, distribution in plan.space.items()}
         settings |= {f"condition of {key}": condition for key, condition in plan.when.items()}
         settings["seeds"] = config.sweep.seeds
     # The identities of a grid's cells name the teacher of those that have one.
-    if plan.cells is not None or (not uses_teacher(config) and "kd_mode" not in plan.keys):
+    if isinstance(plan, GridPlan) or (not uses_teacher(config) and "kd_mode" not in plan.keys):
         del settings["teacher"]
     for mode in settings["kd_mode"].values():
         # The two lambdas are named above, or in the identities of a grid's cells.

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -10,7 +9,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tffd.schema import Config
 from tffd.sweep.optuna_private import begin_waiting, reported_values, take_up
-from tffd.sweep.plan import StudyPlan
+from tffd.sweep.plan import GridPlan, SearchPlan, StudyPlan
 from tffd.sweep.samplers import make_pruner, make_sampler
 from tffd.sweep.space import Value, contains, suggest
 from tffd.sweep.studies.attributes import (
@@ -19,6 +18,7 @@ from tffd.sweep.studies.attributes import (
     FINAL,
     IDENTITY,
     OWNER,
+    Claim,
     ForeignEntry,
     attempts_of,
     cell_of,
@@ -31,21 +31,6 @@ from tffd.sweep.studies.lease import Lease
 from tffd.sweep.studies.storage import Storage
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A trial that this command is to run.
-
-    Attributes:
-        number: In its study.
-        values: Of what varies.
-        trial: Optuna's handle.
-    """
-
-    number: int
-    values: Mapping[str, Value]
-    trial: Trial
 
 
 def name_study(config: Config, plan: StudyPlan) -> str:
@@ -74,7 +59,7 @@ class ResumableStudy:
                 study_name=self.name,
                 storage=storage.optuna,
                 directions=config.sweep.directions,
-                pruner=make_pruner(config.sweep) if plan.cells is None else optuna.pruners.NopPruner(),
+                pruner=make_pruner(config.sweep) if isinstance(plan, SearchPlan) else optuna.pruners.NopPruner(),
                 load_if_exists=True,
             )
             self._require_same(shared_settings(plan, config))
@@ -111,11 +96,12 @@ class ResumableStudy:
 
     def _values_of(self, trial: Trial) -> Mapping[str, Value]:
         """The point of a trial: the cell that it carries, or what the sampler chooses."""
-        if self.plan.cells is not None:
+        plan = self.plan
+        if not isinstance(plan, SearchPlan):
             return cell_of(trial)
-        values = suggest(trial, self.plan.space, self.plan.when)
+        values = suggest(trial, plan.space, plan.when)
         for key, value in values.items():  # a trial that was left has brought its own
-            if not contains(self.plan.space[key], value):
+            if not contains(plan.space[key], value):
                 raise ForeignEntry(f"trial {trial.number}", key, value)
         return values
 
@@ -181,13 +167,13 @@ class ResumableStudy:
         """
         trials = self.optuna.get_trials(deepcopy=False, states=states or None)
         for trial in trials:
-            require_ours(trial, self.plan.space if self.plan.cells is None else None)
+            require_ours(trial, self.plan.space if isinstance(self.plan, SearchPlan) else None)
         return trials
 
     def counts(self) -> dict[TrialState, int]:
         """Count the trials that ended, by state; of a grid, the planned cells, each by the best that became of it."""
         ended = self.trials(*ENDED)
-        if self.plan.cells is None:
+        if not isinstance(self.plan, GridPlan):
             return {state: sum(trial.state is state for trial in ended) for state in ENDED}
         became: dict[str, TrialState] = {}
         for state in reversed(ENDED):
@@ -206,20 +192,23 @@ class ResumableStudy:
 
     def _ours(self) -> list[FrozenTrial]:
         """The trials that this plan has: a grid leaves the cells of a larger one to those who want them."""
-        trials, cells = self.trials(), self.plan.cells
-        return trials if cells is None else [trial for trial in trials if cell_of(trial) in cells]
+        trials = self.trials()
+        if not isinstance(self.plan, GridPlan):
+            return trials
+        return [trial for trial in trials if cell_of(trial) in self.plan.cells]
 
     def _remaining(self, trials: list[FrozenTrial]) -> int:
         waiting = sum(trial.state is TrialState.WAITING for trial in trials)
-        if self.plan.cells is not None:
+        if isinstance(self.plan, GridPlan):
             return waiting
         return max(0, self.plan.n_trials - (len(trials) - waiting))  # an earlier command may have asked for more
 
     def _put_in_line(self) -> None:
         """Put in line a search's known points, and a grid's cells that have no trial, or none that may yet succeed."""
-        for point in self.plan.enqueue:
-            self.optuna.enqueue_trial(point, skip_if_exists=True)
-        if self.plan.cells is not None:
+        if isinstance(self.plan, SearchPlan):
+            for point in self.plan.known_points:
+                self.optuna.enqueue_trial(dict(point), skip_if_exists=True)
+        if isinstance(self.plan, GridPlan):
             kept = [trial for trial in self.trials() if trial.state is not TrialState.FAIL or is_final(trial)]
             present = [cell_of(trial) for trial in kept]
             for cell, identity in zip(self.plan.cells, self.plan.identities, strict=True):
@@ -237,7 +226,7 @@ class ResumableStudy:
 
     def _identities_of_cells(self) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
         """Yield what each planned cell that has a trial was, and what it is now."""
-        if self.plan.cells is None:
+        if not isinstance(self.plan, GridPlan):
             return
         now = {str(cell): wanted for cell, wanted in zip(self.plan.cells, self.plan.identities, strict=True)}
         for trial in self.trials():

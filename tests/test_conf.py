@@ -40,7 +40,7 @@ def test_composes_and_builds(option: Path) -> None:
     assert build.build_model(config, 10, 3).num_stages >= 3
     make_sampler(config.sweep)
     make_pruner(config.sweep)
-    build.build_recipe(config, machine.pick_device("cpu"))
+    build.build_recipe(config, machine.effective_device("cpu"))
     if group in ("model", "dataset", "trainer", "protocol"):
         assert getattr(config, group).name == name
 

@@ -9,7 +9,7 @@ from tests.support import compose_config
 from tffd.build import build_parts
 from tffd.config import require_config
 from tffd.identity import describe_run, hash_config
-from tffd.machine import DeviceMissing, pick_device, require_precision, resolve_precision, use_precision
+from tffd.machine import DeviceMissing, effective_device, effective_precision, require_precision, use_precision
 from tffd.records import now
 
 CUDA = torch.device("cuda")
@@ -43,8 +43,8 @@ def test_what_auto_comes_to(
     cards: list[tuple[int, int]], capabilities: list[tuple[int, int]], device: str, precision: str
 ) -> None:
     cards += capabilities
-    assert resolve_precision("auto", device) == precision
-    assert resolve_precision("tf32", device) == "tf32"
+    assert effective_precision("auto", device) == precision
+    assert effective_precision("tf32", device) == "tf32"
 
 
 def test_the_identity_tells_precisions_apart(cards: list[tuple[int, int]]) -> None:
@@ -62,7 +62,7 @@ def test_the_identity_tells_precisions_apart(cards: list[tuple[int, int]]) -> No
 def test_a_device_that_is_gone_is_named(cards: list[tuple[int, int]]) -> None:
     with pytest.raises(DeviceMissing, match="device=cuda: PyTorch sees no CUDA device here"):
         build_parts(require_config(compose_config("device=cuda")))
-    assert pick_device("auto").type == "cpu"
+    assert effective_device("auto").type == "cpu"
 
 
 def test_a_precision_that_is_not_there_is_refused(cards: list[tuple[int, int]]) -> None:

@@ -12,7 +12,7 @@ from tffd.checkpoints import load_weights
 from tffd.data import Augmentation, Data, load_data
 from tffd.distill import Setting
 from tffd.instantiation import build_distillation, build_source, data_digest, instantiate_trusted, uses_teacher
-from tffd.machine import pick_device, require_precision, resolve_precision, use_precision
+from tffd.machine import effective_device, effective_precision, require_precision, use_precision
 from tffd.models import ModelOutput
 from tffd.provenance import Past, describe_training, look_into, provenance_of
 from tffd.schema import Config, ModelSection
@@ -127,7 +127,7 @@ def build_recipe(config: Config, device: torch.device) -> Recipe:
         milestones=tuple(trainer.milestones),
         augmentation=Augmentation(config.dataset.augment.pad, trainer.pad_mode, config.dataset.augment.flip),
         seed=config.seed,
-        bf16=resolve_precision(trainer.precision, device.type) == "bf16",
+        bf16=effective_precision(trainer.precision, device.type) == "bf16",
         compile=trainer.compile,
         test_every_epoch=config.protocol.test == "every_epoch",
     )
@@ -143,8 +143,8 @@ def build_parts(config: Config, teacher: Path | None = None, *, untrained: bool 
         DeviceMissing: If the device, or its precision, is not there.
         SeenBefore: If `model.weights`, or the teacher, was trained on pictures that the run holds out.
     """
-    device = pick_device(config.device)
-    precision = resolve_precision(config.trainer.precision, device.type)
+    device = effective_device(config.device)
+    precision = effective_precision(config.trainer.precision, device.type)
     require_precision(precision, device)
     use_precision(precision)
     data = build_data(config, device)

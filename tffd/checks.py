@@ -18,7 +18,7 @@ from tffd.data.room import bytes_on_device, require_room
 from tffd.data.splits import split_training_set
 from tffd.files import writable_fault
 from tffd.instantiation import build_distillation, build_source, data_digest, uses_teacher
-from tffd.machine import pick_device, require_precision, smallest_memory
+from tffd.machine import effective_device, require_precision, smallest_memory
 from tffd.provenance import describe_training, look_into
 from tffd.refusal import ConfigError
 from tffd.schema import Config
@@ -76,7 +76,7 @@ def _require_device(values: dict[str, Any], elsewhere: bool) -> None:
     """Refuse a device or a precision that is not here; the cards of a cluster cannot be seen from here."""
     if elsewhere and values["device"] != "cpu":
         return
-    device = pick_device(values["device"])
+    device = effective_device(values["device"])
     trainer = values.get("trainer")
     precision = trainer.get("precision") if isinstance(trainer, dict) else None
     if precision in ("tf32", "bf16"):
@@ -157,7 +157,7 @@ def _prepare_data(config: Config, elsewhere: bool) -> dict[str, int | str]:
     arrays, protocol = load_arrays(build_source(config), config.dataset.cache), config.protocol
     labels, size = np.asarray(arrays.train_labels), config.dataset.train_size
     split = split_training_set(labels, protocol.val_fraction, size, protocol.split_seed, arrays.classes)
-    if not elsewhere and pick_device(config.device).type == "cuda":
+    if not elsewhere and effective_device(config.device).type == "cuda":
         # What is free is asked for by each run: to ask takes memory of the card, for as long as this process lives.
         needed = bytes_on_device(arrays, split, protocol.test != "never")
         require_room(needed, smallest_memory(), "in all", config.sweep.trials_per_device)

@@ -13,7 +13,7 @@ from typing import Any
 from tffd.data import digest_content
 from tffd.files import file_digest
 from tffd.instantiation import data_content, uses_teacher
-from tffd.machine import resolve_precision
+from tffd.machine import effective_precision
 from tffd.records import METRIC_NAMES
 from tffd.schema import Config, TeacherSection, TrainerSection
 
@@ -66,7 +66,7 @@ def hash_config(config: Config) -> Hashes:
 
 def precision_of(config: Config) -> str:
     """The precision of a run: fp32, tf32 or bf16."""
-    return resolve_precision(config.trainer.precision, config.device)
+    return effective_precision(config.trainer.precision, config.device)
 
 
 def _teacher_identity(config: Config) -> str | None:

@@ -1,4 +1,4 @@
-"""Which device and which precision a run has, and what the cards of this machine can do."""
+"""What this machine has for a run: devices, the precisions that they compute in, cores and memory."""
 
 import os
 import platform
@@ -20,32 +20,32 @@ class PrecisionMissing(DeviceMissing):
     """The device is there and lacks the precision that was asked for."""
 
 
-def pick_device(name: str) -> torch.device:
-    """Turn auto, cpu or cuda into a device; auto takes CUDA where there is one.
+def effective_device(asked: str) -> torch.device:
+    """Return the device that auto, cpu or cuda comes to; auto takes CUDA where there is one.
 
     Raises:
         DeviceMissing: If cuda is asked for and there is none.
     """
     available = torch.cuda.is_available()
-    if name == "cuda" and not available:
+    if asked == "cuda" and not available:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         where = "here" if visible is None else f"here with CUDA_VISIBLE_DEVICES={visible}"
         raise DeviceMissing(f"device=cuda: PyTorch sees no CUDA device {where}; use device=cpu or device=auto")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
+    return torch.device("cuda" if available and asked != "cpu" else "cpu")
 
 
-def resolve_precision(precision: str, device: str) -> str:
-    """Return what a precision comes to on a device: auto is bf16 on CUDA cards that have it, else fp32.
+def effective_precision(asked: str, device: str) -> str:
+    """Return the precision that one comes to on a device: auto is bf16 on CUDA cards that have it, else fp32.
 
     Where the CUDA device is not to be seen from here, as it is of a cluster's node, auto means bf16: a run whose card
     has none fails by name.
 
     Args:
-        precision: auto, fp32, tf32 or bf16.
+        asked: auto, fp32, tf32 or bf16.
         device: auto, cpu or cuda.
     """
-    if precision != "auto":
-        return precision
+    if asked != "auto":
+        return asked
     available = torch.cuda.is_available()
     if device == "cpu" or (device == "auto" and not available):
         return "fp32"
@@ -76,6 +76,34 @@ def use_precision(precision: str) -> None:
     tf32 = precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32
+
+
+def visible_cuda_devices() -> list[str]:
+    """The CUDA devices that this process may use, as CUDA_VISIBLE_DEVICES names them.
+
+    Raises:
+        DeviceMissing: If CUDA_VISIBLE_DEVICES names some that PyTorch does not see.
+    """
+    if not torch.cuda.is_available():
+        return []
+    count, allowed = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    if not allowed:
+        return [str(index) for index in range(count)]
+    names = [name.strip() for name in allowed.split(",")]
+    # A process sees one slice of a card at most (NVIDIA's MIG), so their number tells nothing; each run looks itself.
+    if len(names) != count and not any(name.startswith("MIG-") for name in names):
+        raise DeviceMissing(
+            f"CUDA_VISIBLE_DEVICES={allowed}: names {len(names)} devices, but PyTorch sees {count} of them; name those "
+            "that are there, each once"
+        )
+    return names
+
+
+def cuda_device_key(index: int, name: str) -> str:
+    """What a CUDA device is called in every process; its number depends on CUDA_VISIBLE_DEVICES."""
+    if name.startswith("MIG-"):
+        return name
+    return str(getattr(torch.cuda.get_device_properties(index), "uuid", name))
 
 
 def smallest_memory() -> int:

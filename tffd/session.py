@@ -11,7 +11,7 @@ from tffd import records
 from tffd.build import Parts, build_parts
 from tffd.data import DataChanged, digest_content
 from tffd.files import file_digest
-from tffd.machine import device_name, peak_memory_mb, pick_device, reset_peak_memory
+from tffd.machine import device_name, effective_device, peak_memory_mb, reset_peak_memory
 from tffd.schema import Config
 from tffd.teacher import measure_teacher
 from tffd.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -49,7 +49,7 @@ class Session:
             RunInterrupted: If the sweep asked the run to stop for now.
         """
         config, progress = self.config, self.progress
-        reset_peak_memory(pick_device(config.device))  # before anything is loaded
+        reset_peak_memory(effective_device(config.device))  # before anything is loaded
         checkpoint = load_checkpoint(self.run_dir / records.CHECKPOINT, self.result["config_hash"])
         if threads := (checkpoint.threads if checkpoint else config.threads):
             torch.set_num_threads(threads)

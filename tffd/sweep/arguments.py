@@ -1,7 +1,7 @@
 """The words of a sweep command in Hydra's override grammar: read, sorted, and written so that they are read again."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,31 +121,38 @@ def merge(configured: Mapping[str, str], arguments: Arguments) -> dict[str, str]
     return {key: text for key, text in configured.items() if key not in fixed} | arguments.varied
 
 
-def settle(
+def decide_conditions(
     dimensions: Mapping[str, str], when: Conditions, arguments: Arguments
 ) -> tuple[dict[str, str], dict[str, dict[str, Sequence[str]]]]:
-    """Drop what the command line decides: conditions that it meets, and dimensions whose conditions it does not.
+    """Drop what the command line decides: conditions that it meets, and dimensions whose conditions it rules out.
 
     Returns:
         The dimensions, those with a condition last, and the conditions that are left.
     """
     typed = dict(override.split("=", 1) for override in arguments.fixed if "=" in override) | arguments.varied
     values = {key.lstrip("+"): _values(key.lstrip("+"), text) for key, text in typed.items()}
-    free, conditional = {}, {}
-    conditions: dict[str, dict[str, Sequence[str]]] = {}
-    for key, text in dimensions.items():
-        left: dict[str, Sequence[str]] = {}
-        for other, allowed in when.get(key, {}).items():
-            possible = [value for value in values.get(other, allowed) if value in allowed]
-            if other not in values or other in arguments.varied or not possible:
-                left[other] = possible
-        if not all(left.values()):
-            continue
-        if left:
-            conditional[key], conditions[key] = text, left
-        else:
-            free[key] = text
-    return free | conditional, conditions
+    left = {key: _undecided(when.get(key, {}), values, arguments.varied) for key in dimensions}
+    possible = [key for key in dimensions if all(left[key].values())]
+    ordered = sorted(possible, key=lambda key: bool(left[key]))
+    return {key: dimensions[key] for key in ordered}, {key: left[key] for key in ordered if left[key]}
+
+
+def _undecided(
+    condition: Mapping[str, Sequence[str]], typed: Mapping[str, Sequence[str]], varied: Collection[str]
+) -> dict[str, Sequence[str]]:
+    """What the command line leaves open of a dimension's condition; no value where it rules the condition out.
+
+    Args:
+        condition: Other dimensions to the values for which the dimension is searched.
+        typed: The values that the command line gives keys, one or several.
+        varied: Keys to which it gives several.
+    """
+    possible = {
+        other: [value for value in typed.get(other, allowed) if value in allowed]
+        for other, allowed in condition.items()
+    }
+    met = {other for other, values in possible.items() if other in typed and other not in varied and values}
+    return {other: values for other, values in possible.items() if other not in met}
 
 
 def _values(key: str, text: str) -> list[str]:

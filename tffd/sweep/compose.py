@@ -10,7 +10,7 @@ from omegaconf import Container, DictConfig, OmegaConf
 
 from tffd.checks import trains_elsewhere
 from tffd.choices import missing_choices
-from tffd.machine import resolve_precision
+from tffd.machine import effective_precision
 from tffd.refusal import ConfigError
 from tffd.sweep.plan import Compose
 
@@ -83,7 +83,7 @@ def _is_leaf(config: DictConfig, key: str) -> bool:
     return isinstance(node, DictConfig) and name in node and not isinstance(node._get_node(name), Container)
 
 
-def settled(compose: Compose, base: DictConfig) -> Compose:
+def with_effective_device(compose: Compose, base: DictConfig) -> Compose:
     """Let the configs of a sweep's runs name the device and the precision that `auto` comes to.
 
     On this machine that is what PyTorch sees. On a cluster auto means what its jobs are asked for: cuda where the
@@ -92,7 +92,7 @@ def settled(compose: Compose, base: DictConfig) -> Compose:
 
     Args:
         compose: Makes the configs.
-        base: Of the command, with Hydra's node; its own device and precision are settled too, as far as is known.
+        base: Of the command, with Hydra's node. What takes effect is written into it too, as far as it is known.
     Raises:
         ConfigError: By what is returned, if the device cannot be known.
     """
@@ -101,7 +101,7 @@ def settled(compose: Compose, base: DictConfig) -> Compose:
 
     def composed(overrides: list[str]) -> DictConfig:
         config = compose(overrides)
-        _settle(config, has_gpus, elsewhere)
+        _write_effective(config, has_gpus, elsewhere)
         if OmegaConf.select(config, "device") == "auto":
             raise ConfigError(
                 [
@@ -111,18 +111,18 @@ def settled(compose: Compose, base: DictConfig) -> Compose:
             )
         return config
 
-    _settle(base, has_gpus, elsewhere)
+    _write_effective(base, has_gpus, elsewhere)
     return composed
 
 
-def _settle(config: DictConfig, has_gpus: bool | None, elsewhere: bool) -> None:
+def _write_effective(config: DictConfig, has_gpus: bool | None, elsewhere: bool) -> None:
     if OmegaConf.select(config, "device") == "auto" and has_gpus is not None:
         config.device = "cuda" if has_gpus else "cpu"
     device = OmegaConf.select(config, "device")
     if OmegaConf.select(config, "trainer.precision") != "auto" or device not in ("cpu", "cuda"):
         return
     # The card of this machine says nothing about those of a cluster.
-    config.trainer.precision = "bf16" if elsewhere and device == "cuda" else resolve_precision("auto", device)
+    config.trainer.precision = "bf16" if elsewhere and device == "cuda" else effective_precision("auto", device)
 
 
 def _jobs_have_gpus(base: DictConfig) -> bool | None:

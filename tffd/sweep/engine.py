@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from tffd.app import multirun_command
 from tffd.records import write_json
 from tffd.refusal import ConfigError
-from tffd.sweep.compose import Composer, settled
+from tffd.sweep.compose import Composer, with_effective_device
 from tffd.sweep.display import SweepDisplay
 from tffd.sweep.executors import make_executor, pin_to_devices
 from tffd.sweep.jobs import JobMaker
@@ -41,7 +41,7 @@ class Engine:
         self._context = context
         self._base = base
         self._arguments = list(arguments)
-        self._compose = settled(Composer(context.config_loader, base), base)
+        self._compose = with_effective_device(Composer(context.config_loader, base), base)
 
     def run(self) -> int:
         """Check the command, do what is left to do of it, and show how it ended.
@@ -85,9 +85,9 @@ class Engine:
             Lease(directory, [study.optuna for study in studies], sweep.heartbeat_timeout) as lease,
             SweepDisplay(plan, studies, directory, self.command()) as display,
         ):
-            executor = pin_to_devices(executor, plan.config)
-            jobs = JobMaker(self._context, plan, self._compose, executor, lease)
-            Scheduler(sweep, studies, executor, lease, jobs.make, display).run()
+            pinned = pin_to_devices(executor, plan.config)
+            jobs = JobMaker(self._context, plan, self._compose, pinned, lease)
+            Scheduler(sweep, studies, pinned, lease, jobs.make, display).run()
         display.summarise()
         return sum(study.counts()[TrialState.FAIL] for study in studies)
 

@@ -55,8 +55,16 @@ class RunCost:
 def measure_run(config: Config, executor: Executor) -> RunCost:
     """Time a few real steps and a part of the evaluation, and extend them to a run."""
     if not executor.on_this_machine and not torch.cuda.is_available():
-        trainer = config.trainer.model_copy(update={"precision": "fp32"})
-        config = config.model_copy(update={"device": "cpu", "trainer": trainer})  # as what is printed says
+        return _measure(_on_this_cpu(config), executor)  # what is printed says so
+    return _measure(config, executor)
+
+
+def _on_this_cpu(config: Config) -> Config:
+    trainer = config.trainer.model_copy(update={"precision": "fp32"})
+    return config.model_copy(update={"device": "cpu", "trainer": trainer})
+
+
+def _measure(config: Config, executor: Executor) -> RunCost:
     torch.set_num_threads(config.threads or executor.threads)
     parts = build_parts(config, untrained=True)
     batch, data = config.trainer.batch_size, parts.data

@@ -12,7 +12,7 @@ from tffd.choices import Options
 from tffd.config import read_config
 from tffd.refusal import ConfigError
 from tffd.schema import Config, SweepSection
-from tffd.sweep.arguments import Arguments, expand_globs, is_interval, merge, settle, sort_arguments
+from tffd.sweep.arguments import Arguments, decide_conditions, expand_globs, is_interval, merge, sort_arguments
 from tffd.sweep.checking import SweepChecks
 from tffd.sweep.plan import Compose, GridPlan, Point, SearchPlan, StudyPlan, SweepPlan
 from tffd.sweep.rules import (
@@ -91,7 +91,7 @@ def _search(sweep: SweepSection, dimensions: dict[str, str], arguments: Argument
         )
     if idle := sweep.when.keys() - sweep.space.keys() - dimensions.keys():
         raise ValueError(f"sweep.when.{sorted(idle)[0]}: this search has no such dimension")
-    dimensions, when = settle(dimensions, sweep.when, arguments)
+    dimensions, when = decide_conditions(dimensions, sweep.when, arguments)
     if not dimensions:
         raise ValueError(_NOTHING_VARIES)
     space = {key: parse_distribution(key, text) for key, text in dimensions.items()}

@@ -1,11 +1,10 @@
 """From Hydra's launcher, as chosen on the command line, to the executor that does its work trial by trial."""
 
-import os
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from tffd.machine import cores
+from tffd.machine import DeviceMissing, cores, cuda_device_key, visible_cuda_devices
 from tffd.refusal import ConfigError
 from tffd.schema import Config
 from tffd.sweep.cluster.executor import SubmititExecutor
@@ -120,23 +119,12 @@ def cuda_devices(config: Config) -> list[str]:
     Raises:
         ConfigError: If CUDA_VISIBLE_DEVICES names some that PyTorch does not see: their runs would find no device.
     """
-    import torch
-
-    if config.device == "cpu" or not torch.cuda.is_available():
+    if config.device == "cpu":
         return []
-    count, allowed = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
-    if not allowed:
-        return [str(index) for index in range(count)]
-    names = [name.strip() for name in allowed.split(",")]
-    # A process sees one slice of a card at most (NVIDIA's MIG), so their number tells nothing; each run looks itself.
-    if len(names) != count and not any(name.startswith("MIG-") for name in names):
-        raise ConfigError(
-            [
-                f"CUDA_VISIBLE_DEVICES={allowed}: names {len(names)} devices, but PyTorch sees {count} of them; name "
-                "those that are there, each once"
-            ]
-        )
-    return names
+    try:
+        return visible_cuda_devices()
+    except DeviceMissing as error:
+        raise ConfigError([str(error)]) from error
 
 
 def pin_to_devices(executor: Executor, config: Config) -> Executor:
@@ -144,14 +132,5 @@ def pin_to_devices(executor: Executor, config: Config) -> Executor:
     names = cuda_devices(config) if executor.on_this_machine else []
     if not names:
         return executor
-    devices = [(name, _key(index, name)) for index, name in enumerate(names)]
+    devices = [(name, cuda_device_key(index, name)) for index, name in enumerate(names)]
     return CardExecutor(executor, Cards(devices, config.sweep.trials_per_device))
-
-
-def _key(index: int, name: str) -> str:
-    """What a device is called in every process; its number depends on CUDA_VISIBLE_DEVICES."""
-    import torch
-
-    if name.startswith("MIG-"):
-        return name
-    return str(getattr(torch.cuda.get_device_properties(index), "uuid", name))

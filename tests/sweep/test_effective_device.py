@@ -12,7 +12,7 @@ from tests.sweep.launchers import base
 from tffd.config import require_config
 from tffd.identity import hash_config
 from tffd.refusal import ConfigError
-from tffd.sweep.compose import settled
+from tffd.sweep.compose import with_effective_device
 
 GPU_NODE = {"gpus_per_node": 1}
 
@@ -23,7 +23,7 @@ def compose(overrides: list[str]) -> DictConfig:
 
 def place(directory: Path, *overrides: str, launcher: str = "submitit_slurm", **settings: Any) -> tuple[str, str, str]:
     """Device, precision and identity that the run of a sweep gets, whose command is composed of nothing."""
-    cfg = settled(compose, base(launcher, directory, **settings))(list(overrides))
+    cfg = with_effective_device(compose, base(launcher, directory, **settings))(list(overrides))
     return cfg.device, cfg.trainer.precision, hash_config(require_config(cfg)).run
 
 
@@ -73,7 +73,7 @@ def test_what_a_cluster_leaves_open_is_refused(tmp_path: Path, here: bool, setti
 def test_identities_are_the_same_on_login_node_and_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     *_, planned = place(tmp_path, **GPU_NODE)
-    cfg = settled(compose, base("submitit_slurm", tmp_path, **GPU_NODE))([])
+    cfg = with_effective_device(compose, base("submitit_slurm", tmp_path, **GPU_NODE))([])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert hash_config(require_config(cfg)).run == planned
     assert place(tmp_path, "device=cpu")[2] != planned
@@ -85,9 +85,9 @@ def test_what_was_asked_for_stays(tmp_path: Path, here: bool) -> None:
     assert place(tmp_path, "device=cpu", "trainer.precision=bf16", launcher="basic")[:2] == ("cpu", "bf16")
 
 
-def test_the_config_of_the_command_is_settled_too(tmp_path: Path, here: bool) -> None:
+def test_what_takes_effect_is_written_into_the_config_of_the_command_too(tmp_path: Path, here: bool) -> None:
     """The identity of its study is that of its settings, so that a search does not go on in another precision."""
     whole = OmegaConf.merge(base("submitit_slurm", tmp_path, **GPU_NODE), compose([]))
     assert isinstance(whole, DictConfig)
-    settled(compose, whole)
+    with_effective_device(compose, whole)
     assert (whole.device, whole.trainer.precision) == ("cuda", "bf16")

@@ -41,6 +41,11 @@ def read_outcome(job: Job) -> Outcome | None:
     if record.get("config_hash") != job.config_hash:
         reason = f"{job.run_dir} already holds a run of another configuration; choose another name=..."
         return Outcome(FAILED, {}, Failure(FailureKind.UNTIL_MENDED, f"OtherConfiguration: {reason}"))
+    return outcome_of(record)
+
+
+def outcome_of(record: dict[str, Any]) -> Outcome:
+    """Return what a result.json says became of its run."""
     status = record["status"]
     return Outcome(status, record, Failure.in_record(record) if status == FAILED else None)
 

@@ -9,7 +9,7 @@ from tffd.schema import SweepSection
 from tffd.sweep.display import SweepDisplay, TrialLine
 from tffd.sweep.executors import Executor, Handle
 from tffd.sweep.jobs import MakeJob
-from tffd.sweep.outcome import EpochReports, Losses, Outcome, read_outcome, values_of
+from tffd.sweep.outcome import EpochReports, Losses, Outcome, outcome_of, read_outcome, values_of
 from tffd.sweep.plan import GridPlan, SearchPlan
 from tffd.sweep.studies.attributes import Claim
 from tffd.sweep.studies.study import ResumableStudy
@@ -207,7 +207,7 @@ class RunningTrial:
             record_loss(job.config, job.run_dir, failure, study=job.study, trial=job.number)
         except RunInUse:
             return  # its process is about to end; the next look will find it gone
-        self._conclude(read_outcome(job) or Outcome(records.FAILED, {}, failure))
+        self._conclude(outcome_of(records.read_result(job.run_dir) or failure.record()))
 
     def _require_same_data(self) -> None:
         """Raise DataChanged rather than to try again on other pictures."""

@@ -127,8 +127,8 @@ def run_from_hydra(
     the trial runs there, also where Hydra (`hydra.job.chdir`) or a cluster has gone elsewhere.
 
     Args:
-        cfg: As Hydra composed it, without its node.
-        console: Where the run reports; None for standard output.
+        cfg: The config as Hydra composed it, without its node.
+        console: The console to which the run reports; None for standard output.
         config: The same, typed, where it was read before.
         planned: Hash of its config when a sweep planned it, if one did.
     Returns:

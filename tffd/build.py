@@ -76,7 +76,7 @@ def build_setting(
     """Describe a run to its kd_modes.
 
     Args:
-        labels: Of the training pictures, where they have been read.
+        labels: The labels of the training pictures, where they have been read.
     """
 
     def new_student() -> nn.Module:

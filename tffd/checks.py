@@ -52,7 +52,7 @@ def find_faults(reading: Reading, elsewhere: bool = False) -> list[str]:
     Those of the machine, the data and the network are looked for in the sound sections even where others have faults.
 
     Args:
-        reading: Of the config.
+        reading: The reading of the config.
         elsewhere: Whether it will be trained on other machines.
     """
     return [*reading.faults, *_machine_faults(reading.values, elsewhere), *_content_faults(reading)]

@@ -55,7 +55,7 @@ def read_regular(path: Path, limit: int = LIMIT) -> bytes:
     """The content of a regular file, or of one that a link leads to.
 
     Args:
-        path: Where.
+        path: The file, or a link to it.
         limit: Bytes that it may have.
     Raises:
         OSError: If it cannot be opened or read, as a directory.

@@ -32,7 +32,7 @@ class Past:
     """What is known of a weight file's past.
 
     Attributes:
-        digest: Of the file, 12 hexadecimal digits.
+        digest: The digest of the file, 12 hexadecimal digits.
         past: CLEAN if it has seen no picture that the run holds out, UNKNOWN if that cannot be told.
         trainings: Those that led to it, the first one first.
         is_told: Whether these are all that there were.
@@ -44,7 +44,7 @@ class Past:
     is_told: bool = False
 
     def record(self) -> dict[str, str]:
-        """As it stands in result.json."""
+        """Return what result.json says of it."""
         return {"digest": self.digest, "past": self.past}
 
 
@@ -52,9 +52,9 @@ def describe_training(config: Config, data: str, split: Mapping[str, Any]) -> di
     """Return what a later run must know of this one's pictures.
 
     Args:
-        config: Of the run.
+        config: The config of the run.
         data: Digest of the data set's content.
-        split: As in result.json.
+        split: The record of the split, as in result.json.
     """
     return {
         "data": data,
@@ -77,8 +77,8 @@ def look_into(path: str | Path, training: Training, setting: str = "model.weight
 
     Args:
         path: A file that `load_weights` reads.
-        training: Of the run that is to start.
-        setting: That names the file, for the message.
+        training: The training of the run that is to start.
+        setting: The setting that names the file, for the message.
     Raises:
         SeenBefore: If it has.
         ValueError: If the file cannot be read.

@@ -47,7 +47,7 @@ class KdModeSection(Component):
     """One kd_mode: what its class does not take itself is how much it counts.
 
     Attributes:
-        weights: Of its terms; 0 means that a term is not computed.
+        weights: The weights of its terms; 0 means that a term is not computed.
         cross_entropy: Weight of cross-entropy; null leaves it at 1.
         warmup_epochs: Over which its terms are faded in; null: the trainer's.
     """

@@ -27,7 +27,7 @@ class Session:
     """Trains a run from wherever its checkpoint stands.
 
     Args:
-        config: Of the run.
+        config: The config of the run.
         run_dir: Its directory, which is locked.
         reporter: Told about every epoch.
         stops: Directories in which the sweep may ask to stop.

@@ -101,7 +101,7 @@ def measure_teacher(teacher: nn.Module, data: Data, *, digest: str, cache: str |
     """Measure a teacher on what a protocol holds out, once for each teacher, split, normalisation and precision.
 
     Args:
-        digest: Of its weights.
+        digest: The digest of its weights.
         cache: Directory that remembers the figure.
     Raises:
         ValueError: If it is no better than guessing.

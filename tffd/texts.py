@@ -7,5 +7,5 @@ def printable(text: object) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """As in "1 trial", "2 trials"."""
+    """Write a number with its noun, as in "1 trial" and "2 trials"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

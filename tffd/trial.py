@@ -43,8 +43,8 @@ def run_trial(
     teacher whose weights are not there yet is trained first, in a run of its own.
 
     Args:
-        config: Of the run.
-        run_dir: Where the record goes.
+        config: The config of the run.
+        run_dir: The directory of its record.
         reporter: Told about every epoch.
         study, trial: Which study and which of its trials this is, for the record.
         planned: Hash of the config when a sweep planned the run, if one did.
@@ -69,7 +69,7 @@ def _run(
     trial: int | None = None,
     planned: str | None = None,
 ) -> dict[str, Any]:
-    """As `run_trial`.
+    """Run a trial as `run_trial` does, or the teacher of one.
 
     Args:
         stops: Directories in which the sweep may ask to stop: the run's, and of a teacher also its student's.

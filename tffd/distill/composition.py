@@ -16,7 +16,7 @@ class Weighing:
     """How much a mode's terms count.
 
     Attributes:
-        weights: Of its terms by name; those that are not named count 0.
+        weights: The weights of its terms by name; those that are not named count 0.
         cross_entropy: Weight of cross-entropy that the mode brings along; None leaves it at 1.
         warmup_epochs: Over which its terms are faded in; None leaves that to the trainer.
     """
@@ -35,8 +35,8 @@ class Distillation(nn.Module):
     and [tfd,at] are one run to the last bit.
 
     Args:
-        modes: By name.
-        weighing: Of each of them.
+        modes: The modes by name.
+        weighing: How much each of them counts, by name.
     Raises:
         ValueError: If a weight belongs to no term, two modes have a term of one name, weigh cross-entropy differently,
             ask for different partners, or both have a first stage.

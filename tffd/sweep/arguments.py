@@ -81,7 +81,7 @@ def sort_arguments(arguments: Sequence[str], options: Options = lambda group: []
     """Tell the overrides that hold for all trials from those that list or bound values.
 
     Args:
-        arguments: As typed.
+        arguments: The words as they were typed.
         options: The names in a group, for `glob(...)`.
     Raises:
         ValueError: If a glob matches nothing.

@@ -28,7 +28,7 @@ class SweepChecks:
         fixed: Overrides that hold for every trial.
         compose: Composes the config of a trial.
         elsewhere: Whether trials are trained on other machines.
-        faults: Of the command, that were found before.
+        faults: The faults of the command that were found before.
 
     Attributes:
         data: What the data sets of all configs are.
@@ -130,8 +130,8 @@ def without_idle_settings(cells: Sequence[Cell], configs: Sequence[Config]) -> t
     A setting of a mode that no cell has stays, so that it is found to reach no run.
 
     Args:
-        cells: Of the grid.
-        configs: Of each.
+        cells: The cells of the grid.
+        configs: The config of each cell.
     """
     known = {mode for config in configs for mode in config.kd_mode}
     kept: dict[tuple[tuple[str, str], ...], Config] = {}

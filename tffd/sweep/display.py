@@ -32,8 +32,8 @@ class TrialLine:
     """One trial as it is shown.
 
     Attributes:
-        run_dir: Of the run that is at work.
-        epochs: Of one run.
+        run_dir: The directory of the run that is at work.
+        epochs: The number of epochs of one run.
         runs: How many it has, one a seed.
         outcome: Empty while it runs.
     """
@@ -56,10 +56,10 @@ class SweepDisplay:
 
     Args:
         plan: What is being done.
-        studies: Where it is recorded.
-        directory: Of the sweep.
-        command: That starts and continues it.
-        console: Where to show it.
+        studies: The studies that record it.
+        directory: The directory of the sweep.
+        command: The command that starts and continues it.
+        console: The console that shows it.
     """
 
     def __init__(

@@ -51,8 +51,8 @@ class Engine:
         Raises:
             ConfigError: If anything in the command is wrong; nothing has been written then.
             KeyboardInterrupt: If the user interrupts; what has ended is recorded.
-            DataChanged: If the pictures are not those any more that the sweep was checked with; likewise.
-            StorageLost: If the study cannot be read or written any more; likewise.
+            DataChanged: If the pictures are not those that the sweep was checked with; what has ended is recorded.
+            StorageLost: If the study cannot be read or written any more; what has ended is recorded.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         plan = make_plan(self._arguments, self._base, self._compose, self._context.config_loader.get_group_options)

@@ -35,7 +35,7 @@ class RunCost:
         device: On which it was measured.
         step: Seconds of one training step.
         epoch: Seconds of an epoch, its evaluation included.
-        epochs: Of a run.
+        epochs: The number of epochs of a run.
         first_stage: Epochs that a kd_mode trains before them.
     """
 
@@ -48,7 +48,7 @@ class RunCost:
 
     @property
     def seconds(self) -> float:
-        """Of a run."""
+        """The seconds of a whole run."""
         return self.epoch * (self.first_stage + self.epochs)
 
 
@@ -88,7 +88,7 @@ def estimate(plan: SweepPlan, compose: Compose, executor: Executor, console: Con
     """Print what each study and the whole sweep would take.
 
     Args:
-        executor: That would train it.
+        executor: The executor that would train it.
     Returns:
         Device-hours in all: hours that runs keep a device busy, however many there are.
     """

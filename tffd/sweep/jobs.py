@@ -29,7 +29,7 @@ class JobMaker:
         plan: Whose runs they are.
         compose: Composes the config of a trial.
         executor: Trains the runs.
-        lease: Of the sweep's command, with which the runs on its machine end.
+        lease: The sign of life of the sweep's command, with which the runs on its machine end.
     """
 
     context: HydraContext
@@ -41,7 +41,7 @@ class JobMaker:
     def make(self, study: ResumableStudy, claim: Claim, seed: int | None) -> Job:
         """Compose one run: of a trial, with a seed of its own or the config's."""
         base, key = self.plan.config, study.plan.key
-        # What only concerns the sweep is left out, for it may hold a password.
+        # The address of the study concerns the sweep alone, and the configs of runs are kept and passed on.
         fixed = [override for override in self.plan.fixed if not override.lstrip("+").startswith("sweep.storage")]
         seeds = [] if seed is None else [f"seed={seed}"]
         composed = self.compose([*study.plan.overrides(fixed, claim.values), *seeds])

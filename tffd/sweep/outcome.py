@@ -59,7 +59,7 @@ class Losses:
     """Counts how often the process of a run was lost in a row, without a new epoch in between.
 
     Args:
-        run_dir: Of the run.
+        run_dir: The directory of the run.
     """
 
     def __init__(self, run_dir: Path) -> None:
@@ -94,9 +94,9 @@ class EpochReports:
     """Passes the epochs of a run on to its study.
 
     Args:
-        study: Of the trial.
+        study: The study of the trial.
         claim: The trial.
-        run_dir: Where it writes its metrics.
+        run_dir: The directory in which it writes its metrics.
         objective: Column that is judged; best_val_top1 is the best val_top1 so far.
     """
 

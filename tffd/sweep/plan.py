@@ -103,7 +103,7 @@ class SweepPlan:
     Attributes:
         config: The base config, without what varies.
         fixed: Overrides that hold for every trial.
-        studies: In the order in which they run.
+        studies: Its studies, in the order in which they run.
         objectives: The fields of result.json that are each trial's values; in a grid, whose trials may read the test
             set, the test accuracy stands in where nothing was held out.
         data: What its trials train on, as it was checked.

@@ -45,7 +45,7 @@ class RunningTrial:
     """One trial that this command has claimed: a run, or with `sweep.seeds` one run a seed.
 
     Args:
-        study: Of the trial.
+        study: The study of the trial.
         claim: The trial.
         sweep: The sweep's settings.
         executor: Trains the runs.

@@ -24,9 +24,9 @@ class Scheduler:
 
     Args:
         sweep: Its settings.
-        studies: In the order in which their trials begin.
+        studies: Its studies, in the order in which their trials begin.
         executor: Trains them.
-        lease: Of this command.
+        lease: The lease of this command.
         make_job: Composes a run.
         display: Shown what happens.
     """
@@ -54,8 +54,8 @@ class Scheduler:
             How many trials failed.
         Raises:
             KeyboardInterrupt: If the user interrupts; what has ended is recorded, what has not can go on.
-            DataChanged: If a trial would not see the pictures that those before it saw; likewise.
-            StorageLost: If the study or a file cannot be read or written; likewise.
+            DataChanged: If a trial would not see the pictures that those before it saw; what has ended is recorded.
+            StorageLost: If the study or a file cannot be read or written; what has ended is recorded.
         """
         with StopRequests() as signals:
             try:

@@ -19,8 +19,8 @@ def summary_lines(plan: SweepPlan, studies: Sequence[ResumableStudy], directory:
 
     Args:
         plan: What was to be done.
-        studies: Where it is recorded.
-        directory: Of the sweep.
+        studies: The studies that record it.
+        directory: The directory of the sweep.
     """
     lines = ["", *map(_count, studies)]
     search = next((study for study in studies if isinstance(study.plan, SearchPlan)), None)

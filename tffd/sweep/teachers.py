@@ -42,8 +42,8 @@ class Teachers:
         Where the command of the teacher's run cannot be told from the student's, the first student trains it.
 
         Args:
-            config: Of the trial.
-            overrides: That it was composed of.
+            config: The config of the trial.
+            overrides: The overrides that it was composed of.
         """
         if not uses_teacher(config) or config.teacher.checkpoint != AUTO:
             return False

@@ -34,11 +34,11 @@ class Job:
     """One run of a trial, on its way to the process that trains it.
 
     Attributes:
-        config: Of the run.
+        config: The config of the run.
         composed: The same as Hydra composed it, with Hydra's node.
         run_dir: Where hydra.sweep.dir and hydra.sweep.subdir lead to.
         context_parts: Hydra's config loader and execution whitelist.
-        config_hash: Of the config.
+        config_hash: The hash of the config.
         study, number: Which trial this is.
         lease: The sweep's lock file, for processes on its machine, which end when it does; None for cluster jobs.
     """

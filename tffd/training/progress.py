@@ -20,7 +20,7 @@ class EpochReporter:
     """Reports the epochs of one run.
 
     Args:
-        console: Where to; a terminal gets a bar, anything else a line every few seconds.
+        console: The console to report to; a terminal gets a bar, anything else a line every few seconds.
     """
 
     def __init__(self, console: Console | None = None) -> None:

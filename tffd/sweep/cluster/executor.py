@@ -36,7 +36,7 @@ class SubmititExecutor:
         cluster: "slurm" or "local".
         slots: Jobs at a time, those that wait in the queue included.
         threads: CPU threads of each.
-        settings: Of Hydra's submitit launcher.
+        settings: The settings of Hydra's submitit launcher.
         heartbeat_timeout: Seconds without a sign of life after which a job that does not wait, or a cluster that takes
             none, counts as lost.
     Raises:

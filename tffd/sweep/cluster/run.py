@@ -56,7 +56,7 @@ class SubmititRun:
 
     Args:
         job: submitit's.
-        run_dir: Where its heartbeat is.
+        run_dir: The directory in which its heartbeat is.
         queue: SLURM's; None for jobs on this machine.
         timeout: Seconds without a heartbeat after which a job that does not wait counts as lost.
     """

@@ -19,7 +19,7 @@ class TrialTask:
 
     Args:
         job: The run.
-        epoch: That it had reached when it was put in the queue.
+        epoch: The epoch that it had reached when it was put in the queue.
         idle: How often in a row it has brought no new one.
     """
 

@@ -56,7 +56,7 @@ def _joblib_slots(settings: dict[str, Any], n_jobs: int | None) -> int:
     """How many processes Hydra's joblib launcher is set to; its runs are the same as those of the basic launcher here.
 
     Args:
-        settings: Of the launcher.
+        settings: The settings of the launcher.
         n_jobs: sweep.n_jobs, which counts more.
 
     Raises:

@@ -57,8 +57,8 @@ class Claim:
     """A trial that this command is to run.
 
     Attributes:
-        number: In its study.
-        values: Of what varies.
+        number: Its number in its study.
+        values: What varies, at the values of this trial.
         trial: Optuna's handle.
     """
 
@@ -118,7 +118,7 @@ def require_ours(trial: FrozenTrial, space: Mapping[str, BaseDistribution] | Non
     """Check everything of a trial that a sweep reads.
 
     Args:
-        space: Of a search; None for a grid.
+        space: The space of a search; None for a grid.
     Raises:
         ForeignEntry: If a part of it has another form than the sweep writes.
     """

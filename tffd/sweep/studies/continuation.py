@@ -98,7 +98,7 @@ def shared_settings(plan: StudyPlan, config: Config) -> dict[str, str]:
         # The two lambdas are named above, or in the identities of a grid's cells.
         lambdas = {term for term in mode["weights"] if mode["weights"][term] == getattr(config, f"lambda_{term}", None)}
         mode["weights"] = {term: weight for term, weight in mode["weights"].items() if term not in lambdas}
-    # Of no consequence:
+    # These change no result:
     idle = ("dataset.root.", "dataset.cache.", "trainer.checkpoint_every.", "trainer.eval_batch_size.")
     varied = tuple(f"{key}." for key in plan.keys)
     shared = {key: value for key, value in _flatten(settings).items() if not f"{key}.".startswith((*idle, *varied))}
@@ -111,7 +111,7 @@ def require_same_settings(
     """Refuse to go on with a study, or with a cell of it, under other settings.
 
     Args:
-        name: Of the study.
+        name: The name of the study.
         before, now: What its trials share.
         of_cells: What each cell of a grid was and is, which only counts where those are the same.
     Raises:

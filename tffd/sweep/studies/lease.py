@@ -30,8 +30,8 @@ class Lease:
     see a counter in the studies that a living command moves on; no clocks are compared, only whether it still moves.
 
     Args:
-        directory: Of the sweep.
-        studies: Which carry the counter, each of them: another command may have only one of them in common.
+        directory: The directory of the sweep.
+        studies: The studies, each of which carries the counter: another command may have only one of them in common.
         timeout: Seconds without a new count after which a command elsewhere is taken for dead.
     """
 

@@ -68,7 +68,7 @@ def open_storage(address: str | None, directory: Path, every_epoch: bool = False
 
     Args:
         address: `sweep.storage`; None for study.db in the sweep's directory, or the journal that is there already.
-        directory: Of the sweep.
+        directory: The directory of the sweep.
         every_epoch: Whether every epoch will be reported to it, for which a new one is better a journal: SQLite takes
             ten times the processor time a report (benchmarks/README.md).
     Raises:
@@ -168,7 +168,7 @@ class _PostgresLock:
     """An advisory lock of the server, on a connection of its own: the server frees it when its holder is gone.
 
     Args:
-        url: Of the database.
+        url: The address of the database.
         study: Whose lock it is; "" for that of the whole database.
     """
 

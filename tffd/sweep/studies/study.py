@@ -44,7 +44,7 @@ class ResumableStudy:
     Args:
         plan: What the study consists of.
         config: The sweep's base config.
-        storage: Where it is kept.
+        storage: The storage that keeps it.
     Raises:
         ConfigError: If the storage holds a study of that name with another space, base config or objective.
         ForeignEntry: If that study holds what no sweep command writes.

@@ -8,8 +8,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from tffd.app import prepare_command, refuse, register_resolvers, run_from_hydra
+from tffd.app import prepare_command, register_resolvers, run_from_hydra
 from tffd.guard import guard_hydra
+from tffd.refusal import refuse
 from tffd.trust import TRUSTED_TARGETS
 
 register_resolvers()

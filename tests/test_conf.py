@@ -6,7 +6,7 @@ import pytest
 from hydra.errors import ConfigCompositionException
 
 from tests.support import CONF, compose_config
-from tffd import build
+from tffd import build, instantiation, machine
 from tffd.config import require_config
 from tffd.sweep.samplers import make_pruner, make_sampler
 
@@ -34,13 +34,13 @@ def test_is_short_and_says_what_it_is(path: Path) -> None:
 def test_composes_and_builds(option: Path) -> None:
     group, name = option.parent.as_posix(), option.stem
     config = require_config(compose_config(f"{group}={name}"))
-    distillation = build.build_distillation(config)
+    distillation = instantiation.build_distillation(config)
     assert set(distillation.weights) == {term for term, weight in config.term_weights.items() if weight > 0}
-    build.build_source(config)
+    instantiation.build_source(config)
     assert build.build_model(config, 10, 3).num_stages >= 3
     make_sampler(config.sweep)
     make_pruner(config.sweep)
-    build.build_recipe(config, build.pick_device("cpu"))
+    build.build_recipe(config, machine.effective_device("cpu"))
     if group in ("model", "dataset", "trainer", "protocol"):
         assert getattr(config, group).name == name
 

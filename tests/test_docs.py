@@ -6,8 +6,8 @@ import pytest
 
 from docs.modes import PAGE, read_header, render
 from tests.support import CONF, compose_config
-from tffd.build import build_distillation
 from tffd.config import require_config
+from tffd.instantiation import build_distillation
 
 
 def test_page_of_the_modes_is_up_to_date() -> None:

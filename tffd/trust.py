@@ -15,7 +15,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from tffd.app import STUDY_VARIABLE, TRIAL_VARIABLE
+from tffd.variables import STUDY_VARIABLE, TRIAL_VARIABLE
 
 _SAMPLERS = ("BruteForce", "CmaEs", "GP", "Grid", "NSGAII", "NSGAIII", "QMC", "Random", "TPE")
 _PRUNERS = ("Hyperband", "Median", "Nop", "Patient", "Percentile", "SuccessiveHalving", "Threshold", "Wilcoxon")

@@ -9,13 +9,13 @@ import torch
 
 from tests.support import compose_config, places
 from tffd.checks import check_config
-from tffd.config import ConfigError
+from tffd.refusal import ConfigError
 from tffd.data.arrays import Arrays
 from tffd.data.loading import load_data
 from tffd.data.room import DataTooLarge, bytes_on_device, require_room
 from tffd.data.sources.digits import Digits
 from tffd.data.splits import Split
-from tffd.devices import smallest_memory
+from tffd.machine import smallest_memory
 from tffd.sweep.outcome import is_final, may_be_retried
 
 GIB = 2**30

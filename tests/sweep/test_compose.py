@@ -13,9 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from tests.support import CONF, places
 from tffd.app import register_resolvers
-from tffd.config import ConfigError
+from tffd.refusal import ConfigError
 from tffd.sweep.compose import Composer
-from tffd.sweep.plan import make_plan
+from tffd.sweep.planning import make_plan
 
 
 class CountingLoader:

@@ -10,12 +10,15 @@ from rich.console import Console
 
 from tests.support import TINY, compose_config, places
 from tests.sweep.fakes import FakeExecutor, good
-from tffd.config import Config, ConfigError, require_config
+from tffd.config import require_config
+from tffd.refusal import ConfigError
+from tffd.schema import Config
 from tffd.sweep import estimate as estimate_module
+from tffd.sweep.arguments import sort_arguments
 from tffd.sweep.estimate import RunCost, estimate, measure_run
 from tffd.sweep.executors import Executor
-from tffd.sweep.plan import Compose, SweepPlan, make_plan
-from tffd.sweep.space import sort_arguments
+from tffd.sweep.plan import Compose, SweepPlan
+from tffd.sweep.planning import make_plan
 
 
 def plan(directory: Path, *arguments: str) -> tuple[SweepPlan, Compose]:

@@ -17,10 +17,12 @@ from tests.support import CONF, places, results, run_py
 from tests.sweep.fakes import FakeExecutor, good
 from tests.sweep.processes import study_of
 from tffd.app import register_resolvers
-from tffd.config import ConfigError, require_config
+from tffd.config import require_config
+from tffd.refusal import ConfigError
 from tffd.sweep import engine
-from tffd.sweep.plan import make_plan
-from tffd.sweep.study import Claim
+from tffd.sweep.jobs import JobMaker
+from tffd.sweep.planning import make_plan
+from tffd.sweep.studies.attributes import Claim
 from tffd.sweep.worker import Job
 
 MakeJob = Callable[..., Job]
@@ -28,10 +30,10 @@ MakeJob = Callable[..., Job]
 
 @pytest.fixture
 def make_job(tmp_path: Path) -> MakeJob:
-    """Compose the run in a slot."""
+    """Compose the run of a trial."""
     register_resolvers()
 
-    def make(slot: int, *overrides: str, on_this_machine: bool = True) -> Job:
+    def make(number: int, *overrides: str, on_this_machine: bool = True) -> Job:
         def composed(more: list[str]) -> DictConfig:
             with initialize_config_dir(str(CONF)):
                 return compose("config", [*places(tmp_path), *overrides, *more], return_hydra_config=True)
@@ -45,8 +47,8 @@ def make_job(tmp_path: Path) -> MakeJob:
         }
         study: Any = SimpleNamespace(plan=parts["plan"].studies[0])
         trial = optuna.create_study().ask()
-        jobs = engine._Jobs(executor=executor, compose=composed, **parts)
-        return jobs.make(study, Claim(slot, {"seed": "1"}, trial), None, slot)
+        jobs = JobMaker(executor=executor, compose=composed, **parts)
+        return jobs.make(study, Claim(number, {"seed": "1"}, trial), None)
 
     return make
 

@@ -15,7 +15,7 @@ from analysis.__main__ import main
 from analysis.read.command_lines import NO_COMMAND, Origin, command_line, read_command, write_command
 from analysis.read.overrides import grid_command, single_command
 from analysis.sheets.sheet import spelt_out
-from tffd.printable import printable
+from tffd.texts import printable
 
 ESCAPE = "\x1b]0;owned\x07\x9b31m\u202e[bold]```\r\n| x"
 CONTROL = re.compile(r"[^\x20-\x7e\n±×]")

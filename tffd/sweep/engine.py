@@ -65,20 +65,8 @@ class Engine:
             estimate(plan, self._compose, executor)
             return 0
         directory = Path(plan.config.results_dir) / plan.config.name
-        every_epoch = judges_epochs(sweep)
-        kept_in = name_storage(sweep.storage, directory, every_epoch)
-        require_same_sweep(directory, plan, kept_in)
-        recorded = count_recorded(directory, plan)
-        if is_lacking(sweep.storage, directory, every_epoch):
-            require_owned(directory, recorded, {}, kept_in)
         with _refusing_what_cannot_be_written(directory):
-            if sweep.storage in (None, "journal"):
-                directory.mkdir(parents=True, exist_ok=True)
-            storage = open_storage(sweep.storage, directory, every_epoch)  # refused, if it is, before anything is made
-            known = {study.key: storage.count_trials(name_study(plan.config, study)) for study in plan.studies}
-            require_owned(directory, recorded, known, kept_in)
-            directory.mkdir(parents=True, exist_ok=True)
-            studies = [ResumableStudy(study, plan.config, storage) for study in plan.studies]
+            studies, kept_in = _open_studies(plan, directory)
             write_json(directory / PLAN, self._description(plan, kept_in))
         with (
             Lease(directory, [study.optuna for study in studies], sweep.heartbeat_timeout) as lease,
@@ -134,3 +122,24 @@ def _refusing_what_cannot_be_written(directory: Path) -> Iterator[None]:
             [f"{directory}: its study or its plan cannot be written ({reason_of(error)}); make room there, or name "
              "another place with results_dir=..."]
         ) from error  # fmt: skip
+
+
+def _open_studies(plan: SweepPlan, directory: Path) -> tuple[list[ResumableStudy], str]:
+    """Open the studies of a plan, which a command may go on in, and return them with the name of their storage.
+
+    Raises:
+        ConfigError: If it may not. Whatever can be told without opening anything is refused before anything is made.
+    """
+    address, every_epoch = plan.config.sweep.storage, judges_epochs(plan.config.sweep)
+    kept_in = name_storage(address, directory, every_epoch)
+    require_same_sweep(directory, plan, kept_in)
+    recorded = count_recorded(directory, plan)
+    if is_lacking(address, directory, every_epoch):
+        require_owned(directory, recorded, {}, kept_in)
+    if address in (None, "journal"):
+        directory.mkdir(parents=True, exist_ok=True)
+    storage = open_storage(address, directory, every_epoch)
+    known = {study.key: storage.count_trials(name_study(plan.config, study)) for study in plan.studies}
+    require_owned(directory, recorded, known, kept_in)
+    directory.mkdir(parents=True, exist_ok=True)
+    return [ResumableStudy(study, plan.config, storage) for study in plan.studies], kept_in

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 __all__ = ["LOCK_FILE_SUFFIX", "NOT_FOUND_MSG"]
 
-CHECKED_ON = ("5.0.0",)
+CHECKED_ON = ("4.9.0", "5.0.0")
 """Versions of Optuna that the tests have passed with."""
 
 TABLES = frozenset(BaseModel.metadata.tables)

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
+from analysis.command_line import Origin, write_command
 from analysis.comparing import contrast_runs
 from analysis.conditions import Conditions, conditions_of
 from analysis.contrasts import TERMS, Terms, contrasts_of, order_of, size_of, title_of
 from analysis.doubts import doubtful_numbers
 from analysis.groups import Run, as_text
 from analysis.metrics import Metric
+from analysis.programs import is_script
 from analysis.results import is_measured
 from analysis.settings import Settings
 from analysis.statistics import Difference, by_seed, corrected, mean_and_sd
@@ -133,10 +135,11 @@ def _require_one_setting(
     if not runs:
         what = "neither term, each alone, and both"
         beside = f", with {factors[0]} and without it" if len(factors) > len(TERMS) else ""
-        command = "composition" if beside else "terms"
+        ablation = f"ablation={'composition' if beside else 'terms'}"
+        command = write_command([ablation], Origin(is_console=is_script()), multirun=True)
         raise ValueError(
             f"a {size_of(factors)} ablation needs runs with {what}{beside}; no complete run has {cell} and a "
-            f"value for {metric.name}. python run.py -m ablation={command} makes them all."
+            f"value for {metric.name}. {command} makes them all."
         )
     kd_modes = dict.fromkeys(str(run["kd_mode"]) for run in runs)
     if len(kd_modes) > 1:

@@ -13,6 +13,7 @@ from analysis.groups import Run, plain_runs
 from analysis.method import as_choice
 from analysis.overrides import as_pairs, grid_command, kept_overrides, key_of, read_overrides, single_command
 from analysis.plan import Sweep
+from analysis.programs import analysis_words
 from analysis.searches import BASELINE, STUDY
 from analysis.shell import command_line
 
@@ -75,7 +76,7 @@ def plan_retraining(
         train = _commands(directory, kept, chosen, mode, baselines_of(plan), fresh, _launcher(plan), origin)
         if not os.path.exists(directory) or _is_begun(directory, train):
             break
-    tabulate = command_line(["python", "-m", "analysis", "table", directory])
+    tabulate = command_line([*analysis_words(), "table", directory])
     return Retraining(tuple(used), fresh, directory, train, tabulate, bool(baselines_of(plan)))
 
 

@@ -1,6 +1,7 @@
 """From a checked config to the objects of a run."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, get_type_hints
 
 import torch
 from hydra.errors import HydraException, InstantiationException
-from hydra.utils import get_class, get_object, instantiate
+from hydra.utils import get_object, instantiate
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from torch import Tensor, nn
@@ -19,10 +20,11 @@ from tffd.data import Augmentation, Data, Source, content_of, digest_content, lo
 from tffd.devices import pick_device, require_precision, resolve_precision, use_precision
 from tffd.distill import Distillation, DistillMode, Setting, Weighing
 from tffd.models import ModelOutput
+from tffd.parts import blaming, require_mode, require_network, require_output, require_source
 from tffd.provenance import Past, describe_training, look_into, provenance_of
 from tffd.training.loop import Recipe
 from tffd.training.step import Learners
-from tffd.trust import TRUSTED_TARGETS
+from tffd.trust import trusted_targets
 
 WEIGHING = {"weights", "cross_entropy", "warmup_epochs"}
 """What a kd_mode's section holds beside the arguments of its class."""
@@ -49,7 +51,10 @@ class Parts:
 
 def build_source(config: Config) -> Source:
     """Instantiate the data source."""
-    source: Source = _make(config.dataset.source)
+    target = config.dataset.source.target
+    with blaming(target, "making it"):
+        source: Source = _make(config.dataset.source)
+    require_source(target, source)
     return source
 
 
@@ -72,7 +77,7 @@ def build_distillation(config: Config) -> Distillation:
     modes = {}
     for name, section in config.kd_mode.items():
         try:
-            modes[name] = _make(section, WEIGHING)
+            modes[name] = _make_mode(section)
         except (InstantiationException, ValueError, TypeError) as error:
             raise ValueError(f"kd_mode={name}: {error}") from error
     return Distillation(
@@ -82,6 +87,17 @@ def build_distillation(config: Config) -> Distillation:
             for name, section in config.kd_mode.items()
         },
     )
+
+
+def _make_mode(section: KdModeSection) -> DistillMode:
+    try:
+        mode: DistillMode = _make(section, WEIGHING)
+    except (InstantiationException, ValueError, TypeError):
+        with suppress(ImportError):
+            _class_of(section)  # says what a class lacks that cannot be made
+        raise
+    require_mode(section.target, type(mode))
+    return mode
 
 
 def uses_teacher(config: Config) -> bool:
@@ -94,7 +110,8 @@ def uses_teacher(config: Config) -> bool:
 
 
 def _class_of(section: KdModeSection) -> type[DistillMode]:
-    mode: type[DistillMode] = get_class(section.target)
+    mode: type[DistillMode] = get_object(section.target)
+    require_mode(section.target, mode)
     return mode
 
 
@@ -108,6 +125,7 @@ def build_network(section: ModelSection, num_classes: int, channels: int, weight
     arguments = section.arguments()
     arguments.pop("weights", None)
     network: nn.Module = _instantiate(arguments, num_classes=num_classes, in_channels=channels)
+    require_network(section.target, network)
     if weights is not None:
         load_weights(network, weights)
     return network
@@ -123,9 +141,10 @@ def build_shapes(
 ) -> ModelOutput:
     """Return what a network in training returns for pictures, as shapes alone: its weights take no memory."""
     with torch.device("meta"), torch.no_grad():
-        output: ModelOutput = build_network(network, classes, channels, None)(
-            torch.empty(pictures, channels, image_size, image_size)
-        )
+        built = build_network(network, classes, channels, None)
+        with blaming(network.target, "forward, shown shapes alone (the meta device),"):
+            output: ModelOutput = built(torch.empty(pictures, channels, image_size, image_size))
+    require_output(network.target, output, classes, pictures)
     return output
 
 
@@ -244,7 +263,7 @@ def _make(section: Component, without: Collection[str] = (), **arguments: Any) -
 
 
 def _instantiate(section: dict[str, Any], **arguments: Any) -> Any:
-    return instantiate(section, **arguments, _execution_whitelist_=TRUSTED_TARGETS)
+    return instantiate(section, **arguments, _execution_whitelist_=trusted_targets())
 
 
 def _require_types(target_name: str, arguments: dict[str, Any]) -> None:

@@ -18,7 +18,9 @@ from tffd.data.arrays import labelled_digests
 from tffd.data.room import bytes_on_device, require_room
 from tffd.data.splits import split_training_set
 from tffd.devices import require_precision, smallest_memory
+from tffd.parts import blaming, require_arrays, summary_of
 from tffd.provenance import describe_training, look_into
+from tffd.rehearsal import rehearse
 from tffd.teacher import AUTO, teacher_fault
 
 
@@ -100,7 +102,7 @@ def _content_faults(reading: Reading) -> list[str]:
     summary = None
     faults: list[str] = []
     if "dataset" in has:
-        summary, faults = _collect(lambda: build.build_source(sound).check(), f"dataset={sound.dataset.name}: ")
+        summary, faults = _collect(lambda: _summary_of(sound), f"dataset={sound.dataset.name}: ")
     if summary is not None and has >= {"protocol", "trainer"}:
         faults += _data_faults(sound, summary)
     smallest: int | None = None
@@ -146,7 +148,12 @@ def _network_faults(reading: Reading, sound: Any, summary: Summary | None, small
     if faults:
         return faults
     setting, faults = _collect(lambda: build.build_setting(sound, **sizes, pictures=shown.train_pictures))
-    return faults if setting is None else distillation.check(setting)
+    faults = faults if setting is None else distillation.check(setting)
+    return faults or _collect(lambda: rehearse(sound, shown))[1]
+
+
+def _summary_of(config: Any) -> Summary:
+    return summary_of(config.dataset.source.target, build.build_source(config))
 
 
 def _smallest_batch(config: Any, summary: Summary) -> int:
@@ -164,7 +171,10 @@ def _prepare_data(config: Config, elsewhere: bool) -> dict[str, int | str]:
     Returns:
         The split as result.json has it.
     """
-    arrays, protocol = load_arrays(build.build_source(config), config.dataset.cache), config.protocol
+    target, source = config.dataset.source.target, build.build_source(config)
+    with blaming(target, "read"):
+        arrays, protocol = load_arrays(source, config.dataset.cache), config.protocol
+    require_arrays(target, arrays, source.check())
     labels, size = np.asarray(arrays.train_labels), config.dataset.train_size
     split = split_training_set(labels, protocol.val_fraction, size, protocol.split_seed, arrays.classes)
     if not elsewhere and build.pick_device(config.device).type == "cuda":

@@ -126,6 +126,8 @@ def versions() -> dict[str, str]:
 
 def git_commit() -> str | None:
     """The commit of this source tree, with "+" where files differ from it; None outside a checkout."""
+    if not (Path(__file__).parents[1] / ".git").exists():
+        return None  # an installed library may lie in the checkout of something else
     # Git runs programs that its settings name, which a variable GIT_... may hold; and its monitor, in any checkout.
     settings = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
     command = ["git", *settings, "-C", str(Path(__file__).parent)]

@@ -22,6 +22,7 @@ from tffd.build import uses_teacher
 from tffd.config import Config
 from tffd.files import read_regular, replacing
 from tffd.identity import git_commit, hash_config, precision_of, versions
+from tffd.program import recorded_program
 
 RESULT = "result.json"
 METRICS = "metrics.csv"
@@ -193,6 +194,7 @@ def describe_run(config: Config, *, study: str | None, trial: int | None, starte
         "threads": None,
         "versions": versions(),
         "git_commit": git_commit(),
+        "program": recorded_program(),
         "started": started,
         "finished": None,
         "config_hash": hashes.run,

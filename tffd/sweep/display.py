@@ -18,6 +18,7 @@ from rich.text import Text
 
 from tffd.data import DataChanged
 from tffd.printable import printable
+from tffd.program import analysis_words
 from tffd.records import read_last_metrics
 from tffd.streams import LastingStream
 from tffd.sweep.plan import SweepPlan
@@ -271,7 +272,7 @@ def _count(study: ResumableStudy) -> str:
 
 def _analysis(command: str, directory: Path) -> str:
     """A command of the analysis, quoted for the shell."""
-    return shlex.join(["python", "-m", "analysis", command, str(directory)])
+    return shlex.join([*analysis_words(), command, str(directory)])
 
 
 def _short(value: Value) -> str:

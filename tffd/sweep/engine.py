@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 
 from tffd.app import STUDY_VARIABLE, TRIAL_VARIABLE, multirun_command
 from tffd.config import ConfigError, require_config
+from tffd.program import program_words
 from tffd.records import write_json
 from tffd.sweep.attributes import ForeignEntry
 from tffd.sweep.compose import Composer
@@ -161,4 +162,5 @@ class _Jobs:
             study=key,
             number=claim.number,
             lease=self.lease.path if self.executor.on_this_machine else None,
+            program=tuple(program_words()),
         )

@@ -24,7 +24,7 @@ from tffd import records
 OBJECTS = {"split", "versions", "term_weights"}
 # Fields that the analysis need not know; it keeps them as columns all the same.
 OPTIONAL = {
-    "data", "weights", "teacher_digest", "teacher_past", "teacher_top1", "teacher_split", "mode_parameters"
+    "data", "weights", "teacher_digest", "teacher_past", "teacher_top1", "teacher_split", "mode_parameters", "program"
 }  # fmt: skip
 # What a run under protocol=validation has no value of.
 NULL = {"error", "teacher", "test_top1", "test_top5", "test_loss", "best_test_top1"}

@@ -20,6 +20,7 @@ from tffd.sweep.compose import Composer
 from tffd.sweep.directory import PLAN, count_recorded, require_owned, require_same_sweep
 from tffd.sweep.display import SweepDisplay
 from tffd.sweep.executors import Executor, make_executor, pin_to_devices
+from tffd.sweep.implied import implied_words, key_of, without_keys
 from tffd.sweep.lease import Lease
 from tffd.sweep.place import settled
 from tffd.sweep.plan import Compose, SweepPlan, make_plan
@@ -65,6 +66,8 @@ class Engine:
 
             estimate(plan, self._compose, executor)
             return 0
+        varied = [key for study in plan.studies if study.key not in ("teacher", "baseline") for key in study.keys]
+        implied = implied_words(self._base, plan.fixed, varied, self._compose)
         directory = Path(plan.config.results_dir) / plan.config.name
         every_epoch = judges_epochs(sweep)
         kept_in = name_storage(sweep.storage, directory, every_epoch)
@@ -82,13 +85,13 @@ class Engine:
             studies = [ResumableStudy(study, plan.config, storage) for study in plan.studies]
         except ForeignEntry as error:
             raise ConfigError([str(error)]) from error
-        write_json(directory / PLAN, self._description(plan, kept_in))
+        write_json(directory / PLAN, self._description(plan, kept_in, implied))
         with (
             Lease(directory, [study.optuna for study in studies], sweep.heartbeat_timeout) as lease,
             SweepDisplay(plan, studies, directory, self.command()) as display,
         ):
             executor = pin_to_devices(executor, plan.config)
-            jobs = _Jobs(self._context, plan, executor, lease, self._compose)
+            jobs = _Jobs(self._context, plan, executor, lease, self._compose, implied)
             Scheduler(sweep, studies, executor, lease, jobs.make, display).run()
         display.summarise()
         return sum(study.counts()[TrialState.FAIL] for study in studies)
@@ -97,7 +100,7 @@ class Engine:
         """The command that starts this sweep, and continues it."""
         return multirun_command(self._base)
 
-    def _description(self, plan: SweepPlan, kept_in: str) -> dict[str, Any]:
+    def _description(self, plan: SweepPlan, kept_in: str, implied: list[str]) -> dict[str, Any]:
         """What was planned, for `python -m analysis` to tell what is missing and how the best is trained again."""
         sweep = plan.config.sweep
         return {
@@ -109,7 +112,10 @@ class Engine:
             "seeds": sweep.seeds,
             "storage": kept_in,
             "space": next((study.texts for study in plan.studies if study.cells is None), {}),
-            "fixed": [override for override in plan.fixed if not override.lstrip("+").startswith("sweep")],
+            "fixed": [
+                *without_keys(implied, map(key_of, plan.fixed)),
+                *(override for override in plan.fixed if not override.lstrip("+").startswith("sweep")),
+            ],
             "command": self.command(),
             "cwd": os.getcwd(),
             "results_dir": os.path.abspath(plan.config.results_dir),
@@ -134,6 +140,7 @@ class _Jobs:
     executor: Executor
     lease: Lease
     compose: Compose
+    implied: list[str]
 
     def make(self, study: ResumableStudy, claim: Claim, seed: int | None, slot: int) -> Job:
         """Compose one run: of a trial, with a seed of its own or the config's, in one of the executor's slots."""
@@ -151,6 +158,8 @@ class _Jobs:
             config.hydra.sweep.dir = str((Path(base.results_dir) / base.name).absolute())
             config.hydra.sweep.subdir = subdir
             config.hydra.job.env_set |= {STUDY_VARIABLE: key, TRIAL_VARIABLE: str(claim.number)}
+            task = list(config.hydra.overrides.task)
+            config.hydra.overrides.task = [*without_keys(self.implied, map(key_of, task)), *task]
             config.sweep.storage = None
             if config.threads is None:
                 config.threads = self.executor.threads

@@ -51,10 +51,8 @@ class Parts:
 
 def build_source(config: Config) -> Source:
     """Instantiate the data source."""
-    target = config.dataset.source.target
-    with blaming(target, "making it"):
-        source: Source = _make(config.dataset.source)
-    require_source(target, source)
+    source: Source = _make(config.dataset.source)
+    require_source(config.dataset.source.target, source)
     return source
 
 
@@ -263,7 +261,8 @@ def _make(section: Component, without: Collection[str] = (), **arguments: Any) -
 
 
 def _instantiate(section: dict[str, Any], **arguments: Any) -> Any:
-    return instantiate(section, **arguments, _execution_whitelist_=trusted_targets())
+    with blaming(section["_target_"], "making it"):
+        return instantiate(section, **arguments, _execution_whitelist_=trusted_targets())
 
 
 def _require_types(target_name: str, arguments: dict[str, Any]) -> None:

@@ -85,7 +85,7 @@ def blaming(target: str, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not is_own(target) or type(error).__module__.startswith(_OF_THE_LIBRARY):
+        if not is_own(target) or type(error).__module__.startswith((_OF_THE_LIBRARY, "hydra.")):
             raise
         frame = traceback.extract_tb(error.__traceback__)[-1]
         reason = " ".join(str(error).split())

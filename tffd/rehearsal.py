@@ -1,7 +1,8 @@
 """One step of a run whose parts are your own, on made-up pictures: what they lack shows before anything is trained."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -64,20 +65,32 @@ def _rehearse(config: Config, data: Summary) -> None:
         inputs = torch.randn(_PICTURES, channels, size, size)
         partner = torch.randn_like(inputs) if distillation.partner == "same_class" else None
         batch = Batch(inputs, labels, torch.arange(_PICTURES), partner)
-        with blaming(config.model.target, "forward"):
+        with _of(f"model={config.model.name}"), blaming(config.model.target, "forward"):
             student(inputs)
         if teacher is not None:
-            with blaming(str(config.teacher.target), "forward"), torch.no_grad():
-                require_output(str(config.teacher.target), teacher(inputs), classes, _PICTURES)
+            target = str(config.teacher.target)
+            with _of(f"teacher={config.teacher.name}"), blaming(target, "forward"), torch.no_grad():
+                require_output(target, teacher(inputs), classes, _PICTURES)
         step = look(Learners(student, distillation, teacher), batch, 1, 0, teacher is not None)
-        require_output(config.model.target, step.student, classes, _PICTURES)
+        with _of(f"model={config.model.name}"):
+            require_output(config.model.target, step.student, classes, _PICTURES)
         for name in distillation.running:
             target = config.kd_mode[name].target
-            with blaming(target, "forward"):
-                terms = distillation.modes[name](step)
-            require_terms(target, terms, distillation.modes[name].active)
-            if is_own(target):
-                _require_gradients(target, terms)
+            with _of(f"kd_mode={name}"):
+                with blaming(target, "forward"):
+                    terms = distillation.modes[name](step)
+                require_terms(target, terms, distillation.modes[name].active)
+                if is_own(target):
+                    _require_gradients(target, terms)
+
+
+@contextmanager
+def _of(choice: str) -> Iterator[None]:
+    """Let faults begin with the choice that they belong to."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{choice}: {error}") from error
 
 
 def _make_parts(config: Config, distillation: Distillation, data: Summary, labels: Tensor) -> None:
@@ -90,7 +103,7 @@ def _make_parts(config: Config, distillation: Distillation, data: Summary, label
         labels=labels,
     )
     for name, mode in distillation.modes.items():
-        with blaming(config.kd_mode[name].target, "build"):
+        with _of(f"kd_mode={name}"), blaming(config.kd_mode[name].target, "build"):
             mode.build(setting)
 
 

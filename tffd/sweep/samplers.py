@@ -16,6 +16,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
 from tffd.config import SweepSection
+from tffd.parts import blaming
 from tffd.sweep.space import Conditions
 from tffd.trust import trusted_targets
 
@@ -198,4 +199,5 @@ class EvenGrid(RandomSampler):
 def _make(arguments: dict[str, Any], **objects: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # the config names them on purpose, and we test them
-        return instantiate(arguments, **objects, _execution_whitelist_=trusted_targets())
+        with blaming(arguments["_target_"], "making it"):
+            return instantiate(arguments, **objects, _execution_whitelist_=trusted_targets())

@@ -19,7 +19,6 @@ from tffd.refusal import ConfigError
 from tffd.training.checkpoint import save_atomically
 from tffd.training.progress import EpochReporter
 from tffd.trial import run_trial
-from tffd.trust import TRUSTED_TARGETS
 
 HELD_OUT = {"val": 389, "val_sha256": "aaaa", "all_sha256": "all"}
 NONE_HELD_OUT = {"val": 0, "val_sha256": "none", "all_sha256": "all"}
@@ -142,8 +141,7 @@ class Linear(torch.nn.Module):
 
 
 def test_so_does_a_network_that_takes_no_weights_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("instantiation", "trust"):
-        monkeypatch.setattr(f"tffd.{module}.TRUSTED_TARGETS", ("tests.*", *TRUSTED_TARGETS))
+    monkeypatch.setenv("TFFD_TRUST", "tests")
     torch.save(Linear("x", 10, 3).state_dict(), tmp_path / "w.pt")
     cfg = compose_config(f"model._target_={__name__}.Linear", f"model.weights={tmp_path}/w.pt")
     model = build_model(require_config(cfg), 10, 3)

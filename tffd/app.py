@@ -1,4 +1,4 @@
-"""Between Hydra and the library: what a Hydra application needs so that run.py stays a page long."""
+"""Between Hydra and the library: what a Hydra application needs so that `tffd.command` stays a page long."""
 
 import os
 import shlex
@@ -13,15 +13,15 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from tffd.links import require_no_links
+from tffd.own_parts import find_own_parts, trusted_packages
 from tffd.passwords import refuse_passwords, refuse_passwords_in, without_password
+from tffd.program import CONFIGS, program_words
 from tffd.refusal import ConfigError, refuse
 from tffd.streams import open_streams
 from tffd.variables import STUDY_VARIABLE, TRIAL_VARIABLE
 
 if TYPE_CHECKING:
     from tffd.schema import Config
-
-_ROOT = Path(__file__).parents[1]
 
 
 def register_resolvers() -> None:
@@ -65,11 +65,15 @@ def _written(composed: DictConfig) -> Any:
 def prepare_command() -> None:
     """Do what comes before Hydra reads the command line: see that there are streams, and that it holds no password.
 
+    Packages of TFFD_TRUST can be imported from the working directory from here on.
+
     Hydra repeats what it cannot read in its messages, and a password often holds a letter that it cannot.
     """
     open_streams()
     try:
         refuse_passwords_in(sys.argv[1:])
+        trusted_packages()
+        find_own_parts(os.getcwd())
     except ValueError as error:
         refuse(error)
 
@@ -142,6 +146,7 @@ def run_from_hydra(
     from tffd.trial import run_trial
     from tffd.trust import find_distrust
 
+    find_own_parts(HydraConfig.get().runtime.cwd)  # a launcher's process knows the environment, not the directory
     job: Any = HydraConfig.instance().cfg
     if job is not None and (faults := find_distrust(job)):  # Hydra's own sweepers compose it anew for each job
         raise ConfigError(faults)
@@ -187,20 +192,14 @@ def multirun_command(config: DictConfig) -> str:
     """The command line of a multirun with the overrides of a composed config, quoted for the shell."""
     chosen = [override for override in config.hydra.overrides.hydra if not override.startswith("hydra.mode=")]
     overrides = [without_password(override) for override in (*chosen, *config.hydra.overrides.task)]
-    return shlex.join([*_program(), "-m", *_config_options(config), *overrides])
-
-
-def _program() -> list[str]:
-    """What was started: run.py, by its whole path where it lies elsewhere."""
-    here = Path("run.py").exists() and Path("run.py").samefile(_ROOT / "run.py")
-    return ["python", "run.py" if here or not (_ROOT / "run.py").exists() else str(_ROOT / "run.py")]
+    return shlex.join([*program_words(), "-m", *_config_options(config), *overrides])
 
 
 def _config_options(config: DictConfig) -> list[str]:
     """Where configs came from, if not from conf/config.yaml alone, with whole paths."""
     options = []
     for flag, provider, usual in (
-        ("--config-path", "main", str(_ROOT / "conf")),
+        ("--config-path", "main", str(CONFIGS)),
         ("--config-dir", "command-line", ""),
     ):
         sources = (source.path for source in config.hydra.runtime.config_sources if source.provider == provider)

@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tffd.checkpoints import load_weights
 from tffd.data import Augmentation, Data, load_data
 from tffd.distill import Setting
 from tffd.instantiation import build_distillation, build_source, data_digest, instantiate_trusted, uses_teacher
 from tffd.machine import effective_device, effective_precision, require_precision, use_precision
-from tffd.models import ModelOutput, load_weights
+from tffd.models import ModelOutput
+from tffd.parts import blaming, require_network, require_output
 from tffd.provenance import Past, describe_training, look_into, provenance_of
 from tffd.schema import Config, ModelSection
 from tffd.training.loop import Recipe
@@ -48,6 +50,7 @@ def build_network(section: ModelSection, num_classes: int, channels: int, weight
     arguments = section.arguments()
     arguments.pop("weights", None)
     network: nn.Module = instantiate_trusted(arguments, num_classes=num_classes, in_channels=channels)
+    require_network(section.target, network)
     if weights is not None:
         load_weights(network, weights)
     return network
@@ -63,9 +66,10 @@ def build_shapes(
 ) -> ModelOutput:
     """Return what a network in training returns for pictures, as shapes alone: its weights take no memory."""
     with torch.device("meta"), torch.no_grad():
-        output: ModelOutput = build_network(network, classes, channels, None)(
-            torch.empty(pictures, channels, image_size, image_size)
-        )
+        built = build_network(network, classes, channels, None)
+        with blaming(network.target, "forward, shown shapes alone (the meta device),"):
+            output: ModelOutput = built(torch.empty(pictures, channels, image_size, image_size))
+    require_output(network.target, output, classes, pictures)
     return output
 
 

@@ -20,8 +20,10 @@ from tffd.distill import CompositionError
 from tffd.files import writable_fault
 from tffd.instantiation import build_distillation, build_source, data_digest, uses_teacher
 from tffd.machine import effective_device, require_precision, smallest_memory
+from tffd.parts import blaming, require_arrays, summary_of
 from tffd.provenance import describe_training, look_into
 from tffd.refusal import ConfigError
+from tffd.rehearsal import rehearse
 from tffd.schema import Config
 from tffd.teacher import AUTO, teacher_fault, trainer_faults
 from tffd.texts import counted
@@ -92,7 +94,7 @@ def _content_faults(reading: Reading) -> list[str]:
     summary = None
     faults: list[str] = []
     if "dataset" in has:
-        summary, faults = _collect(lambda: build_source(sound).check(), f"dataset={sound.dataset.name}: ")
+        summary, faults = _collect(lambda: _summary_of(sound), f"dataset={sound.dataset.name}: ")
     if summary is not None and has >= {"protocol", "trainer"}:
         faults += _data_faults(sound, summary)
     smallest: int | None = None
@@ -140,7 +142,12 @@ def _network_faults(reading: Reading, sound: Any, summary: Summary | None, small
     setting, found = _collect(lambda: build_setting(sound, **sizes, pictures=shown.train_pictures))
     if setting is None:
         return faults or found
-    return faults if distillation is None else [*faults, *distillation.check(setting)]
+    faults += [] if distillation is None else distillation.check(setting)
+    return faults or _collect(lambda: rehearse(sound, shown))[1]
+
+
+def _summary_of(config: Any) -> Summary:
+    return summary_of(config.dataset.source.target, build_source(config))
 
 
 def _smallest_batch(config: Any, summary: Summary) -> int:
@@ -158,7 +165,10 @@ def _prepare_data(config: Config, elsewhere: bool) -> dict[str, int | str]:
     Returns:
         The split as result.json has it.
     """
-    arrays, protocol = load_arrays(build_source(config), config.dataset.cache), config.protocol
+    target, source = config.dataset.source.target, build_source(config)
+    with blaming(target, "read"):
+        arrays, protocol = load_arrays(source, config.dataset.cache), config.protocol
+    require_arrays(target, arrays, source.check())
     labels, size = np.asarray(arrays.train_labels), config.dataset.train_size
     split = split_training_set(labels, protocol.val_fraction, size, protocol.split_seed, arrays.classes)
     if not elsewhere and effective_device(config.device).type == "cuda":

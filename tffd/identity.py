@@ -14,6 +14,7 @@ from tffd.data import digest_content
 from tffd.files import file_digest
 from tffd.instantiation import data_content, uses_teacher
 from tffd.machine import effective_precision
+from tffd.program import recorded_program
 from tffd.records import METRIC_NAMES
 from tffd.schema import Config, TeacherSection, TrainerSection
 
@@ -122,6 +123,8 @@ def versions() -> dict[str, str]:
 
 def git_commit() -> str | None:
     """The commit of this source tree, with "+" where files differ from it; None outside a checkout."""
+    if not (Path(__file__).parents[1] / ".git").exists():
+        return None  # an installed library may lie in the checkout of something else
     # Git runs programs that its settings name, which a variable GIT_... may hold; and its monitor, in any checkout.
     settings = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
     command = ["git", *settings, "-C", str(Path(__file__).parent)]
@@ -174,6 +177,7 @@ def describe_run(config: Config, *, study: str | None, trial: int | None, starte
         "threads": None,
         "versions": versions(),
         "git_commit": git_commit(),
+        "program": recorded_program(),
         "started": started,
         "finished": None,
         "config_hash": hashes.run,

@@ -1,17 +1,19 @@
 """From a section of a config to the object that its `_target_` names, or to what can be told without building it."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any, get_type_hints
 
 from hydra.errors import HydraException, InstantiationException
-from hydra.utils import get_class, get_object, instantiate
+from hydra.utils import get_object, instantiate
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from tffd.data import Source, content_of, digest_content
 from tffd.distill import CompositionError, Distillation, DistillMode, Weighing
+from tffd.parts import blaming, require_mode, require_source
 from tffd.schema import Component, Config, KdModeSection
-from tffd.trust import TRUSTED_TARGETS
+from tffd.trust import trusted_targets
 
 WEIGHING = {"weights", "cross_entropy", "warmup_epochs"}
 """What a kd_mode's section holds beside the arguments of its class."""
@@ -20,6 +22,7 @@ WEIGHING = {"weights", "cross_entropy", "warmup_epochs"}
 def build_source(config: Config) -> Source:
     """Instantiate the data source."""
     source: Source = make_object(config.dataset.source)
+    require_source(config.dataset.source.target, source)
     return source
 
 
@@ -43,7 +46,7 @@ def build_distillation(config: Config) -> Distillation:
     faults: list[str] = []
     for name, section in config.kd_mode.items():
         try:
-            modes[name] = make_object(section, WEIGHING)
+            modes[name] = _make_mode(section)
         except (InstantiationException, ValueError, TypeError) as error:
             faults.append(f"kd_mode={name}: {str(error).strip().splitlines()[0]}")
     weighing = {
@@ -59,6 +62,17 @@ def build_distillation(config: Config) -> Distillation:
     return distillation
 
 
+def _make_mode(section: KdModeSection) -> DistillMode:
+    try:
+        mode: DistillMode = make_object(section, WEIGHING)
+    except (InstantiationException, ValueError, TypeError):
+        with suppress(ImportError):
+            _class_of(section)  # says what a class lacks that cannot be made
+        raise
+    require_mode(section.target, type(mode))
+    return mode
+
+
 def uses_teacher(config: Config) -> bool:
     """Tell whether a kd_mode whose terms count needs a teacher; if none does, a teacher that is named is idle."""
     return any(
@@ -69,7 +83,8 @@ def uses_teacher(config: Config) -> bool:
 
 
 def _class_of(section: KdModeSection) -> type[DistillMode]:
-    mode: type[DistillMode] = get_class(section.target)
+    mode: type[DistillMode] = get_object(section.target)
+    require_mode(section.target, mode)
     return mode
 
 
@@ -89,8 +104,9 @@ def make_object(section: Component, without: Collection[str] = (), **arguments: 
 
 
 def instantiate_trusted(section: dict[str, Any], **arguments: Any) -> Any:
-    """Let Hydra instantiate a section, whose `_target_` may only name what `tffd.trust` lists."""
-    return instantiate(section, **arguments, _execution_whitelist_=TRUSTED_TARGETS)
+    """Let Hydra instantiate a section, whose `_target_` may only name what `tffd.trust` allows."""
+    with blaming(section["_target_"], "making it"):
+        return instantiate(section, **arguments, _execution_whitelist_=trusted_targets())
 
 
 def _require_types(target_name: str, arguments: dict[str, Any]) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
+from analysis.read.command_lines import Origin, write_command
+from analysis.read.programs import is_script
 from analysis.read.results import Run, is_measured
 from analysis.read.settings import Settings
 from analysis.select.comparing import contrast_runs
@@ -135,10 +137,11 @@ def _require_one_setting(
     if not runs:
         what = "neither term, each alone, and both"
         beside = f", with {factors[0]} and without it" if len(factors) > len(TERMS) else ""
-        command = "composition" if beside else "terms"
+        ablation = f"ablation={'composition' if beside else 'terms'}"
+        command = write_command([ablation], Origin(is_console=is_script()), multirun=True)
         raise ValueError(
             f"a {size_of(factors)} ablation needs runs with {what}{beside}; no complete run has {cell} and a "
-            f"value for {metric.name}. python run.py -m ablation={command} makes them all."
+            f"value for {metric.name}. {command} makes them all."
         )
     kd_modes = dict.fromkeys(str(run.kd_mode) for run in runs)
     if len(kd_modes) > 1:

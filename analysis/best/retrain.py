@@ -12,6 +12,7 @@ from analysis.read.gather import Gathered, gather
 from analysis.read.method import as_choice
 from analysis.read.overrides import as_pairs, grid_command, kept_overrides, key_of, read_overrides, single_command
 from analysis.read.plans import Sweep
+from analysis.read.programs import analysis_words
 from analysis.read.results import Run, runs_of
 from analysis.select.searches import BASELINE, STUDY
 
@@ -74,7 +75,7 @@ def plan_retraining(
         train = _commands(directory, kept, chosen, mode, baselines_of(plan), fresh, _launcher(plan), origin)
         if not os.path.exists(directory) or _is_begun(directory, train):
             break
-    tabulate = command_line(["python", "-m", "analysis", "table", directory])
+    tabulate = command_line([*analysis_words(), "table", directory])
     return Retraining(tuple(used), fresh, directory, train, tabulate, bool(baselines_of(plan)))
 
 

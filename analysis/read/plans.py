@@ -31,7 +31,7 @@ class Sweep:
         name: The sweep's.
         directions: "minimize" or "maximize" by objective, a field of `result.json`; None if it was not written.
         command: What starts the sweep; it goes on where it stopped. It is written anew from the words that were
-            recorded, for where the sweep lies now; None if these are no command of run.py.
+            recorded, for where the sweep lies now; None if these are no command of run.py or tffd.
         seeds: Of every trial of a search, which then has a directory a seed; None for one run a trial.
         space: What a search varies, key to text.
         fixed: Overrides that hold for every trial; None if they were not written.
@@ -70,7 +70,7 @@ def read_sweep(path: str) -> Sweep:
         raise ValueError(f"has space = {space!r}, which is not an object")
     directory, name, recorded = os.path.dirname(path), plan.get("name"), plan.get("results_dir")
     command = read_command(plan.get("command") or "")
-    origin = Origin(command.options if command else (), plan.get("cwd"))
+    origin = command.origin(plan.get("cwd")) if command else Origin((), plan.get("cwd"))
     place = place_words(directory, origin, recorded and os.path.join(recorded, name or ""), name)
     moved = place if "results_dir" in place else {}
     return Sweep(

@@ -27,7 +27,10 @@ def load_arrays(source: Source, cache: str | Path) -> Arrays:
     fingerprint = source.fingerprint()
 
     def read() -> Arrays:
-        arrays = source.read()
+        arrays: Any = source.read()
+        if not isinstance(arrays, Arrays):
+            name = f"{type(source).__module__}.{type(source).__qualname__}"
+            raise ValueError(f"{name}: read returned a {type(arrays).__name__}, and should a tffd.data.Arrays")
         if source.fingerprint() != fingerprint:
             raise DataChanged("the pictures changed while they were decoded. Start again when nothing writes to them.")
         return arrays if arrays.content else replace(arrays, content=source.content())

@@ -117,6 +117,10 @@ class Distillation(nn.Module):
                 mode.check(setting)
             except ValueError as error:
                 faults.append(f"kd_mode={name}: {error}")
+            except IndexError:
+                faults.append(
+                    f"kd_mode={name}: compares a stage, or a map before a ReLU (preacts), that a network does not have"
+                )
         return faults
 
     def build(self, setting: Setting) -> None:

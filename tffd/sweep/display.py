@@ -16,8 +16,8 @@ from rich.text import Text
 from tffd.data import DataChanged
 from tffd.records import read_last_metrics
 from tffd.streams import LastingStream
+from tffd.sweep.arguments import Value
 from tffd.sweep.plan import SweepPlan
-from tffd.sweep.space import Value
 from tffd.sweep.studies.storage import StorageLost
 from tffd.sweep.studies.study import ResumableStudy
 from tffd.sweep.summary import describe_point, shorten, summary_lines

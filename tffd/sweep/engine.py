@@ -17,6 +17,7 @@ from tffd.refusal import ConfigError
 from tffd.sweep.compose import Composer, with_effective_device
 from tffd.sweep.display import SweepDisplay
 from tffd.sweep.executors import make_executor, pin_to_devices
+from tffd.sweep.implied import implied_words, key_of, without_keys
 from tffd.sweep.jobs import JobMaker
 from tffd.sweep.plan import GridPlan, SearchPlan, SweepPlan
 from tffd.sweep.planning import make_plan
@@ -64,16 +65,18 @@ class Engine:
 
             estimate(plan, self._compose, executor)
             return 0
+        varied = [key for study in plan.studies if study.key not in ("teacher", "baseline") for key in study.keys]
+        implied = implied_words(self._base, plan.fixed, varied, self._compose)
         directory = Path(plan.config.results_dir) / plan.config.name
         with _refusing_what_cannot_be_written(directory):
             studies, kept_in = _open_studies(plan, directory)
-            write_json(directory / PLAN, self._description(plan, kept_in))
+            write_json(directory / PLAN, self._description(plan, kept_in, implied))
         with (
             Lease(directory, [study.optuna for study in studies], sweep.heartbeat_timeout) as lease,
             SweepDisplay(plan, studies, directory, self.command()) as display,
         ):
             pinned = pin_to_devices(executor, plan.config)
-            jobs = JobMaker(self._context, plan, self._compose, pinned, lease)
+            jobs = JobMaker(self._context, plan, self._compose, pinned, lease, implied)
             Scheduler(sweep, studies, pinned, lease, jobs.make, display).run()
         display.summarise()
         return sum(study.counts()[TrialState.FAIL] for study in studies)
@@ -82,7 +85,7 @@ class Engine:
         """The command that starts this sweep, and continues it."""
         return multirun_command(self._base)
 
-    def _description(self, plan: SweepPlan, kept_in: str) -> dict[str, Any]:
+    def _description(self, plan: SweepPlan, kept_in: str, implied: list[str]) -> dict[str, Any]:
         """What was planned, for `python -m analysis` to tell what is missing and how the best is trained again."""
         sweep = plan.config.sweep
         return {
@@ -94,7 +97,10 @@ class Engine:
             "seeds": sweep.seeds,
             "storage": kept_in,
             "space": plan.search.texts if plan.search is not None else {},
-            "fixed": [override for override in plan.fixed if not override.lstrip("+").startswith("sweep")],
+            "fixed": [
+                *without_keys(implied, map(key_of, plan.fixed)),
+                *(override for override in plan.fixed if not override.lstrip("+").startswith("sweep")),
+            ],
             "command": self.command(),
             "cwd": os.getcwd(),
             "results_dir": os.path.abspath(plan.config.results_dir),

@@ -1,14 +1,16 @@
 """How the config of each run of a sweep comes about, and what the process that trains it is told."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hydra.types import HydraContext
 from omegaconf import open_dict
 
 from tffd.config import require_config
+from tffd.program import program_words
 from tffd.sweep.executors.base import Executor
+from tffd.sweep.implied import key_of, without_keys
 from tffd.sweep.plan import Compose, SweepPlan
 from tffd.sweep.studies.attributes import Claim
 from tffd.sweep.studies.lease import Lease
@@ -30,6 +32,7 @@ class JobMaker:
         compose: Composes the config of a trial.
         executor: Trains the runs.
         lease: The sign of life of the sweep's command, with which the runs on its machine end.
+        implied: What the file of the sweep sets for its runs, as overrides; see `tffd.sweep.implied`.
     """
 
     context: HydraContext
@@ -37,6 +40,7 @@ class JobMaker:
     compose: Compose
     executor: Executor
     lease: Lease
+    implied: list[str] = field(default_factory=list)
 
     def make(self, study: ResumableStudy, claim: Claim, seed: int | None) -> Job:
         """Compose one run: of a trial, with a seed of its own or the config's."""
@@ -53,6 +57,8 @@ class JobMaker:
             composed.hydra.sweep.dir = str((Path(base.results_dir) / base.name).absolute())
             composed.hydra.sweep.subdir = subdir
             composed.hydra.job.env_set |= {STUDY_VARIABLE: key, TRIAL_VARIABLE: str(claim.number)}
+            task = list(composed.hydra.overrides.task)
+            composed.hydra.overrides.task = [*without_keys(self.implied, map(key_of, task)), *task]
             composed.sweep.storage = None
             if composed.threads is None:
                 composed.threads = self.executor.threads
@@ -66,4 +72,5 @@ class JobMaker:
             study=key,
             number=claim.number,
             lease=self.lease.path if self.executor.on_this_machine else None,
+            program=tuple(program_words()),
         )

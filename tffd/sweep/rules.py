@@ -14,11 +14,12 @@ from tffd.schema import Config, SweepSection
 from tffd.sweep.arguments import (
     Arguments,
     Conditions,
+    Value,
 )
 from tffd.sweep.optuna_private import first_judged
 from tffd.sweep.plan import GridPlan, Point, SearchPlan, StudyPlan
 from tffd.sweep.samplers import make_pruner
-from tffd.sweep.space import Value, applies, corners
+from tffd.sweep.space import applies, corners
 
 _OF_THE_COMMAND = ("sweep", "ablation", "hydra", "name", "results_dir")
 """Keys and groups that hold for all trials of a sweep."""

@@ -12,9 +12,10 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner, WilcoxonPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
 
+from tffd.parts import blaming
 from tffd.schema import SweepSection
 from tffd.sweep.optuna_private import ReplayedCmaEs
-from tffd.trust import TRUSTED_TARGETS
+from tffd.trust import trusted_targets
 
 Point = dict[str, Any]
 
@@ -41,10 +42,16 @@ def make_sampler(sweep: SweepSection, number: int = 0) -> BaseSampler:
             )
         if sweep.sampler.target.endswith("QMCSampler"):
             # It counts its points, and one seed scrambles them all. What it draws by itself is another matter.
-            sampler: BaseSampler = _make(arguments, independent_sampler=RandomSampler(seed=seed + number))
-            return sampler
+            points: BaseSampler = _make(arguments, independent_sampler=RandomSampler(seed=seed + number))
+            return points
         arguments["seed"] = seed + number
-    return require_harmless(_make(arguments))
+    sampler = _make(arguments)
+    if not isinstance(sampler, BaseSampler):
+        raise ValueError(
+            f"sweep/sampler: {sweep.sampler.target} made a {type(sampler).__name__}; a sampler is an "
+            "optuna.samplers.BaseSampler"
+        )
+    return require_harmless(sampler)
 
 
 def require_harmless(sampler: BaseSampler) -> BaseSampler:
@@ -122,4 +129,5 @@ class EvenGrid(RandomSampler):
 def _make(arguments: dict[str, Any], **objects: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # the config names them on purpose, and we test them
-        return instantiate(arguments, **objects, _execution_whitelist_=TRUSTED_TARGETS)
+        with blaming(arguments["_target_"], "making it"):
+            return instantiate(arguments, **objects, _execution_whitelist_=trusted_targets())

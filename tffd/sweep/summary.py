@@ -8,8 +8,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from tffd.program import analysis_words
+from tffd.sweep.arguments import Value
 from tffd.sweep.plan import SearchPlan, SweepPlan
-from tffd.sweep.space import Value
 from tffd.sweep.studies.study import ResumableStudy
 from tffd.texts import counted
 
@@ -82,4 +83,4 @@ def _count(study: ResumableStudy) -> str:
 
 def _analysis(command: str, directory: Path) -> str:
     """A command of the analysis, quoted for the shell."""
-    return shlex.join(["python", "-m", "analysis", command, str(directory)])
+    return shlex.join([*analysis_words(), command, str(directory)])

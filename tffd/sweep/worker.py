@@ -19,6 +19,7 @@ from rich.console import Console
 from tffd.app import register_resolvers, run_from_hydra
 from tffd.failures import Failure, FailureKind
 from tffd.links import require_no_links
+from tffd.program import work_for
 from tffd.records import read_result
 from tffd.schema import Config
 from tffd.session import RunInterrupted
@@ -41,6 +42,7 @@ class Job:
         config_hash: The hash of the config.
         study, number: Which trial this is.
         lease: The sweep's lock file, for processes on its machine, which end when it does; None for cluster jobs.
+        program: The words that started the sweep, with the packages that it trusts; see `tffd.program`.
     """
 
     config: Config
@@ -51,6 +53,7 @@ class Job:
     study: str
     number: int
     lease: Path | None
+    program: tuple[str, ...] = ()
 
 
 def run_in_worker(job: Job) -> None:
@@ -61,6 +64,8 @@ def run_in_worker(job: Job) -> None:
     for number in (signal.SIGINT, signal.SIGHUP):  # they reach all processes of a terminal; the sweep decides
         signal.signal(number, signal.SIG_IGN)
     open_streams()
+    if job.program:
+        work_for(job.program)
     if job.lease is not None:
         _end_with_the_sweep(job.lease)
     job.run_dir.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from analysis.read import programs
 from analysis.read.command_lines import Command, Origin, assign, read_command, read_origin, write_command
 from analysis.read.plans import read_sweep
 
@@ -27,6 +28,47 @@ def test_a_command_is_read_into_words_and_written_from_them() -> None:
     assert command == Command(options, ("~sweep.space.a", "a=b c", "seed=0,1"))
     again = write_command(command.overrides, Origin(command.options), multirun=True)
     assert read_command(again) == command
+
+
+def test_a_command_of_the_console_script_keeps_it_and_what_it_trusts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tffd").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(programs.sys, "executable", str(tmp_path / "python"))
+    text = "TFFD_TRUST=mylab,other.parts tffd -m --config-dir /my/conf sweep=mine"
+    command = read_command(text)
+    assert command == Command(("--config-dir", "/my/conf"), ("sweep=mine",), True, ("mylab", "other.parts"))
+    assert write_command(command.overrides, command.origin(), multirun=True) == text
+    assert read_sweep(write_plan(tmp_path, text)).command == text
+    (tmp_path / "result.json").write_text(json.dumps({"program": "TFFD_TRUST=mylab /some/where/tffd"}))
+    (tmp_path / ".hydra").mkdir()
+    hydra = {
+        "runtime": {"config_sources": [], "cwd": "/x"},
+        "job": {"config_name": "config"},
+        "overrides": {"hydra": []},
+    }
+    (tmp_path / ".hydra" / "hydra.yaml").write_text(yaml.dump({"hydra": hydra}))
+    assert read_origin(str(tmp_path)) == Origin((), "/x", True, ("mylab",))
+
+
+@pytest.mark.parametrize("trust", ["TFFD_TRUST=a;b", "TFFD_TRUST=$(x)", "LD_PRELOAD=x", "TFFD_TRUST="])
+def test_no_other_assignment_is_shown(trust: str) -> None:
+    assert read_command(f"{trust} tffd a=1") is None
+
+
+def test_a_script_that_is_not_on_the_path_is_shown_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(programs.sys, "executable", str(tmp_path / "python"))
+    assert programs.console_script(is_needed=False) is None
+    assert programs.console_script(is_needed=True) == "tffd"
+    (tmp_path / "tffd").touch()
+    assert programs.console_script(is_needed=False) == str(tmp_path / "tffd")
+    monkeypatch.setattr(programs.sys, "argv", ["/x/tffd-analysis"])
+    (tmp_path / "tffd-analysis").touch()
+    assert programs.analysis_words() == [str(tmp_path / "tffd-analysis")]
+    monkeypatch.setattr(programs.sys, "argv", ["/x/analysis/__main__.py"])
+    assert programs.analysis_words() == ["python", "-m", "analysis"]
 
 
 @pytest.mark.parametrize(

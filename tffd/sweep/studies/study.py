@@ -8,10 +8,11 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tffd.schema import Config
+from tffd.sweep.arguments import Value
 from tffd.sweep.optuna_private import begin_waiting, reported_values, take_up
 from tffd.sweep.plan import GridPlan, SearchPlan, StudyPlan
 from tffd.sweep.samplers import make_pruner, make_sampler
-from tffd.sweep.space import Value, contains, suggest
+from tffd.sweep.space import contains, suggest
 from tffd.sweep.studies.attributes import (
     ATTEMPTS,
     CELL,

@@ -1,5 +1,6 @@
 """What the pages say holds: their commands, their Python, their links; and what is made from the code is not stale."""
 
+import doctest
 import json
 import re
 from copy import deepcopy
@@ -44,7 +45,7 @@ MODES = ("none", "intra", "inter", "tfd")
 
 @pytest.mark.parametrize("command", _once(RUNS), ids=str)
 def test_a_command_of_run_py_is_accepted(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Composed and checked as far as it can be without the files that it names; a sweep is planned, with one seed.
+    """Composed and checked as far as it can be without the files that it names; a sweep is planned, a little smaller.
 
     A command that is shown with its refusal is refused in these words.
     """
@@ -56,8 +57,8 @@ def test_a_command_of_run_py_is_accepted(command: Command, tmp_path: Path, monke
     overrides = [word.split(",")[0] if word.startswith("seed=") else word for word in options.overrides]
     small = ["dataset=digits"] if any(word.startswith("experiment=") for word in overrides) else []
     overrides += ["model=resnet8", *small]  # nothing is downloaded, and little is built
-    for group, seeds in (("sweep", "sweep.baseline.seed='0'"), ("ablation", "ablation.grid.seed='0'")):
-        overrides += [seeds] * any(word.startswith(f"{group}=") for word in overrides)
+    overrides += ["sweep.baseline=null", "sweep.enqueue=[]"] * any(word.startswith("sweep=") for word in overrides)
+    overrides += ["ablation.grid.seed='0'"] * any(word.startswith("ablation=") for word in overrides)
     base = _compose(sort_arguments(overrides).fixed)
     if command.output and command.output[0].startswith("The configuration has"):
         with pytest.raises(ConfigError) as refused:
@@ -176,6 +177,10 @@ def test_python_in_the_pages_runs(page: str, block: str, small_results: Path, mo
     monkeypatch.chdir(small_results)
     stages = {f"f{n}": torch.rand(2, 8 * n, 16 // n, 16 // n) for n in (1, 2, 4)}
     names: dict[str, Any] = {"f1": stages["f1"], "f2": stages["f2"], "f3": stages["f4"]}
+    if ">>>" in block:
+        example = doctest.DocTestParser().get_doctest(block, names, page, page, None)
+        assert doctest.DocTestRunner().run(example).failed == 0
+        return
     exec(block, names)
     if "runs" in names:
         assert len(names["runs"]) == 32

@@ -16,8 +16,8 @@ What each mode compares, what it needs, and whose settings its defaults are. Gen
 of `conf/kd_mode/*.yaml`.
 
 ```
-python run.py kd_mode=at teacher=auto                     one mode; its teacher is trained first
-python run.py kd_mode=[at,tfd] teacher=auto               several: their terms are added up
+python run.py kd_mode=at teacher=auto                     # one mode; its teacher is trained first
+python run.py 'kd_mode=[at,tfd]' teacher=auto             # several: their terms are added up
 python run.py kd_mode=at kd_mode.at.weights.at=500 teacher=resnet110 teacher.checkpoint=PATH
 python run.py -m 'kd_mode=[st],[st,tfd],[at],[at,tfd]' teacher=auto seed=0,1,2
 ```

@@ -12,13 +12,16 @@ import pytest
 LAYERS = {
     "tffd": (
         "sweep",  # many runs
+        "command",  # the console script
         "app | guard",  # what a Hydra application needs of the library
-        "trial | session | checks | build | teacher | failures",  # one run
+        "trial | session | checks | rehearsal | build | teacher | failures",  # one run
         "training",
         "identity | instantiation | provenance",  # what a run is, and what it is made of
+        "parts",  # what a network, a data source and a mode must have
         "distill",
         "models | losses | data | checkpoints",
         "config | schema | fields | records | trust | passwords | refusal | variables",
+        "program | own_parts",
         "choices | files | links | machine | schedule | streams | tensors | texts | weight_faults",  # know no config
     ),
     "tffd.sweep": (
@@ -31,16 +34,27 @@ LAYERS = {
         "summary | worker",
         "planning | studies",
         "checking",
-        "compose | rules",
+        "implied | compose | rules",
         "plan",
         "pinned | samplers | teachers",
         "space",
         "arguments | optuna_private | processes",
     ),
+    "analysis": (
+        "__main__",
+        "commands",
+        "report",
+        "missing | figures",
+        "means | ablation | compare | best | status",  # a folder a question
+        "select",
+        "read",
+        "statistics | sheets",  # know nothing of runs
+    ),
 }
 """From the top down. A layer imports nothing from those above it; modules of one layer may import each other."""
 
-WITHOUT_CIRCLES = ("tffd",)
+WITHOUT_CIRCLES = ("tffd", "analysis")
+APART = ("means", "ablation", "compare", "best", "status")
 
 
 @cache
@@ -66,3 +80,20 @@ def test_no_modules_import_each_other_in_a_circle(package: str) -> None:
     modules = graph(package)
     imports = {name: modules.find_modules_directly_imported_by(name) for name in modules.modules}
     TopologicalSorter(imports).prepare()  # or it raises CycleError, with the circle
+
+
+@pytest.mark.parametrize("question", APART)
+def test_no_question_imports_another(question: str) -> None:
+    modules = graph("analysis")
+    others = (f"analysis.{other}" for other in APART if other != question)
+    assert not any(
+        modules.direct_import_exists(importer=f"analysis.{question}", imported=other, as_packages=True)
+        for other in others
+    )
+
+
+def test_the_analysis_knows_neither_torch_nor_the_library() -> None:
+    modules = grimp.build_graph("analysis", "tffd", include_external_packages=True, cache_dir=None)
+    of_analysis = {"analysis", *modules.find_descendants("analysis")}
+    imported = {name for module in of_analysis for name in modules.find_modules_directly_imported_by(module)}
+    assert imported and not [name for name in imported if name.partition(".")[0] in ("torch", "tffd", "hydra")]

@@ -38,7 +38,7 @@ LAYERS = {
         "plan",
         "pinned | samplers | teachers",
         "space",
-        "arguments | optuna_private | processes",
+        "arguments | optuna_private | processes | trial_state",
     ),
     "analysis": (
         "__main__",

@@ -21,9 +21,10 @@ from optuna.trial import TrialState
 from tests.support import CONF
 from tests.sweep.fakes import config, search
 from tffd.schema import SweepSection
+from tffd.sweep.optuna_private import ReplayedCmaEs
 from tffd.sweep.plan import SearchPlan, StudyPlan
 from tffd.sweep.rules import require_fit
-from tffd.sweep.samplers import EvenGrid, ReplayedCmaEs, auto_pruner, make_pruner, make_sampler
+from tffd.sweep.samplers import EvenGrid, auto_pruner, make_pruner, make_sampler
 from tffd.sweep.studies.attributes import Claim
 from tffd.sweep.studies.lease import Lease
 from tffd.sweep.studies.storage import open_storage

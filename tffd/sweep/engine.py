@@ -24,10 +24,10 @@ from tffd.sweep.planning import make_plan
 from tffd.sweep.samplers import judges_epochs
 from tffd.sweep.scheduler import Scheduler
 from tffd.sweep.studies.attributes import ForeignEntry
-from tffd.sweep.studies.continuation import PLAN, count_recorded, require_owned, require_same_sweep
+from tffd.sweep.studies.continuation import PLAN, count_recorded, name_study, require_owned, require_same_sweep
 from tffd.sweep.studies.lease import Lease
 from tffd.sweep.studies.storage import STORAGE_ERRORS, is_lacking, name_storage, open_storage, reason_of
-from tffd.sweep.studies.study import ResumableStudy, name_study
+from tffd.sweep.studies.study import ResumableStudy
 
 
 class Engine:

@@ -1,7 +1,6 @@
 """A trial at work: its runs, one after the other, and what the study is told of them."""
 
 from collections.abc import Sequence
-from enum import Enum
 
 from tffd import records
 from tffd.failures import Failure, FailureKind
@@ -13,32 +12,11 @@ from tffd.sweep.outcome import EpochReports, Losses, Outcome, outcome_of, read_o
 from tffd.sweep.plan import GridPlan, SearchPlan
 from tffd.sweep.studies.attributes import Claim
 from tffd.sweep.studies.study import ResumableStudy
+from tffd.sweep.trial_state import State
 from tffd.sweep.worker import Job
 from tffd.trial import RunInUse, record_loss
 
 _MOST_LOSSES = 5  # of a run's process in a row, without a new epoch in between
-
-
-class State(Enum):
-    """Where a trial stands that this command has claimed.
-
-    CLAIMED leads to TRAINING, which comes again with each seed and try; an INTERRUPTED one begins nothing more.
-    """
-
-    CLAIMED = "no run of it was started"
-    TRAINING = "a run is at work"
-    GIVEN_UP = "its run was asked to end for good after its epoch"
-    OVERTIME = "its run was ended because it took too long"
-    INTERRUPTED = "its run was asked to end after its epoch, with a checkpoint"
-    COMPLETE = "its values are recorded"
-    PRUNED = "it is recorded as given up"
-    FAILED = "it is recorded as failed"
-    LEFT = "a later command goes on with it"
-
-    @property
-    def is_end(self) -> bool:
-        """Whether this command has nothing more to do with the trial."""
-        return self in (State.COMPLETE, State.PRUNED, State.FAILED, State.LEFT)
 
 
 class RunningTrial:

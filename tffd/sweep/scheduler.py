@@ -11,10 +11,11 @@ from tffd.sweep.display import SweepDisplay
 from tffd.sweep.executors import Executor
 from tffd.sweep.jobs import MakeJob
 from tffd.sweep.processes import StopRequests
-from tffd.sweep.running import RunningTrial, State
+from tffd.sweep.running import RunningTrial
 from tffd.sweep.studies.lease import Lease
 from tffd.sweep.studies.storage import STORAGE_ERRORS, StorageLost, is_of_storage, reason_of
 from tffd.sweep.studies.study import ResumableStudy
+from tffd.sweep.trial_state import State
 
 _POLL_SECONDS = 0.02
 _LOOK_SECONDS = 1.0  # how often a command with nothing to do looks what the others that share its study have left

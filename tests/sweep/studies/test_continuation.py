@@ -8,9 +8,8 @@ import pytest
 from tests.sweep.fakes import config, good, grid, open_sweep, search
 from tffd.refusal import ConfigError
 from tffd.sweep.plan import StudyPlan, SweepPlan
-from tffd.sweep.studies.continuation import count_recorded, require_owned, require_same_sweep
+from tffd.sweep.studies.continuation import count_recorded, name_study, require_owned, require_same_sweep
 from tffd.sweep.studies.storage import is_lacking, open_storage
-from tffd.sweep.studies.study import name_study
 
 
 def plan_of(*studies: StudyPlan) -> SweepPlan:

@@ -16,6 +16,11 @@ from tffd.texts import counted
 PLAN = "sweep.json"
 
 
+def name_study(config: Config, plan: StudyPlan) -> str:
+    """The name of a sweep's study in its storage."""
+    return f"{config.name}.{plan.key}"
+
+
 def require_same_sweep(directory: Path, plan: SweepPlan, kept_in: str) -> None:
     """Refuse a second storage for a directory with runs, a grid where there is a search, and a plan of somebody else.
 

@@ -27,16 +27,11 @@ from tffd.sweep.studies.attributes import (
     is_final,
     require_ours,
 )
-from tffd.sweep.studies.continuation import require_same_settings, shared_settings
+from tffd.sweep.studies.continuation import name_study, require_same_settings, shared_settings
 from tffd.sweep.studies.lease import Lease
 from tffd.sweep.studies.storage import Storage, is_of_storage
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-
-
-def name_study(config: Config, plan: StudyPlan) -> str:
-    """The name of a sweep's study in its storage."""
-    return f"{config.name}.{plan.key}"
 
 
 class ResumableStudy:

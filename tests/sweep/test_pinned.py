@@ -98,7 +98,7 @@ def opened(tree: Path, script: Callable[[Job, int], Act]) -> Opened:
     pinned = PinnedData()
     pinned.pin(config)
 
-    def make(study: ResumableStudy, claim: Claim, seed: int | None, slot: int) -> Job:
+    def make(study: ResumableStudy, claim: Claim, seed: int | None) -> Job:
         pinned.require_same(config)
         return job_of(tree.parent, study.plan.key, claim, seed)
 

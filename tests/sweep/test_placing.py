@@ -17,7 +17,6 @@ from tests.support import CONF, places, results, run_py
 from tests.sweep.fakes import FakeExecutor, good
 from tests.sweep.processes import study_of
 from tffd.app import register_resolvers
-from tffd.config import require_config
 from tffd.refusal import ConfigError
 from tffd.sweep import engine
 from tffd.sweep.jobs import JobMaker
@@ -58,8 +57,8 @@ def test_the_job_of_a_cluster_outlives_the_sweep(make_job: MakeJob) -> None:
 
 
 def test_a_run_has_its_share_of_the_threads_unless_told_otherwise(make_job: MakeJob) -> None:
-    assert require_config(make_job(0).config).threads == 5
-    assert require_config(make_job(0, "threads=2").config).threads == 2
+    for job, threads in ((make_job(0), 5), (make_job(0, "threads=2"), 2)):
+        assert (job.config.threads, job.composed.threads) == (threads, threads)
 
 
 @pytest.mark.gpu

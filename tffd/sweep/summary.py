@@ -52,7 +52,7 @@ def _comparison(best: FrozenTrial, baseline: ResumableStudy | None, plan: SweepP
     if baseline is not None and (numbers := [trial.values[0] for trial in baseline.trials(TrialState.COMPLETE)]):
         spread = f" +- {statistics.stdev(numbers):.2f}" if len(numbers) > 1 else ""
         planned = baseline.plan.points()
-        values = {key: (str(cell[key]) for cell in planned if key in cell) for key in baseline.plan.keys}
+        values = {key: [str(cell[key]) for cell in planned if key in cell] for key in baseline.plan.keys}
         cells = " ".join(f"{key}={','.join(dict.fromkeys(texts))}" for key, texts in values.items())
         rows.append(("baseline", f"{statistics.mean(numbers):.2f}{spread}", f"{cells}  (n={len(numbers)})"))
     width = max(len(number) for _, number, _ in rows)

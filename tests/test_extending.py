@@ -38,6 +38,7 @@ def test_without_trust_all_of_them_are_refused_and_both_ways_are_told(lab: Lab) 
     assert not (lab.folder / "results").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_without_m_prints_the_command_that_works(lab: Lab) -> None:
     told = lab.run(f"{TRUST}; {SEARCH.replace(' -m', '')} sweep.dry_run=true", code=2)
     command = told.split("Start it with: ")[1].strip()

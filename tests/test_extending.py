@@ -1,5 +1,6 @@
 """A folder of one's own, outside the repository: docs/extending.md, typed as it stands."""
 
+import json
 import os
 import re
 import shutil
@@ -38,6 +39,7 @@ def test_without_trust_all_of_them_are_refused_and_both_ways_are_told(lab: Lab) 
     assert not (lab.folder / "results").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_without_m_prints_the_command_that_works(lab: Lab) -> None:
     told = lab.run(f"{TRUST}; {SEARCH.replace(' -m', '')} sweep.dry_run=true", code=2)
     command = told.split("Start it with: ")[1].strip()
@@ -94,6 +96,18 @@ def test_workers_of_every_kind_find_the_parts(lab: Lab, words: str) -> None:
     name = words.replace("/", "").replace("=", "").replace(" ", "")
     lab.run(f"{TRUST}; {ONE_RUN.replace('tffd', 'tffd -m')} seed=0,1 trainer.epochs=1 name={name} {words}")
     assert len(list((lab.folder / "results" / name).rglob("result.json"))) == 2
+
+
+@pytest.mark.slow
+def test_an_installed_package_is_trusted_by_its_entry_point(lab: Lab) -> None:
+    info = lab.folder / "mylab-1.0.dist-info"  # what an installation leaves; PYTHONPATH stands for site-packages
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mylab\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[tffd.parts]\nmylab = mylab\n")
+    sweep = f"{ONE_RUN.replace('tffd', 'tffd -m')} seed=0,1 trainer.epochs=1 name=installed"
+    assert "2 of 2 trials complete" in lab.run(f"PYTHONPATH={lab.folder} {sweep}")
+    (result, _) = (lab.folder / "results" / "installed").rglob("result.json")
+    assert json.loads(result.read_text())["program"] == "tffd"
 
 
 def test_the_tests_themselves_know_nothing_of_the_folder() -> None:

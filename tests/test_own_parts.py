@@ -77,3 +77,16 @@ def test_a_worker_takes_over_what_its_command_trusts(monkeypatch: pytest.MonkeyP
     program.work_for(["TFFD_TRUST=mylab", "tffd"])
     assert trusted_packages()[0] == "mylab"
     assert json.dumps(program.recorded_program()) == '"TFFD_TRUST=mylab tffd"'
+
+
+def test_a_relative_config_path_starts_from_the_working_directory_or_the_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    whole, library = str(tmp_path / "mine"), str(program.CONFIGS.parent / "conf")
+    assert program.with_whole_config_path(["--config-path", "mine", "a=1"]) == ["--config-path", whole, "a=1"]
+    assert program.with_whole_config_path(["--config-path=mine"]) == [f"--config-path={whole}"]
+    assert program.with_whole_config_path(["-cp", "conf"]) == ["-cp", library]
+    for words in (["-cp", "pkg://x"], ["--config-path", "/a"], ["--config-path"], ["name=--config-path"]):
+        assert program.with_whole_config_path(words) == words

@@ -60,9 +60,9 @@ def test_sound_parts_are_taken(own: Path, tmp_path: Path) -> None:
     [
         ("parts", "def forward(self, inputs)", "def froward(self, inputs)", "Tiny: lacks forward"),
         ("parts", "return ModelOutput(self", "return (self", "Tiny: returned a tuple; a network returns a tffd.models"),
-        ("parts", "self.head(pooled), (one", "self.head(pooled).mean(), (one", "Tiny: logits are [], and should be [2"),
+        ("parts", "self.head(pooled), (", "self.head(pooled).mean(), (", "Tiny: logits are [], and should be [2"),
         ("parts", "(one, two), inputs", "(one,), inputs", "Tiny: preacts are [2, 8, 8, 8], and should have the shapes"),
-        ("parts", "two = self.second(one.relu())", "two = one.nothing", "Tiny: forward, shown shapes alone"),
+        ("parts", "two = self.second(shallow := one.relu())", "two = one.nothing", "Tiny: forward, shown shapes alone"),
         ("parts", "inputs, pooled)", "inputs, two)", "Tiny: pooled is [2, 16, 4, 4], and should be [2, D]"),
         ("parts", "def forward(self, step)", "def froward(self, step)", "Decorrelate: lacks forward; derive it from"),
         ("parts", '    terms = ("decorrelate",)\n', "", "Decorrelate: lacks terms; derive it from tffd.distill.Dist"),

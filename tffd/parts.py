@@ -31,8 +31,8 @@ class Network(Protocol):
     def forward(self, inputs: Tensor) -> ModelOutput:
         """Return logits [B, K], stages, preacts, stem and pooled for normalised pictures [B, C, H, W].
 
-        `stages` has at least one map [B, C, H, W]. `preacts` has as many, of the same shapes, or none: then the modes
-        that compare maps before the last ReLU are refused. It is called with tensors on the meta device too.
+        `stages` has at least one map [B, C, H, W], and the scores are computed from them. `preacts` has as many, of
+        the same shapes, or none: then modes that compare maps before a ReLU are refused. Tensors may be meta tensors.
         """
         ...
 
@@ -76,18 +76,24 @@ def is_own(target: str) -> bool:
 
 
 @contextmanager
-def blaming(target: str, what: str) -> Iterator[None]:
+def blaming(target: str, what: str, is_suspect: bool = False) -> Iterator[None]:
     """Let any error of a part of your own be a fault of the config that names the part and the line.
 
+    Args:
+        target: Of the part.
+        what: It does.
+        is_suspect: Whether a part of the library is treated likewise, as it works on one of your own.
     Raises:
         ValueError: In place of whatever the part raised, but for errors that have a class of their own here.
     """
     try:
         yield
     except Exception as error:
-        if not is_own(target) or type(error).__module__.startswith((_OF_THE_LIBRARY, "hydra.")):
+        own_class = type(error).__module__.startswith((_OF_THE_LIBRARY, "hydra."))
+        if own_class or not (is_suspect or is_own(target)):
             raise
-        frame = traceback.extract_tb(error.__traceback__)[-1]
+        frames = traceback.extract_tb(error.__traceback__)
+        frame = ([one for one in frames if "site-packages" not in one.filename] or frames)[-1]
         reason = " ".join(str(error).split())
         place = f"{os.path.basename(frame.filename)}, line {frame.lineno}"
         raise ValueError(f"{target}: {what} ended in {type(error).__name__}: {reason} ({place})") from error

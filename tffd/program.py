@@ -15,6 +15,8 @@ _SOURCE = _ROOT / "run.py"
 CONFIGS = next(path for path in (Path(__file__).parent / "conf", _ROOT / "conf") if path.is_dir())
 """The library's own configs: inside the package where it was installed from a wheel, beside it in a checkout."""
 
+_CONFIG_PATH = ("--config-path", "-cp")
+
 _of_command: list[list[str]] = []
 
 
@@ -44,6 +46,22 @@ def work_for(words: Sequence[str]) -> None:
 def recorded_program() -> str:
     """Return those words as a record keeps them."""
     return shlex.join(program_words())
+
+
+def with_whole_config_path(words: list[str]) -> list[str]:
+    """Let a relative --config-path start from the working directory, or else from where conf/ lies.
+
+    Hydra would look for it inside this package.
+    """
+    written = list(words)
+    for index, word in enumerate(words):
+        flag, equals, value = word.partition("=")
+        place = index if equals else index + 1
+        value = value if equals else words[place] if place < len(words) else ""
+        if flag in _CONFIG_PATH and value and "://" not in value and not os.path.isabs(value):
+            whole = os.path.abspath(value) if os.path.isdir(value) else str(CONFIGS.parent / value)
+            written[place] = f"{flag}={whole}" if equals else whole
+    return written
 
 
 def _trust_words() -> list[str]:

@@ -17,6 +17,7 @@ from tffd.schema import Config
 from tffd.training.step import Learners, look
 
 _PICTURES = 8
+_MOST_PICTURES = 50_000  # of the whole data set, of which some modes keep a memory
 _rehearsed: dict[str, str | None] = {}
 """What was rehearsed in this process, and what was wrong with it: the trials of a sweep differ in numbers alone."""
 
@@ -56,7 +57,7 @@ def _what_matters(config: Config, data: Summary) -> list[Any]:
 
 def _rehearse(config: Config, data: Summary) -> None:
     classes, channels, size = data.classes, data.channels, data.image_size
-    labels = torch.arange(_PICTURES) % classes
+    labels = torch.arange(max(_PICTURES, min(data.train_pictures, _MOST_PICTURES))) % classes
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         student = build_network(config.model, classes, channels, None)
@@ -65,12 +66,12 @@ def _rehearse(config: Config, data: Summary) -> None:
         teacher = build_teacher(config, classes, channels, None) if uses_teacher(config) else None
         inputs = torch.randn(_PICTURES, channels, size, size)
         partner = torch.randn_like(inputs) if distillation.partner == "same_class" else None
-        batch = Batch(inputs, labels, torch.arange(_PICTURES), partner)
+        batch = Batch(inputs, labels[:_PICTURES], torch.arange(_PICTURES), partner)
         with _of(f"model={config.model.name}"), blaming(config.model.target, "forward"):
             student(inputs)
         if teacher is not None:
             target = str(config.teacher.target)
-            with _of(f"teacher={config.teacher.name}"), blaming(target, "forward"), torch.no_grad():
+            with _of(f"teacher={config.teacher.name}"), blaming(target, "forward", is_suspect=True), torch.no_grad():
                 require_output(target, teacher(inputs), classes, _PICTURES)
         step = look(Learners(student, distillation, teacher), batch, 1, 0, teacher is not None)
         with _of(f"model={config.model.name}"):
@@ -78,11 +79,17 @@ def _rehearse(config: Config, data: Summary) -> None:
         for name in distillation.running:
             target = config.kd_mode[name].target
             with _of(f"kd_mode={name}"):
-                with blaming(target, "forward"):
+                with blaming(target, "forward", is_suspect=True):
                     terms = distillation.modes[name](step)
                 require_terms(target, terms, distillation.modes[name].active)
                 if is_own(target):
                     _require_gradients(target, terms)
+        for name, mode in distillation.modes.items():
+            if mode is distillation.staged:
+                target = config.kd_mode[name].target
+                with _of(f"kd_mode={name}"), blaming(target, "first_stage_terms", is_suspect=True):
+                    terms = mode.first_stage_terms(step)
+                    require_terms(target, terms, list(terms))
 
 
 @contextmanager
@@ -104,7 +111,7 @@ def _make_parts(config: Config, distillation: Distillation, data: Summary, label
         labels=labels,
     )
     for name, mode in distillation.modes.items():
-        with _of(f"kd_mode={name}"), blaming(config.kd_mode[name].target, "build"):
+        with _of(f"kd_mode={name}"), blaming(config.kd_mode[name].target, "build", is_suspect=True):
             mode.build(setting)
 
 

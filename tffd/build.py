@@ -128,9 +128,8 @@ def build_shapes(
 ) -> ModelOutput:
     """Return what a network in training returns for pictures, as shapes alone: its weights take no memory."""
     with torch.device("meta"), torch.no_grad():
-        output: ModelOutput = build_network(network, classes, channels, None)(
-            torch.empty(pictures, channels, image_size, image_size)
-        )
+        pixels = torch.empty(pictures, channels, image_size, image_size)
+        output: ModelOutput = build_network(network, classes, channels, None)(pixels)
     return output
 
 
@@ -150,15 +149,19 @@ def build_setting(
             torch.manual_seed(seed)
             return build_network(config.model, classes, channels, None)
 
+    learns = uses_teacher(config)
+    with torch.device("meta"):
+        teacher = build_network(config.teacher.network, classes, channels, None) if learns else None
     shapes = partial(build_shapes, classes=classes, channels=channels, image_size=image_size)
     return Setting(
         student=shapes(config.model),
-        teacher=shapes(config.teacher.network) if uses_teacher(config) else None,
+        teacher=shapes(config.teacher.network) if learns else None,
         classes=classes,
         pictures=pictures,
         epochs=config.trainer.epochs,
         new_student=new_student,
         labels=labels,
+        teacher_network=teacher,
     )
 
 

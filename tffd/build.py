@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -127,9 +126,17 @@ def build_shapes(
     network: ModelSection, *, classes: int, channels: int, image_size: int, pictures: int = 2
 ) -> ModelOutput:
     """Return what a network in training returns for pictures, as shapes alone: its weights take no memory."""
+    return _shapes_of(_build_layers(network, classes, channels), channels, image_size, pictures)
+
+
+def _build_layers(network: ModelSection, classes: int, channels: int) -> nn.Module:
+    with torch.device("meta"):
+        return build_network(network, classes, channels, None)
+
+
+def _shapes_of(network: nn.Module, channels: int, image_size: int, pictures: int = 2) -> ModelOutput:
     with torch.device("meta"), torch.no_grad():
-        pixels = torch.empty(pictures, channels, image_size, image_size)
-        output: ModelOutput = build_network(network, classes, channels, None)(pixels)
+        output: ModelOutput = network(torch.empty(pictures, channels, image_size, image_size))
     return output
 
 
@@ -149,13 +156,10 @@ def build_setting(
             torch.manual_seed(seed)
             return build_network(config.model, classes, channels, None)
 
-    learns = uses_teacher(config)
-    with torch.device("meta"):
-        teacher = build_network(config.teacher.network, classes, channels, None) if learns else None
-    shapes = partial(build_shapes, classes=classes, channels=channels, image_size=image_size)
+    teacher = _build_layers(config.teacher.network, classes, channels) if uses_teacher(config) else None
     return Setting(
-        student=shapes(config.model),
-        teacher=shapes(config.teacher.network) if learns else None,
+        student=build_shapes(config.model, classes=classes, channels=channels, image_size=image_size),
+        teacher=None if teacher is None else _shapes_of(teacher, channels, image_size),
         classes=classes,
         pictures=pictures,
         epochs=config.trainer.epochs,

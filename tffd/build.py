@@ -1,7 +1,6 @@
 """From a checked config to the objects of a run."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +64,24 @@ def build_shapes(
     network: ModelSection, *, classes: int, channels: int, image_size: int, pictures: int = 2
 ) -> ModelOutput:
     """Return what a network in training returns for pictures, as shapes alone: its weights take no memory."""
-    with torch.device("meta"), torch.no_grad():
-        built = build_network(network, classes, channels, None)
-        with blaming(network.target, "forward, shown shapes alone (the meta device),"):
-            output: ModelOutput = built(torch.empty(pictures, channels, image_size, image_size))
-    require_output(network.target, output, classes, pictures)
+    return _shapes_of(network, _build_layers(network, classes, channels), classes, channels, image_size, pictures)
+
+
+def _build_layers(network: ModelSection, classes: int, channels: int) -> nn.Module:
+    with torch.device("meta"):
+        return build_network(network, classes, channels, None)
+
+
+def _shapes_of(
+    section: ModelSection, network: nn.Module, classes: int, channels: int, image_size: int, pictures: int = 2
+) -> ModelOutput:
+    with (
+        torch.device("meta"),
+        torch.no_grad(),
+        blaming(section.target, "forward, shown shapes alone (the meta device),"),
+    ):
+        output: ModelOutput = network(torch.empty(pictures, channels, image_size, image_size))
+    require_output(section.target, output, classes, pictures)
     return output
 
 
@@ -89,15 +101,16 @@ def build_setting(
             torch.manual_seed(seed)
             return build_network(config.model, classes, channels, None)
 
-    shapes = partial(build_shapes, classes=classes, channels=channels, image_size=image_size)
+    teacher = _build_layers(config.teacher.network, classes, channels) if uses_teacher(config) else None
     return Setting(
-        student=shapes(config.model),
-        teacher=shapes(config.teacher.network) if uses_teacher(config) else None,
+        student=build_shapes(config.model, classes=classes, channels=channels, image_size=image_size),
+        teacher=None if teacher is None else _shapes_of(config.teacher.network, teacher, classes, channels, image_size),
         classes=classes,
         pictures=pictures,
         epochs=config.trainer.epochs,
         new_student=new_student,
         labels=labels,
+        teacher_network=teacher,
     )
 
 

@@ -74,6 +74,7 @@ class Setting:
         epochs: Length of the run.
         new_student: Builds another network like the student, with weights of its own.
         labels: Class of each training picture, [pictures]; None in `check`, before the pictures have been read.
+        teacher_network: The teacher's layers, without values (on the meta device); None where they are not known.
     """
 
     student: ModelOutput
@@ -83,6 +84,7 @@ class Setting:
     epochs: int
     new_student: Callable[[], nn.Module]
     labels: Tensor | None = None
+    teacher_network: nn.Module | None = None
 
     @property
     def teacher_output(self) -> ModelOutput:

@@ -61,6 +61,12 @@ class BoundarySamples(DistillMode):
         require_logits("bss", setting.student.logits, setting.teacher_output.logits)
         if setting.classes < 2:
             raise ValueError("bss moves pictures to the boundary between two classes, and there is one class alone.")
+        if any(shape_of(maps)[2:] == (1, 1) for maps in setting.student.stages[-1:]):
+            raise ValueError(
+                "bss shows the student some pictures apart, of which there may be one alone, and for pictures "
+                "of this size its last maps are single values, where batch norm needs two. Choose larger pictures or "
+                "another network."
+            )
 
     def build(self, setting: Setting) -> None:
         self._epochs = setting.epochs

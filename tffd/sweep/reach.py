@@ -13,7 +13,7 @@ from tffd.sweep.space import Cell, Value, applies, corners
 if TYPE_CHECKING:
     from tffd.sweep.plan import StudyPlan
 
-_OF_THE_COMMAND = {"name", "results_dir", "sweep", "ablation", "lambda_intra", "lambda_inter"}
+_OF_THE_COMMAND = {"name", "results_dir", "sweep", "ablation", "lambda_intra", "lambda_inter", "pair"}
 """What a run takes from a config only by way of its other sections."""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
@@ -25,6 +26,13 @@ def compose_config(*overrides: str) -> DictConfig:
     register_resolvers()
     with initialize_config_dir(str(CONF)):
         return compose("config", overrides=list(overrides))
+
+
+def require_networks(text: str) -> None:
+    """Skip a test of a command or file that names a network which is not there yet."""
+    for name in ("mobilenet_v2", "shuffle_v1", "shuffle_v2", "resnet50"):
+        if name in text and not (CONF / "model" / f"{name}.yaml").exists():
+            pytest.skip(f"needs conf/model/{name}.yaml")
 
 
 def places(directory: Path) -> list[str]:

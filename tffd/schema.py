@@ -208,6 +208,7 @@ class Config(_Section):
     threads: Annotated[int, Field(ge=1, le=4096)] | None
     lambda_intra: Weight
     lambda_inter: Weight
+    pair: dict[str, Weight]  # for the kd_modes to refer to
     model: ModelSection
     dataset: DatasetSection
     kd_mode: dict[str, KdModeSection]

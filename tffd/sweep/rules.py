@@ -24,7 +24,7 @@ from tffd.sweep.space import applies, corners
 _OF_THE_COMMAND = ("sweep", "ablation", "hydra", "name", "results_dir")
 """Keys and groups that hold for all trials of a sweep."""
 
-_OF_NO_RUN = {"name", "results_dir", "sweep", "ablation", "lambda_intra", "lambda_inter"}
+_OF_NO_RUN = {"name", "results_dir", "sweep", "ablation", "lambda_intra", "lambda_inter", "pair"}
 """What a run takes from a config only by way of its other sections."""
 
 _OF_SEARCHES = ("sweep.n_trials", "sweep.enqueue", "sweep.when", "sweep.baseline", "sweep.sampler")

@@ -24,9 +24,9 @@ def text_of(notes: Iterable[Note], kind: Kind) -> str:
     return note.text
 
 
-def loud(notes: Iterable[Note]) -> list[Kind]:
-    """The kinds of the notes that warn."""
-    return [note.kind for note in notes if note.level is not Level.NOTE]
+def cautions(notes: Iterable[Note]) -> list[Kind]:
+    """The kinds of the notes that are cautions."""
+    return [note.kind for note in notes if note.level is Level.CAUTION]
 
 
 def faults(skipped: Iterable[Skipped], directory: Path) -> list[tuple[str, Fault]]:

@@ -8,7 +8,7 @@ from scipy.stats import permutation_test, ttest_1samp
 
 from analysis.__main__ import main
 from analysis.ablation.ablation import analyse
-from analysis.ablation.conclusion import conclude
+from analysis.ablation.conclusion import Conclusion, Support, conclude
 from analysis.ablation.factorial import Factorial
 from analysis.ablation.sheet import factorial_content, factorial_records, lay_out_factorial
 from analysis.commands.output import as_json
@@ -98,7 +98,9 @@ def test_effects_agree_with_scipy(tmp_path: Path, write_cells: Any) -> None:
 
 def test_what_eight_seeds_support(tmp_path: Path, write_cells: Any) -> None:
     write_cells(EIGHT)
-    assert conclude(_only(tmp_path)) == (
+    conclusion = conclude(_only(tmp_path))
+    assert (conclusion.better, conclusion.left_open) == (("intra",), ("inter", "interaction"))
+    assert conclusion.text == (  # the wording
         "The data of 8 seeds support that intra helps (+1.09 [+0.94, +1.25], p 0.023). Left open: "
         "inter +0.09 [-0.08, +0.29]; the interaction +0.06 [-0.25, +0.33]. A main effect is the average over the other "
         "term, in and out; an interaction is not excluded."
@@ -115,35 +117,40 @@ def test_harm_and_interaction_are_said(tmp_path: Path, write_cells: Any) -> None
             "tfd": [value - 5 - seed / 16 for seed, value in enumerate(none)],
         }
     )
-    sentence = conclude(_only(tmp_path))
-    assert "support that intra harms (" in sentence
-    assert "that inter harms (" in sentence
-    assert "that the terms together are worth less than the sum of both alone (-2.11 [" in sentence
-    assert sentence.endswith("intra is worth -1.05 alone and -3.16 beside inter.")
+    conclusion = conclude(_only(tmp_path))
+    assert (conclusion.better, conclusion.worse) == ((), ("intra", "inter", "interaction"))
+    assert "less than the sum of both alone (-2.11 [" in conclusion.text
+    assert conclusion.text.endswith("intra is worth -1.05 alone and -3.16 beside inter.")
 
 
 def test_losses_are_better_when_smaller(tmp_path: Path, write_cells: Any, write_sweep: Any) -> None:
     write_cells({kd_mode: [value / 100 for value in values] for kd_mode, values in EIGHT.items()}, metric="val_loss")
-    assert "support that intra harms (+0.0109 [" in conclude(_only(tmp_path, metrics=["val_loss"]))
+    conclusion = conclude(_only(tmp_path, metrics=["val_loss"]))
+    assert (conclusion.better, conclusion.worse) == ((), ("intra",))
+    assert "intra harms (+0.0109 [" in conclusion.text
 
 
 def test_five_seeds_support_nothing(tmp_path: Path, write_cells: Any) -> None:
     write_cells({kd_mode: values[:5] for kd_mode, values in EIGHT.items()})
-    sentence = conclude(_only(tmp_path))
-    assert all(words in sentence for words in ("With 5 seeds no effect", "7 seeds allow it", "intra +1.05 ["))
+    conclusion = conclude(_only(tmp_path))
+    assert (conclusion.support, conclusion.better, conclusion.worse) == (Support.TOO_FEW_SEEDS, (), ())
+    assert all(words in conclusion.text for words in ("5 seeds", "7 seeds allow it", "intra +1.05 ["))
 
 
 def test_no_effect(tmp_path: Path, write_cells: Any) -> None:
     noise = [0.0, 1.0, -1.0, 2.0, -2.0, 1.0, -1.0, 0.0]
     write_cells({kd_mode: [60 + x * sign for x in noise] for kd_mode, sign in zip(LAMBDAS, (1, -1, 2, 0), strict=True)})
-    assert conclude(_only(tmp_path)).startswith("The data of 8 seeds support no effect of either term, and no inter")
+    conclusion = conclude(_only(tmp_path))
+    assert (conclusion.support, conclusion.better, conclusion.worse) == (Support.NO_EFFECT, (), ())
+    assert conclusion.left_open == ("intra", "inter", "interaction")
 
 
 def test_one_seed_has_no_effects(tmp_path: Path, write_cells: Any) -> None:
     write_cells({kd_mode: values[:1] for kd_mode, values in EIGHT.items()})
     factorial = _only(tmp_path)
     assert factorial.effects == ()
-    assert conclude(factorial).startswith("One seed has all four cells")
+    text = conclude(factorial).text
+    assert conclude(factorial) == Conclusion(Support.ONE_SEED, text) and "all four cells" in text
     assert [len(sheet.rows) for sheet in lay_out_factorial(factorial, "4 complete")] == [2, 0]
 
 
@@ -254,7 +261,7 @@ def test_sheets(tmp_path: Path, write_cells: Any) -> None:
         ["interaction", "+0.06 [-0.25, +0.33]", "0.766", "8 paired seeds, exact"],
     ]
     assert kinds(effects.notes)[:2] == [Kind.CONCLUSION, Kind.COUNTS]
-    assert [note.text for note in effects.notes[:2]] == [conclude(factorial), "32 complete"]
+    assert [note.text for note in effects.notes[:2]] == [conclude(factorial).text, "32 complete"]
 
 
 def test_for_programs(tmp_path: Path, write_cells: Any) -> None:
@@ -274,7 +281,7 @@ def test_for_programs(tmp_path: Path, write_cells: Any) -> None:
     assert (records[0]["mean"], records[0]["n"], records[0]["p"]) == (60.65625, 8, None)
     assert (records[4]["mean"], records[4]["p"], records[4]["p_holm"]) == (1.09375, 2 / 256, 6 / 256)
     content = factorial_content(factorial, ["32 complete"])
-    assert content["conclusion"] == conclude(factorial)
+    assert content["conclusion"] == conclude(factorial).text
     assert '"neither": "none"' in as_json(content)
 
 
@@ -324,10 +331,10 @@ def test_what_a_cube_supports(tmp_path: Path, write_runs: Any) -> None:
     write_composition(write_runs, {}, ten)
     better = {kd_mode: [value + 4 + seed / 64 for seed, value in enumerate(of)] for kd_mode, of in ten.items()}
     write_composition(write_runs, {"st": 1.0}, better)
-    sentence = conclude(_only(tmp_path))
-    assert sentence.startswith("The data of 10 seeds support that st helps (+4.07 [")
-    assert "and that intra helps (" in sentence
-    assert sentence.endswith("An effect is the average over the factors that it does not name, in and out.")
+    conclusion = conclude(_only(tmp_path))
+    assert conclusion.better == ("st", "intra")
+    assert "10 seeds support that st helps (+4.07 [" in conclusion.text
+    assert "the factors that it does not name" in conclusion.text
 
 
 def test_an_incomplete_cube_leaves_the_square(tmp_path: Path, write_runs: Any) -> None:

@@ -180,16 +180,3 @@ def test_json(tmp_path: Path, write_run: Any, write_sweep: Any, capsys: Any) -> 
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("directory", "message"), [("nowhere", "nowhere is not a directory"), (".", ". holds no run and no sweep.json")]
-)
-def test_mistakes_end_in_one_message(
-    tmp_path: Path, monkeypatch: Any, capsys: Any, directory: str, message: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["status", directory]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith(f"analysis: {message}")

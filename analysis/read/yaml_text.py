@@ -8,8 +8,6 @@ from analysis.read.faults import Fault, Unreadable
 from analysis.read.files import SMALL, read_file
 
 _DEEPEST = 50  # levels; a config has 5
-
-
 # A scalar that its tag does not fit, as in `!!bool maybe` or the thirteenth month, raises whatever it happens to.
 _ILL_TYPED = (ValueError, KeyError, AttributeError)
 

@@ -54,6 +54,7 @@ DOUBLING = "a0: &a0 [x, x]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}, *a{i}]\n" 
         ("- " * 100_000 + "x\n", Fault.NOT_YAML),
         ("{a: " * 60 + "1" + "}" * 60, Fault.TOO_DEEP),
         ("a: 1\n" * 250_000, Fault.TOO_LARGE),
+        ("- a\n", Fault.NOT_A_CONFIG),
     ],
 )
 def test_a_config_that_grows_while_it_is_read_is_refused(

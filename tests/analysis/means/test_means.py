@@ -34,6 +34,7 @@ def test_rows_of_an_ablation(tmp_path: Path, write_runs: Any) -> None:
     assert (tfd.difference.p, tfd.difference.p_holm) == (0.25, 0.5)
     assert intra.difference is not None and intra.difference.value == 0.0
     assert intra.difference.p_holm == 1.0
+    assert kinds(table.notes) == [Kind.COUNTS, Kind.PAIRED, Kind.P_VALUES, Kind.FEW_SEEDS, Kind.BOLD]
 
 
 def test_default_columns_are_the_settings_that_vary(tmp_path: Path, write_runs: Any) -> None:

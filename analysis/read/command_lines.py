@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.read.files import SMALL, read_file, read_json
+from analysis.read.faults import Unreadable
+from analysis.read.files import read_json
 from analysis.read.programs import console_script, is_console, read_trust, trust_words
-from analysis.read.yaml_text import parse_yaml
+from analysis.read.yaml_text import parse_yaml, read_text
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _PROGRAM = os.path.join(_ROOT, "run.py")
@@ -122,7 +123,7 @@ def read_command(text: str) -> Command | None:
 def read_origin(run: str) -> Origin:
     """How a run was started, from what Hydra recorded in its directory; an empty one where it did not."""
     try:
-        recorded: Any = parse_yaml(read_file(os.path.join(run, ".hydra", "hydra.yaml"), SMALL).decode())["hydra"]
+        recorded: Any = parse_yaml(read_text(os.path.join(run, ".hydra", "hydra.yaml")))["hydra"]
         sources, name = recorded["runtime"]["config_sources"], recorded["job"]["config_name"] or "config"
         options = []
         for flag, provider, usual in (("--config-path", "main", _CONFIGS), ("--config-dir", "command-line", "")):
@@ -134,7 +135,7 @@ def read_origin(run: str) -> Origin:
             del options[:2]
         options += [word for word in recorded["overrides"]["hydra"] if str(word).startswith(_SEARCH_PATH)]
         return Origin(tuple(options), str(recorded["runtime"]["cwd"]), *_read_program(run))
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, Unreadable, TypeError, KeyError):
         return Origin()
 
 

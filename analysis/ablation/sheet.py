@@ -49,8 +49,8 @@ def _cells(factorial: Factorial) -> Sheet:
     )
     what = f"{_context(factorial)}{factorial.metric.label}"
     spread = f"mean ± sample sd, n = {len(factorial.seeds)} in each cell"
-    caption = f"{capital(what)}: {spread}. {capital(conditions_text(factorial.conditions))}."
-    return Sheet(caption, columns, rows)
+    conditions = f"{capital(conditions_text(factorial.conditions))}."
+    return Sheet(f"{capital(what)}: {spread}. {conditions}", columns, rows, conditions=conditions)
 
 
 def _with(factor: str, is_in: bool) -> str:
@@ -66,7 +66,7 @@ def _mean(factorial: Factorial, terms: Terms) -> Text:
 
 
 def _effects(factorial: Factorial, counts: str) -> Sheet:
-    columns = (Column("effect", head=True), Column("estimate [95 % CI]"), Column("p (Holm)"), Column("by"))
+    columns = (Column("effect", head=True), Column("estimate [95 % CI]"), Column("p (Holm)"), Column("by", aside=True))
     rows = tuple(
         (
             Text(effect.name),

@@ -8,7 +8,7 @@ from analysis.best.retrain import Retraining, plan_retraining
 from analysis.read.gather import Gathered
 from analysis.read.method import METHOD
 from analysis.read.overrides import as_pairs, key_of, read_overrides
-from analysis.read.results import Run, runs_of
+from analysis.read.results import Run
 from analysis.read.settings import Settings
 from analysis.select.comparing import Pair, compare_runs
 from analysis.select.fairness import data_cautions, unequal_search
@@ -173,7 +173,7 @@ def _baselines(gathered: Gathered, search: Search, metrics: Sequence[Metric]) ->
     """The runs beside the search by setting, the one with the most runs first."""
     fixed = set() if search.plan is None else set(search.plan.fixed or ())
     groups: dict[tuple[str, ...], list[Run]] = {}
-    for run in baseline_runs(runs_of(gathered.whole().runs), search.directory):
+    for run in baseline_runs(gathered.whole().flat, search.directory):
         beside = ("seed", "name", "results_dir")
         words = [word for word in read_overrides(run.path) if word not in fixed and key_of(word) not in beside]
         own = tuple(word for word in words if not key_of(word).startswith("sweep"))

@@ -14,7 +14,7 @@ from analysis.read.method import as_choice
 from analysis.read.overrides import as_pairs, grid_command, kept_overrides, key_of, read_overrides, single_command
 from analysis.read.plans import Sweep
 from analysis.read.programs import analysis_words
-from analysis.read.results import Run, runs_of
+from analysis.read.results import Run
 from analysis.select.searches import BASELINE, STUDY
 
 PROTOCOL = "final"
@@ -82,7 +82,7 @@ def plan_retraining(
 
 def used_seeds(gathered: Gathered) -> set[int]:
     """The seeds of all runs below a directory, ended or not, and those that are planned."""
-    runs = runs_of(gathered.runs)
+    runs = gathered.flat
     found = {run.seed for run in runs if run.seed is not None}
     texts = [as_pairs(read_overrides(run.path)).get("seed", "") for run in runs if run.seed is None]
     for plan in gathered.plan:

@@ -37,4 +37,4 @@ def _ablation(options: argparse.Namespace) -> None:
     sheets[-1] = replace(last, notes=(*last.notes, *no_ablation), left_out=others)
     records = [record for factorial in analysed.found for record in factorial_records(factorial)]
     content = [factorial_content(factorial, (counts, *reasons, *others)) for factorial in analysed.found]
-    write(options.format, options.directory, sheets, records, content, safe=options.safe_csv)
+    write(options.format, options.directory, sheets, records, content, safe=options.safe_csv, width=options.width)

@@ -22,6 +22,8 @@ def add_choice(command: argparse.ArgumentParser) -> None:
         "--where", type=condition, action="append", default=[], metavar="COL=VALUE", help="only these runs; repeatable"
     )
     command.add_argument("--format", choices=FORMATS, default="md", help="default: %(default)s")
+    text = "of LaTeX: fit a page (default) or column of an article, with abbreviations in the notes; or all in full"
+    command.add_argument("--width", choices=("page", "column", "full"), default="page", help=text)
     add_safe_csv(command)
 
 

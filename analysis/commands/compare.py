@@ -37,4 +37,5 @@ def _compare(options: argparse.Namespace) -> None:
     title = f"{options.a} and {options.b}"
     lay_out = lay_out_numbers if options.format == "csv" else lay_out_compared
     records, content = compared_records(compared), compared_content(compared)
-    write(options.format, title, lay_out(compared), records, content, safe=options.safe_csv)
+    sheets = lay_out(compared)
+    write(options.format, title, sheets, records, content, safe=options.safe_csv, width=options.width)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from analysis.sheets.fitting import WIDTHS
 from analysis.sheets.html import render_html
 from analysis.sheets.latex import render_latex
 from analysis.sheets.markdown import render_markdown
@@ -24,6 +25,7 @@ def render(
     title: str = "Results",
     fields: Sequence[str] = (),
     safe: bool = False,
+    width: str = "full",
 ) -> str:
     """Render a result.
 
@@ -35,6 +37,7 @@ def render(
         title: Of an HTML page.
         fields: Names of the records' keys, where there may be no record to tell them.
         safe: Whether CSV is for a spreadsheet, as in `as_csv`.
+        width: Of LaTeX: "page", "column", or "full" for every column in full.
     """
     if format_ == "html":
         return render_html(sheets, title)
@@ -42,7 +45,9 @@ def render(
         return as_csv(records, fields, safe)
     if format_ == "json":
         return as_json(content)
-    return "\n".join({"md": render_markdown, "latex": render_latex}[format_](sheet) for sheet in sheets)
+    if format_ == "latex":
+        return "\n".join(render_latex(sheet, WIDTHS.get(width)) for sheet in sheets)
+    return "\n".join(map(render_markdown, sheets))
 
 
 def write(
@@ -53,9 +58,10 @@ def write(
     content: Any,
     fields: Sequence[str] = (),
     safe: bool = False,
+    width: str = "full",
 ) -> None:
     """Write a result to stdout; notes that have no place in the format go to stderr. See `render`."""
-    emit(render(format_, sheets, records, content, title, fields, safe))
+    emit(render(format_, sheets, records, content, title, fields, safe, width))
     if format_ == "csv":
         tell(line for sheet in sheets for line in (*sheet.lines, *sheet.left_out))
 

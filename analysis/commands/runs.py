@@ -21,11 +21,10 @@ def add(commands: "Commands") -> None:
 def _runs(options: argparse.Namespace) -> None:
     from analysis.commands.output import as_csv, as_json, emit, tell
     from analysis.read.gather import gather
-    from analysis.read.results import runs_of
     from analysis.select.inventory import counts_line, left_out
 
     gathered = gather(options.directory)
-    runs = [run.values() for run in runs_of(gathered.runs)]
+    runs = [run.values() for run in gathered.flat]
     if not runs:
         raise ValueError("\n".join([f"{gathered.directory} holds no run", *left_out(gathered)]))
     emit(as_csv(runs, safe=options.safe_csv) if options.format == "csv" else as_json(runs))

@@ -47,6 +47,7 @@ def _table(options: argparse.Namespace) -> None:
         list(table_records(table)),
         table_content(table),
         safe=options.safe_csv,
+        width=options.width,
     )
 
 
@@ -73,4 +74,4 @@ def _list_missing(gathered: "Gathered", options: argparse.Namespace) -> None:
     lacking = lacking_cells(gathered, _request(options))
     records = [vars(cell) for cell in lacking]
     sheets = [lay_out_lacking(lacking, gathered)]
-    write(options.format, options.directory, sheets, records, records, FIELDS, options.safe_csv)
+    write(options.format, options.directory, sheets, records, records, FIELDS, options.safe_csv, options.width)

@@ -39,13 +39,16 @@ def _numbers(compared: Compared) -> Sheet:
     several = len(compared.metrics) > 1
     heads = [Column(name, head=True) for name in (*compared.rows, *(["metric"] if several else []))]
     titles = ("A", "n", "B", "n", "B - A [95 % CI]", "p (Holm)", "compared by", "verdict")
+    aside = ("n", "compared by")
+    short = {"compared by": "by", "B - A [95 % CI]": "Δ [95 % CI]"}
     metrics = {metric.name: metric for metric in compared.metrics}
     rows = [_row(change, metrics[change.metric], several) for change in compared.changes]
     labels = capital(" and ".join(metric.label for metric in compared.metrics))
-    conditions = capital(conditions_text(compared.conditions))
-    caption = f"{labels}: mean ± sample sd over runs. A: {compared.names[0]}; B: {compared.names[1]}. {conditions}."
-    columns = (*heads, *(Column(title) for title in titles))
-    return Sheet(caption, columns, tuple(rows), notes=tuple(remarks(compared)), left_out=compared.left_out)
+    conditions = f"{capital(conditions_text(compared.conditions))}."
+    caption = f"{labels}: mean ± sample sd over runs. A: {compared.names[0]}; B: {compared.names[1]}. {conditions}"
+    columns = (*heads, *(Column(title, short=short.get(title, ""), aside=title in aside) for title in titles))
+    notes = tuple(remarks(compared))
+    return Sheet(caption, columns, tuple(rows), notes=notes, left_out=compared.left_out, conditions=conditions)
 
 
 def _row(change: Change, metric: Metric, several: bool) -> tuple[Text, ...]:

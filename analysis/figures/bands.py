@@ -1,5 +1,6 @@
 """Curves with bands over runs, in panels: what learning curves and saliency by rank have in common."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -73,11 +74,19 @@ def curve_of(label: str, rows: Sequence[np.ndarray], band: str) -> Curve | None:
     """Average one array a run by position; a shorter one counts as far as it goes. None without a run."""
     if not rows:
         return None
+    if len(rows) == 1:  # what most trials of a search have
+        (values,) = rows
+        nowhere = (math.nan,) * len(values)
+        mean = tuple(np.where(np.isfinite(values), values, np.nan).tolist())
+        return Curve(label, _counted(len(values)), mean, nowhere, nowhere, 1)
     table = np.full((len(rows), max(map(len, rows))), np.nan)
     for row, values in zip(table, rows, strict=True):
         row[: len(values)] = values
-    x = tuple(float(i) for i in range(1, table.shape[1] + 1))
-    return Curve(label, x, *mean_and_band(table, band), len(rows))
+    return Curve(label, _counted(table.shape[1]), *mean_and_band(table, band), len(rows))
+
+
+def _counted(length: int) -> Numbers:
+    return tuple(map(float, range(1, length + 1)))
 
 
 def assemble(
@@ -161,6 +170,6 @@ def _marks(
 
 def needs_log(curves: Sequence[Curve]) -> bool:
     """Whether the means span so much that only a logarithmic axis shows all of it, and no band reaches 0."""
-    means = [value for curve in curves for value in curve.mean if np.isfinite(value)]
-    lows = [value for curve in curves for value in (*curve.mean, *curve.low) if np.isfinite(value)]
-    return bool(means) and min(lows) > 0 and max(means) > 30 * min(means)
+    means = [value for curve in curves for value in curve.mean if math.isfinite(value)]
+    lows = (value for curve in curves if curve.n > 1 for value in curve.low if math.isfinite(value))
+    return bool(means) and min(min(lows, default=math.inf), least := min(means)) > 0 and max(means) > 30 * least

@@ -15,7 +15,7 @@ from analysis.read.configs import read_config
 from analysis.read.gather import Gathered
 from analysis.read.method import DEFAULT_BY
 from analysis.read.overrides import as_pairs, read_overrides
-from analysis.read.results import Run, is_measured, runs_of
+from analysis.read.results import Run, is_measured
 from analysis.select.conditions import short_conditions
 from analysis.select.inventory import complete_runs
 from analysis.select.metrics import Metric, choose_metric
@@ -105,7 +105,7 @@ def landscape_info(gathered: Gathered, metric: str | None = None) -> Landscape:
         raise ValueError(
             f"a landscape needs at least 3 pairs of lambdas above 0; {count(pairs, 'complete pair')} so far"
         )
-    pruned = [run for run in runs_of(gathered.whole().runs) if run.status == "pruned"]
+    pruned = [run for run in gathered.whole().flat if run.status == "pruned"]
     pruned = [run for run in pruned if not _elsewhere(run, acting)]
     best, best_value = _best(points, search, chosen)
     inside = [point for point in points if point.acts]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import fmean
 
 from analysis.figures.chart import Axis, Chart, Label, Line, Mark, Panel, Points, Style
@@ -55,7 +56,7 @@ class Pareto:
     front: tuple[int, ...]
     notes: tuple[str, ...]
 
-    @property
+    @cached_property
     def across(self) -> LogAxis | None:
         """The axis of the costs where these span so much that only a logarithmic one shows all of it."""
         costs = [choice.cost for choice in self.choices]

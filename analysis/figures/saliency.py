@@ -11,7 +11,6 @@ from analysis.figures.series import judging, make_series, notes_on_trials
 from analysis.read.faults import ANY_FAULT, Fault, Skipped, Unreadable, as_skipped
 from analysis.read.gather import Gathered
 from analysis.read.number_files import read_columns
-from analysis.read.results import runs_of
 from analysis.select.trials import trials_by_search
 
 
@@ -31,7 +30,7 @@ class Saliency:
 def read_saliency(gathered: Gathered) -> Saliency:
     """Read the `saliency.csv` of every complete run that has one; runs of before it was recorded have none."""
     stages, skipped = {}, []
-    for run in runs_of(gathered.whole().runs):
+    for run in gathered.whole().flat:
         path = os.path.join(run.path, "saliency.csv")
         if run.status != "complete":
             continue

@@ -165,9 +165,6 @@ def mean_and_band(values: np.ndarray, band: str) -> tuple[Numbers, Numbers, Numb
     Returns:
         Mean, low and high, one number a column.
     """
-    if len(values) == 1:  # what most trials of a search have
-        nowhere = (math.nan,) * values.shape[1]
-        return tuple(np.where(np.isfinite(values[0]), values[0], np.nan).tolist()), nowhere, nowhere
     mean, low, high = zip(*(_of_column(column[np.isfinite(column)].tolist(), band) for column in values.T), strict=True)
     return mean, low, high
 

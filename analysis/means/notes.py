@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from analysis.means.cost import other_costs
 from analysis.means.published import published_notes
 from analysis.read.gather import Gathered
-from analysis.read.results import Run, is_measured, runs_of
+from analysis.read.results import Run, is_measured
 from analysis.select.conditions import condition_notes
 from analysis.select.doubts import doubtful_numbers
 from analysis.select.fairness import unequal_search
@@ -47,7 +47,7 @@ def remarks(table: "Table", gathered: Gathered, complete: Sequence[Run]) -> Iter
     yield from _search_note(table, gathered, complete)
     yield from _unequal_notes(table, gathered, complete)
     yield from _epoch_notes(table)
-    if table.costs and (others := other_costs(runs_of(gathered.runs))):
+    if table.costs and (others := other_costs(gathered.flat)):
         text = f"cost: not counted in it, of all runs below the directory: {'; '.join(others)}"
         yield Note(Kind.COST, text)
     published = [cell.published.top1 for cell in table.published]

@@ -59,14 +59,18 @@ def lay_out(table: Table, show: Sequence[str] | None = None) -> Sheet:
         breaks=(len(rows),) if published else (),
         notes=(*table.notes, *_n_note(table, parts)),
         left_out=table.left_out,
+        conditions=_conditions(table),
     )
 
 
 def caption(table: Table) -> str:
     """What the numbers are, and all conditions that they depend on."""
     metrics = " and ".join(metric.label for metric in table.metrics)
-    sentences = (f"{metrics}: mean ± sample sd over runs", conditions_text(table.conditions))
-    return " ".join(f"{capital(sentence)}." for sentence in sentences)
+    return f"{capital(metrics)}: mean ± sample sd over runs. {_conditions(table)}"
+
+
+def _conditions(table: Table) -> str:
+    return f"{capital(conditions_text(table.conditions))}."
 
 
 def _groups(table: Table, parts: Sequence[str]) -> list[_Group]:
@@ -103,7 +107,14 @@ def _metric_group(table: Table, col: Key, metric: Metric, above: tuple[str, ...]
         return [_part(part, cell, metric) for part in shown]
 
     mean = (col, metric.name) if shown[:1] == ["mean"] else None
-    return _Group(tuple(Column(titles[part], above) for part in shown), texts, mean)
+    short = {"difference": "Δ [95 % CI]", "pairs": "by"} | ({} if several else {"mean": _short(metric)})
+    columns = (Column(titles[p], above, short=short.get(p, ""), aside=p in ("n", "pairs")) for p in shown)
+    return _Group(tuple(columns), texts, mean)
+
+
+def _short(metric: Metric) -> str:
+    """A metric's label without the epoch and the unit."""
+    return metric.label.partition(",")[0].removesuffix(" (%)")
 
 
 def _has_p(cell: Cell) -> bool:
@@ -133,7 +144,7 @@ def _cost_group(table: Table, col: Key, above: tuple[str, ...]) -> _Group:
         values = [show(cost) if cost else None for _, show in shown]
         return [Text(EMPTY) if value is None else Text(value, number=True) for value in values]
 
-    columns = (Column(title.format(baseline=table.baseline), above) for title, _ in shown)
+    columns = (Column(title.format(baseline=table.baseline), above, short=_SHORT.get(title, "")) for title, _ in shown)
     return _Group(tuple(columns), texts)
 
 
@@ -147,6 +158,15 @@ _COSTS: dict[str, Callable[[Cost], str | None]] = {
     "epochs run": lambda cost: _optional(cost.epochs_run, "d"),
     "peak memory (MB)": lambda cost: _optional(cost.peak_memory_mb, ".0f"),
     "time vs {baseline}": lambda cost: _optional(cost.time_ratio, ".2f"),
+}
+
+
+_SHORT = {
+    "GPU hours": "GPU h",
+    "CPU core hours": "CPU h",
+    "epochs run": "epochs",
+    "peak memory (MB)": "MB",
+    "time vs {baseline}": "time",
 }
 
 

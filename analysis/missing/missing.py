@@ -15,7 +15,7 @@ from analysis.read.gather import Gathered
 from analysis.read.method import as_composition, is_method, weight_of
 from analysis.read.overrides import as_pairs, cell_overrides, read_overrides, single_command
 from analysis.read.plans import Cell, Sweep
-from analysis.read.results import Run, runs_of
+from analysis.read.results import Run
 from analysis.read.values import is_value, listed_texts, unquoted
 from analysis.select.groups import Key
 from analysis.select.inventory import complete_runs
@@ -39,7 +39,7 @@ class Lacking:
     command: str | None
 
 
-def lacking_cells(gathered: Gathered, request: Request) -> list[Lacking]:
+def lacking_cells(gathered: Gathered, request: Request, table: Table | None = None) -> list[Lacking]:
     """List the cells of all plans, and then those of the table that no plan has.
 
     In a table, each cell should have the seeds of those that it is compared with, and each context the same methods.
@@ -47,15 +47,16 @@ def lacking_cells(gathered: Gathered, request: Request) -> list[Lacking]:
     Args:
         gathered: The runs and plans.
         request: The table.
+        table: That table, where it has been made.
     Raises:
         ValueError: If there is neither a plan nor a complete run, or the table cannot be made.
     """
     planned = [cell for missing in gathered.gaps for cell in (*missing.cells, *(u.cell for u in missing.unfinished))]
-    names = _compositions(runs_of(gathered.whole().runs))
+    names = _compositions(gathered.whole().flat)
     found = [lacking for missing in gathered.gaps for lacking in _of_plan(missing, request.where, names)]
     if (gathered.runs["status"] == "complete").any():
         gathered, complete = selected_runs(gathered, request)
-        table = summarise(gathered, request)
+        table = table or summarise(gathered, request)
         planned = [_as_recorded(cell, names) for cell in planned]
         found += _of_table(table, compared_runs(complete, gathered), planned, gathered.plan)
     elif not found:

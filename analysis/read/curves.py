@@ -11,7 +11,7 @@ from analysis.read.bounds import out_of_bounds
 from analysis.read.faults import ANY_FAULT, Fault, Skipped, Unreadable, as_skipped
 from analysis.read.gather import Gathered
 from analysis.read.number_files import Columns, read_each
-from analysis.read.results import COLUMNS, Run, runs_of
+from analysis.read.results import COLUMNS, Run
 from analysis.sheets.words import count
 
 # What says which run a row belongs to; gathered columns, which a run that has not ended lacks.
@@ -55,7 +55,7 @@ def read_curves(gathered: Gathered) -> Curves:
     gathered = gathered.whole()  # a trial has its curve, whatever else has its configuration
     rows, tables = [], []
     unused, waiting = [], []
-    runs = runs_of(gathered.runs)
+    runs = gathered.flat
     paths = [os.path.join(run.path, "metrics.csv") for run in runs]
     for row, (run, path, columns) in enumerate(zip(runs, paths, read_each(paths), strict=True)):
         try:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ import pandas as pd
 from analysis.read.faults import ANY_FAULT, Skipped, as_skipped
 from analysis.read.gaps import Gap, find_gaps
 from analysis.read.plans import Sweep, read_sweep
-from analysis.read.results import COLUMNS, ENDED, Run, read_result
+from analysis.read.results import COLUMNS, ENDED, Run, read_result, runs_of
 from analysis.read.settings import Settings
 from analysis.read.tree import has_config, scan, unfinished_status
 
@@ -31,7 +32,7 @@ class Duplicate:
     kept: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # two are equal if they are one: what was made of one is kept by it
 class Gathered:
     """What lies below a directory.
 
@@ -63,8 +64,17 @@ class Gathered:
     settings: Settings = field(default_factory=Settings)
     told_apart: bool = False
 
+    @cached_property
+    def flat(self) -> tuple[Run, ...]:
+        """The rows of `runs`, flat."""
+        return tuple(runs_of(self.runs))
+
     def whole(self) -> "Gathered":
         """The same with every run counted: a trial stays one of its search, whatever else has its configuration."""
+        return self._whole
+
+    @cached_property
+    def _whole(self) -> "Gathered":
         if not self.duplicates:
             return self
         runs = pd.concat([self.runs, self.repeated]).sort_values("path", ignore_index=True)

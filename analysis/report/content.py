@@ -13,7 +13,7 @@ from analysis.means.table import Table
 from analysis.missing.missing import lacking_cells
 from analysis.missing.sheet import lay_out_lacking
 from analysis.read.gather import Gathered
-from analysis.read.results import Run, is_measured, runs_of
+from analysis.read.results import Run, is_measured
 from analysis.report.cautions import cautions
 from analysis.report.facts import Fact, run_facts, sweep_facts
 from analysis.report.failures import Failure, failures
@@ -77,7 +77,7 @@ def report_content(source: Source) -> Report:
     gathered = replace(source.gathered, skipped=source.skipped)
     if gathered.runs.empty and not gathered.plan:
         complete_runs(gathered)  # says what there is instead
-    runs = runs_of(gathered.runs)
+    runs = gathered.flat
     complete = [run for run in runs if run.status == "complete"]
     table, no_table = _table(gathered)
     analysed = _factorials(gathered, complete)
@@ -99,7 +99,7 @@ def report_content(source: Source) -> Report:
         not_drawn=not_drawn,
         runs=run_table(gathered, runs, _metrics(gathered, complete)),
         failures=failures(gathered, runs),
-        lacking=_lacking(gathered),
+        lacking=_lacking(gathered, table),
     )
 
 
@@ -150,9 +150,9 @@ def _metrics(gathered: Gathered, complete: Sequence[Run]) -> list[Metric]:
     return chosen + [describe_metric(name) for name in tested if name not in known]
 
 
-def _lacking(gathered: Gathered) -> Sheet | None:
+def _lacking(gathered: Gathered, table: Table | None) -> Sheet | None:
     try:
-        cells = lacking_cells(gathered, Request())
+        cells = lacking_cells(gathered, Request(), table)
     except ValueError:
         return None
     return lay_out_lacking(cells, gathered) if cells else None

@@ -2,11 +2,14 @@
 
 import math
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import unescape
+from types import NoneType
 from typing import Any
+
+import numpy as np
 
 from analysis.figures.chart import Bars, Chart, Info, Line, Panel, Points
 from analysis.figures.parallel import Parallel
@@ -19,6 +22,8 @@ _DIGITS = 6  # significant ones; more than a screen can show
 _MARGIN = {"t": 30, "l": 60, "r": 20, "b": 50}
 _BELOW = 120  # pixels for the title of an axis and the legend
 _IN_WORDS = 100  # points of a panel
+_SHORT = {str, int, bool, NoneType}  # types of what is as short as it can be
+_POWERS = np.array([float(f"1e{power}") for power in range(23)])  # of ten, those that are exact
 
 Figure = Mapping[str, Any]
 
@@ -94,11 +99,27 @@ def _compact(value: Any) -> Any:
     """Plain data with short numbers; what is not finite is null."""
     if isinstance(value, float):
         return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _compact(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_compact(inner) for inner in value]
+        kinds = set(map(type, value))
+        if kinds <= _SHORT:
+            return list(value)
+        return _compact_numbers(value) if kinds <= {float, NoneType} else list(map(_compact, value))
+    if isinstance(value, dict):
+        return {key: _compact(inner) for key, inner in value.items()}
     return value
+
+
+def _compact_numbers(values: Sequence[float | None]) -> list[float | None]:
+    """The same for many numbers at once; what no power of ten makes six digits of exactly is left to `_compact`."""
+    numbers = np.array(values, dtype=float)  # None is NaN
+    with np.errstate(divide="ignore", invalid="ignore"):
+        exponents = _DIGITS - 1 - np.floor(np.log10(np.abs(numbers)))
+    plain = (exponents >= 0) & (exponents < len(_POWERS))
+    powers = _POWERS[np.where(plain, exponents, 0).astype(int)]
+    short: list[float | None] = (np.round(numbers * powers) / powers).tolist()
+    for place in np.flatnonzero(~plain):
+        short[place] = _compact(numbers[place].item())
+    return short
 
 
 def _words(chart: Chart) -> Iterator[str]:
@@ -118,6 +139,6 @@ def _of_marks(panel: Panel) -> Iterator[str]:
         elif isinstance(mark, Line) and mark.hover and mark.value is not None:
             yield mark.hover
         elif isinstance(mark, Line) and mark.hover:
-            ends = [(x, y) for x, y in zip(mark.x, mark.y, strict=True) if math.isfinite(y)]
-            if ends:
-                yield f"{mark.hover}: {short(ends[-1][1])} at {panel.x.label} {short(ends[-1][0])}"
+            ends = zip(reversed(mark.x), reversed(mark.y), strict=True)
+            if end := next(((x, y) for x, y in ends if math.isfinite(y)), None):
+                yield f"{mark.hover}: {short(end[1])} at {panel.x.label} {short(end[0])}"

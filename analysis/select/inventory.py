@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from analysis.read.gather import Gathered
-from analysis.read.results import Run, runs_of
+from analysis.read.results import Run
 from analysis.sheets.notes import Kind, Note
 from analysis.sheets.sheet import one_line
 
@@ -20,11 +20,10 @@ def complete_runs(gathered: Gathered) -> list[Run]:
     Raises:
         ValueError: If there are none; the message counts and names what there is instead.
     """
-    runs = gathered.runs
-    complete = runs_of(runs[runs["status"] == "complete"])
+    complete = [run for run in gathered.flat if run.status == "complete"]
     if complete:
         return complete
-    if runs.empty and not gathered.skipped and not gathered.gaps:
+    if gathered.runs.empty and not gathered.skipped and not gathered.gaps:
         raise ValueError(
             f"{gathered.directory} holds no run: nothing below it has a result.json or a .hydra/config.yaml."
         )

@@ -61,8 +61,10 @@ def group_trials(directory: str, runs: Iterable[Run]) -> dict[int, list[Run]]:
     """The runs of a search by trial number, which is the directory's for a run that has not ended."""
     found: dict[int, list[Run]] = {}
     for run in runs:
-        name = os.path.relpath(run.path, directory).split(os.sep)[0]
-        number = run.trial if run.trial is not None else int(name) if name.isdecimal() else None
+        number = run.trial
+        if number is None:
+            name = os.path.relpath(run.path, directory).split(os.sep)[0]
+            number = int(name) if name.isdecimal() else None
         if number is not None:
             found.setdefault(number, []).append(run)
     return dict(sorted(found.items()))

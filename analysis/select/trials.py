@@ -3,12 +3,13 @@
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from statistics import fmean
 
 from analysis.read.gather import Gathered
 from analysis.read.overrides import as_pairs, read_overrides
 from analysis.read.plans import Sweep
-from analysis.read.results import Run, is_measured, runs_of
+from analysis.read.results import Run, is_measured
 from analysis.select.conditions import short_conditions
 from analysis.select.dimensions import Dimension, Value, make_dimension, typed_values
 from analysis.select.inventory import counts_line
@@ -83,8 +84,12 @@ def find_search(gathered: Gathered, metric: str | None = None) -> Search:
     Raises:
         ValueError: If there is none, or several, or if no trial of it is complete.
     """
-    gathered = gathered.whole()
-    runs = runs_of(gathered.runs)
+    return _find_search(gathered.whole(), metric)
+
+
+@lru_cache(maxsize=1)  # all pictures and texts on a directory ask for the same one
+def _find_search(gathered: Gathered, metric: str | None) -> Search:
+    runs = gathered.flat
     found = only_search(runs)
     if found is None:
         raise ValueError("there is no search: no run lies in a directory search/, where sweep=lambdas puts its trials")
@@ -133,7 +138,7 @@ def find_trials(
 def trials_by_search(gathered: Gathered, metrics: Sequence[Metric]) -> Searches:
     """The trials of each search, without their parameters, and its name; "" where there is one search."""
     whole = gathered.whole()  # a trial stays one of its search, whatever else has its configuration
-    searches = split_searches(runs_of(whole.runs))
+    searches = split_searches(whole.flat)
     return [
         (
             os.path.basename(os.path.dirname(directory)) if len(searches) > 1 else "",
@@ -147,7 +152,7 @@ def objectives(gathered: Gathered) -> tuple[Metric, ...]:
     """The objectives of the one sweep below the directory, if it is one and has several; otherwise ()."""
     if len(gathered.plan) != 1 or len(gathered.plan[0].directions) < 2:
         return ()
-    complete = _complete(runs_of(gathered.runs))
+    complete = _complete(gathered.flat)
     return choose_metrics(gathered.runs, gathered.plan, complete, list(gathered.plan[0].directions))
 
 

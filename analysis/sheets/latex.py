@@ -1,8 +1,12 @@
-"""Sheets as LaTeX that pdflatex compiles with the package booktabs alone."""
+"""Sheets as LaTeX that pdflatex compiles with the package booktabs, and longtable for long ones."""
 
 import re
 
-from analysis.sheets.sheet import Sheet, Text, one_line
+from analysis.sheets.fitting import GAP, LONG, fitted
+from analysis.sheets.sheet import Column, Sheet, Text, one_line
+
+_LONG_WORD = 14  # letters
+_PIECES = re.compile(r"[^/_=,.\-]{0,12}[/_=,.\-]+|[^/_=,.\-]{1,12}")  # of a long word
 
 _SPECIAL = {character: "\\" + character for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -16,28 +20,57 @@ _SPECIAL = {character: "\\" + character for character in "&%$#_{}"} | {
     '"': "''",
     "`": r"\textasciigrave{}",
     "±": r"$\pm$",
+    "Δ": r"$\Delta$",
     "−": "$-$",
 }
 
 
-def render_latex(sheet: Sheet) -> str:
-    r"""A floating table with its caption; the notes stand below it, and what was left out in comments."""
-    align = "".join("l" if column.head else "r" for column in sheet.columns)
-    lines = [r"\begin{table}[t]", r"\centering", rf"\caption{{{escape_latex(sheet.caption)}}}"]
-    lines += [rf"\begin{{tabular}}{{{align}}}", r"\toprule"]
+def render_latex(sheet: Sheet, width: float | None = None) -> str:
+    r"""A table with its caption; the notes stand below it, and what was left out in comments.
+
+    It floats; from 40 rows on, which no page holds, it is a `longtable`, for which the package of this name is needed.
+
+    Args:
+        sheet: What it says.
+        width: In points, which the table fits as `fitted` makes it; None for every column in full.
+    """
+    return "\n".join(_table(one, wide=width is None) for one in ([sheet] if width is None else fitted(sheet, width)))
+
+
+def _table(sheet: Sheet, wide: bool) -> str:
+    long = len(sheet.rows) >= LONG
+    edge = "" if wide else "@{}"
+    align = "".join(map(_align, sheet.columns))
+    caption = rf"\caption{{{_escape(sheet.caption, wide)}}}"
+    size = [] if wide else [rf"\footnotesize\setlength{{\tabcolsep}}{{{GAP / 2}pt}}"]
+    header = [r"\toprule"]
     for level in range(sheet.levels):
-        lines += _header_lines(sheet, level)
-    lines.append(r"\midrule")
+        header += _header_lines(sheet, level)
+    header.append(r"\midrule")
+    rows = []
     for number, row in enumerate(sheet.rows):
-        lines += [r"\midrule"] if number in sheet.breaks else []
-        lines.append(" & ".join(_place(text) for text in row) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    if sheet.notes:
-        lines += ["", r"\medskip", r"\begin{minipage}{\linewidth}\footnotesize"]
-        lines += [rf"{escape_latex(note)}.\par" for note in sheet.lines]
-        lines.append(r"\end{minipage}")
-    lines += [r"\end{table}", *(f"% {one_line(line)}" for line in sheet.left_out)]
-    return "\n".join(lines) + "\n"
+        rows += [r"\midrule"] if number in sheet.breaks else []
+        rows.append(" & ".join(map(_place, row, sheet.columns)) + r" \\")
+    notes = [rf"{_escape(note, wide)}.\par" for note in sheet.lines]
+    if long:
+        lines = ["{" + "".join(size), rf"\begin{{longtable}}{{{edge}{align}{edge}}}", caption + r" \\", *header]
+        lines += [r"\endfirsthead", *header, r"\endhead", r"\bottomrule", r"\endfoot", *rows, r"\end{longtable}", "}"]
+        lines += [r"{\footnotesize\raggedright", *notes, "}"] if notes else []
+    else:
+        lines = [r"\begin{table}[t]", r"\centering", caption, *size, rf"\begin{{tabular}}{{{edge}{align}{edge}}}"]
+        lines += [*header, *rows, r"\bottomrule", r"\end{tabular}"]
+        if notes:
+            ragged = "" if wide else r"\raggedright"
+            lines += ["", r"\medskip", rf"\begin{{minipage}}{{\linewidth}}\footnotesize{ragged}"]
+            lines += [*notes, r"\end{minipage}"]
+        lines.append(r"\end{table}")
+    return "\n".join([*lines, *(f"% {one_line(line)}" for line in sheet.left_out)]) + "\n"
+
+
+def _align(column: Column) -> str:
+    if column.share:
+        return rf"p{{{column.share:.3f}\linewidth}}"
+    return "l" if column.head else "r"
 
 
 def _header_lines(sheet: Sheet, level: int) -> list[str]:
@@ -55,13 +88,26 @@ def _header_lines(sheet: Sheet, level: int) -> list[str]:
     return [line, " ".join(rules)] if rules else [line]
 
 
-def _place(text: Text) -> str:
+def _place(text: Text, column: Column) -> str:
+    if column.share and text.text:
+        escaped = _escape(text.text, wide=False)
+        bold = r"\bfseries " if text.bold else ""
+        return rf"{{\raggedright {bold}{escaped}\par}}"
     if not text.number or not text.text:
         escaped = escape_latex(text.text)
         return rf"\textbf{{{escaped}}}" if text.bold and escaped else escaped
     mathematics = text.text.replace("±", r"\pm").replace(" [", r"\;[")
     mathematics = re.sub(r"e([+-]\d+)", lambda power: rf" \cdot 10^{{{int(power[1])}}}", mathematics)
     return rf"$\mathbf{{{mathematics}}}$" if text.bold else f"${mathematics}$"
+
+
+def _escape(text: str, wide: bool) -> str:
+    """Text that means itself; in a narrow table, also commands and paths can be broken into lines."""
+    if wide:
+        return escape_latex(text)
+    words = one_line(text).split(" ")
+    pieces = ([word] if len(word) <= _LONG_WORD else _PIECES.findall(word) for word in words)
+    return " ".join(r"\allowbreak{}".join(map(escape_latex, of_word)) for of_word in pieces)
 
 
 def escape_latex(text: str) -> str:

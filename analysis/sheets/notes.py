@@ -55,6 +55,8 @@ class Kind(Enum):
     SKIPPED = "what could not be read"
     DONE = "nothing is left to do"
     SWEEP = "the command that goes on with a whole sweep"
+    COLUMNS = "what a narrow table has no room for"
+    STATED = "conditions that hold for a whole narrow table"
     AT_WORK = "runs that are at work"
 
 

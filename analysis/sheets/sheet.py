@@ -22,11 +22,23 @@ class Text:
 
 @dataclass(frozen=True)
 class Column:
-    """A column's title, and the titles above it, which neighbours share; `head` marks one that names the row."""
+    """A column.
+
+    Attributes:
+        title: What it shows.
+        above: Titles above that one, which neighbours share.
+        head: Whether it names the row.
+        short: A title where room is scarce, which a note explains; "" for the same.
+        aside: Whether notes may tell what it says where many rows say the same.
+        share: Of a line's width, where its texts are broken into lines; 0 where it is as wide as its longest text.
+    """
 
     title: str
     above: tuple[str, ...] = ()
     head: bool = False
+    short: str = ""
+    aside: bool = False
+    share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,7 @@ class Sheet:
         breaks: Numbers of rows that begin a new part, such as the published ones.
         notes: What belongs beside the numbers.
         left_out: What was not used, by path: of no interest to a reader of a paper.
+        conditions: The end of the caption that tells conditions, which may stand among the notes.
     """
 
     caption: str
@@ -48,6 +61,7 @@ class Sheet:
     breaks: tuple[int, ...] = ()
     notes: tuple[Note, ...] = ()
     left_out: tuple[str, ...] = ()
+    conditions: str = ""
 
     @property
     def lines(self) -> tuple[str, ...]:

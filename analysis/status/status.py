@@ -13,7 +13,7 @@ from analysis.read.faults import Skipped, Unreadable
 from analysis.read.gaps import Gap
 from analysis.read.gather import STATUSES, Gathered
 from analysis.read.plans import Sweep
-from analysis.read.results import Run, runs_of
+from analysis.read.results import Run
 from analysis.select.inventory import first_line
 
 _RESUMED = 1.0  # seconds that a config is written after its directory was made: it was written again
@@ -94,7 +94,7 @@ def find_status(gathered: Gathered, now: float | None = None) -> Status:
         ValueError: If there is neither a run nor a plan.
     """
     now = time.time() if now is None else now
-    runs = runs_of(gathered.runs)
+    runs = gathered.flat
     if not runs and not gathered.plan and not gathered.skipped:
         raise ValueError(f"{gathered.directory} holds no run and no sweep.json.")
     of_status: dict[str, list[Run]] = {status: [] for status in STATUSES}

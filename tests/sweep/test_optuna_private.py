@@ -56,9 +56,12 @@ def test_marks_of_a_study_are_apart_from_its_attributes(study: optuna.Study) -> 
 def test_bounds_and_rungs() -> None:
     assert private.lies_within(FloatDistribution(0.1, 1.0), 0.1)
     assert not private.lies_within(IntDistribution(1, 9, step=2), 4)
-    assert private.first_rung(optuna.pruners.SuccessiveHalvingPruner(min_resource=4)) == 4
-    assert private.first_rung(optuna.pruners.SuccessiveHalvingPruner()) is None  # "auto", set by the first trial
-    assert private.first_rung(optuna.pruners.NopPruner()) is None
+    assert private.first_judged(optuna.pruners.SuccessiveHalvingPruner(min_resource=4), "min_resource") == 4
+    assert private.first_judged(optuna.pruners.MedianPruner(n_warmup_steps=3), "n_warmup_steps") == 3
+    assert (
+        private.first_judged(optuna.pruners.SuccessiveHalvingPruner(), "min_resource") is None
+    )  # "auto", set by the first trial
+    assert private.first_judged(optuna.pruners.NopPruner(), "min_resource") is None
 
 
 def test_names_of_tables_and_locks() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import PAGE, SCRIPTS, Lab, make_lab, page_commands, page_files
-from tests.support import REPOSITORY
+from tests.support import CONF, REPOSITORY
 
 TRUST, ONE_RUN, SEARCH, ABLATION, BEST, TABLE = page_commands()
 
@@ -85,6 +86,23 @@ def test_a_search_an_ablation_that_is_killed_and_tables(lab: Lab) -> None:
         assert "5 of 5 trials complete" in lab.run(f"{command} trainer.epochs=1")
     assert "decorrelate" in lab.run(commands[2])
     assert {path.parts[-3] for path in (lab.folder / "results" / "mine-final").rglob("result.json")} == {"grid"}
+
+
+@pytest.mark.slow
+def test_another_primary_config_and_a_search_path_are_kept(lab: Lab) -> None:
+    (lab.folder / "other" / "model").mkdir(parents=True)
+    tiny = (lab.folder / "myconf" / "model" / "tiny.yaml").read_text()
+    (lab.folder / "other" / "model" / "slim.yaml").write_text(tiny.replace("width: 8", "width: 4"))
+    own = (CONF / "config.yaml").read_text().replace("model: resnet20", "model: slim")
+    (lab.folder / "myconf" / "own.yaml").write_text(own.replace("dataset: digits", "dataset: stripes"))
+    search_path = shlex.quote(f"hydra.searchpath=[file://{lab.folder / 'other'}]")
+    options = f"--config-dir myconf --config-name own {search_path}"
+    lab.run(f"{TRUST}; tffd -m {options} trainer.epochs=1 name=kept seed=0,1")
+    runs = lab.folder / "results" / "kept"
+    shutil.rmtree(runs / "grid" / "0001")
+    missing = lab.run("tffd-analysis table results/kept --missing")
+    (command,) = re.findall(r"TFFD_TRUST=mylab tffd --config-dir [^|`\n]+", missing)
+    assert "tiny on stripes, tfd, seed 1" in lab.run(command)
 
 
 @pytest.mark.slow

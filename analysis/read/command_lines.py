@@ -14,8 +14,8 @@ from analysis.read.yaml_text import parse_yaml, read_text
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _PROGRAM = os.path.join(_ROOT, "run.py")
-# In site-packages the configs lie inside tffd.
-_CONFIGS = next((path for path in (os.path.join(_ROOT, "tffd", "conf"),) if os.path.isdir(path)), f"{_ROOT}/conf")
+_INSTALLED = os.path.join(_ROOT, "tffd", "conf")  # in site-packages the configs lie inside tffd
+_CONFIGS = _INSTALLED if os.path.isdir(_INSTALLED) else os.path.join(_ROOT, "conf")
 _OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")  # each with a value
 _SEARCH_PATH = "hydra.searchpath="
 _PLAIN = re.compile(r"[\w./+-]+( [\w./+-]+)*", re.ASCII)

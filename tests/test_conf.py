@@ -74,8 +74,8 @@ def test_pairs_of_the_poster(column: str, teacher: str) -> None:
 
 
 # Teacher, student, learning rate, weights of DKD (mdistiller, configs/cifar100/dkd at a08d46f) and of ReviewKD
-# (CIFAR-100/script/reviewKD.sh at 6607308), None where none is published, and the rate of FT's first stage (RepDistiller,
-# helper/pretrain.py at b84f547).
+# (CIFAR-100/script/reviewKD.sh at 6607308), None where none is published, and the rate of FT's first stage
+# (RepDistiller, helper/pretrain.py at b84f547).
 PAIRS = [
     ("wrn_40_2", "wrn_16_2", 0.05, 6, 5, 0.01),
     ("wrn_40_2", "wrn_40_1", 0.05, 6, 5, 0.01),

@@ -26,8 +26,8 @@ TRAIN_KD = (
 )
 REPDISTILLER = (
     "print_freq tb_freq save_freq batch_size num_workers epochs init_epochs learning_rate lr_decay_epochs "
-    "lr_decay_rate weight_decay momentum dataset model_s path_t distill trial gamma alpha beta kd_T feat_dim mode nce_k "
-    "nce_t nce_m hint_layer model"
+    "lr_decay_rate weight_decay momentum dataset model_s path_t distill trial gamma alpha beta kd_T feat_dim mode "
+    "nce_k nce_t nce_m hint_layer model"
 )
 
 

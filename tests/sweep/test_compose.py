@@ -94,6 +94,13 @@ def test_a_config_is_not_changed_by_what_happens_to_another(loader: CountingLoad
     assert composer(["seed=1"]).trainer.lr == composer(["seed=2"]).trainer.lr != 9.0
 
 
+def test_the_runs_of_a_sweep_keep_its_name(loader: CountingLoader) -> None:
+    """Their teachers and records lie below it, whatever an experiment that is varied calls itself."""
+    composer = Composer(loader, loader.base("name=mine"))
+    configs = [composer([f"experiment=cifar100_{student}", "seed=1"]) for student in ("vgg8", "resnet20")]
+    assert [(config.name, config.model.name) for config in configs] == [("mine", "vgg8"), ("mine", "resnet20")]
+
+
 @pytest.mark.parametrize("override", ["lambda_intraa=1", "trainer.lrr=1", "model=resnet21", "trainer.lr.x=1"])
 def test_what_hydra_refuses_is_refused_in_its_words(loader: CountingLoader, override: str) -> None:
     base = loader.base()

@@ -53,6 +53,7 @@ class Composer:
         config: DictConfig = self._loader.load_sweep_config(self._base, overrides)
         if faults := missing_choices(config, self._loader.get_group_options):
             raise ConfigError(faults)
+        config.name = self._base.name  # whatever an experiment that is varied calls itself
         return config
 
 

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from tffd.build import build_parts
 from tffd.config import require_config
-from tffd.data import Data
+from tffd.data import Data, Pictures
+from tffd.data.augment import normalise
 from tffd.instantiation import WEIGHING, uses_teacher
 from tffd.machine import device_name
 from tffd.refusal import ConfigError
@@ -24,6 +25,7 @@ from tffd.training.loop import Progress, evaluate, make_optimizer, train
 
 _STEPS = 6  # timed, after as many to warm up
 _EVALUATED = 2000  # pictures at most
+_SETTLED = 32
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ def _measure(config: Config, executor: Executor) -> RunCost:
     batch, data = config.trainer.batch_size, parts.data
     few = replace(data, train=data.train.first(_STEPS * batch), val=None, test=None)
     steps = -(-len(few.train) // batch)
+    if parts.learners.teacher is not None:
+        settle(parts.learners.teacher, few.train)
     # Steps take as long at any learning rate, and at this one they cannot diverge.
     recipe = replace(parts.recipe, epochs=2, test_every_epoch=False, lr=1e-9)
     optimizer = make_optimizer(parts.learners, recipe)
@@ -82,6 +86,24 @@ def _measure(config: Config, executor: Executor) -> RunCost:
     stage = parts.learners.distillation.first_stage
     first = stage.epochs if stage else 0
     return RunCost(name, device_name(parts.device), step, epoch, config.trainer.epochs, first)
+
+
+@torch.no_grad()
+def settle(network: torch.nn.Module, pictures: Pictures) -> None:
+    """Give an untrained network the batch statistics of some pictures.
+
+    Without them its maps grow from block to block: those of a resnet110 end near 1e9, and losses on them overflow.
+    """
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0  # the statistics of this batch alone
+    network.train()
+    some = pictures.first(_SETTLED)
+    network(normalise(some.images, some.mean, some.std))
+    network.eval()
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.momentum = momentum
 
 
 def estimate(plan: SweepPlan, compose: Compose, executor: Executor, console: Console | None = None) -> float:

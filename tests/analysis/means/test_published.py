@@ -70,7 +70,8 @@ def test_they_stand_under_their_own_epoch_rule(tmp_path: Path, write_runs: Any) 
         "reflect), Nesterov momentum false (here true)",
         "published, Tf-FD poster (tfd): epoch rule not stated; the released script (reflect padding) reports "
         "the best test epoch; caution, the protocols differ: epoch rule not stated (here best test epoch)",
-        "published, Knowledge-Distillation-Zoo README (none): the script's recipe (reflect padding)",
+        "published, Knowledge-Distillation-Zoo README (none): its own recipe (reflect padding, weight decay 1e-4); "
+        "caution, the protocols differ: epochs 200 (here 240)",
         "published, RepDistiller README (none): RepDistiller's recipe (zero padding); caution, the protocols differ: "
         "batch size 64 (here 128), learning rate 0.05 (here 0.1), padding zero (here reflect), Nesterov momentum false "
         "(here true)",

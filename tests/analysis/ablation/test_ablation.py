@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import permutation_test, ttest_1samp
 
 from analysis.__main__ import main
-from analysis.ablation.ablation import analyse
+from analysis.ablation.ablation import NoAblation, Reason, analyse
 from analysis.ablation.conclusion import Conclusion, Support, conclude
-from analysis.ablation.factorial import Factorial
+from analysis.ablation.factorial import Factorial, Lack
 from analysis.ablation.sheet import factorial_content, factorial_records, lay_out_factorial
 from analysis.commands.output import as_json
 from analysis.read.gather import gather
@@ -35,6 +35,13 @@ def write_cells(write_runs: Any) -> Any:
 def _only(directory: Path, **options: Any) -> Factorial:
     (found,) = analyse(gather(directory), **options).found
     return found
+
+
+def _refused(directory: Path, **options: Any) -> tuple[Reason, ...]:
+    with pytest.raises(NoAblation) as raised:
+        analyse(gather(directory), **options)
+    assert str(raised.value).splitlines() == list(map(str, raised.value.reasons))
+    return raised.value.reasons
 
 
 def _effects(factorial: Factorial) -> dict[str, float]:
@@ -178,26 +185,27 @@ def test_each_model_and_metric_is_an_ablation_of_its_own(tmp_path: Path, write_c
 
 def test_what_is_no_2_x_2_is_refused(tmp_path: Path, write_cells: Any, write_runs: Any) -> None:
     write_cells({"none": [60.0], "tfd": [61.0]})
-    with pytest.raises(ValueError, match="needs runs with neither term, each alone, and both; no .* intra alone"):
-        analyse(gather(tmp_path))
+    text = (  # the wording
+        "a 2 x 2 ablation needs runs with neither term, each alone, and both; no complete run has intra alone and a "
+        "value for val_top1. python run.py -m ablation=terms makes them all."
+    )
+    assert _refused(tmp_path) == (Reason(Lack.CELL, "", text),)
     write_cells({"intra": [60.0]}, first_seed=1)
     write_cells({"inter": [60.0]})
-    with pytest.raises(
-        ValueError, match="no seed has all four cells of the 2 x 2; seeds of neither: 0; intra alone: 1;"
-    ):
-        analyse(gather(tmp_path))
+    (reason,) = _refused(tmp_path)
+    assert (reason.kind, "seeds of neither: 0; intra alone: 1;" in reason.text) == (Lack.SEEDS, True)
     write_runs("st", [65.0])
-    with pytest.raises(ValueError, match=r"neither: several kd_modes \(none, st\); choose: --modes none,intra"):
-        analyse(gather(tmp_path))
+    (reason,) = _refused(tmp_path)
+    assert (reason.kind, reason.text.startswith("neither: ")) == (Lack.ONE_MODE, True)
+    assert "(none, st); choose: --modes none,intra" in reason.text
     with pytest.raises(ValueError, match="unknown kd_mode 'nonee'; the nearest: none"):
         analyse(gather(tmp_path), modes=["nonee"])
     write_cells({"intra": [62.0]})
     assert _effects(_only(tmp_path, modes=list(LAMBDAS))) == {}
     write_runs("intra", [60.0], lambda_intra=4e-4, lambda_inter=0.0)
-    with pytest.raises(
-        ValueError, match=r"intra alone: runs of several settings \(lambdas 0.0004 and 0; 0.0008 and 0\)"
-    ):
-        analyse(gather(tmp_path), modes=list(LAMBDAS))
+    (reason,) = _refused(tmp_path, modes=list(LAMBDAS))
+    assert (reason.kind, reason.text.startswith("intra alone: ")) == (Lack.ONE_SETTING, True)
+    assert "(lambdas 0.0004 and 0; 0.0008 and 0)" in reason.text
 
 
 def test_each_protocol_is_judged_by_its_own_metric(tmp_path: Path, write_cells: Any) -> None:
@@ -211,7 +219,7 @@ def test_each_protocol_is_judged_by_its_own_metric(tmp_path: Path, write_cells: 
     asked = analyse(gather(tmp_path), metrics=["val_top1"])
     assert [factorial.context for factorial in asked.found] == [{"protocol": "validation"}]
     (reason,) = asked.reasons
-    assert reason.startswith("protocol=final: a 2 x 2 ablation needs runs with neither term, each alone, and both; no ")
+    assert (reason.kind, reason.what) == (Lack.CELL, "protocol=final")
 
 
 def test_what_is_no_2_x_2_leaves_the_others_alone(tmp_path: Path, write_cells: Any, capsys: Any) -> None:
@@ -223,17 +231,16 @@ def test_what_is_no_2_x_2_leaves_the_others_alone(tmp_path: Path, write_cells: A
     assert out.count("\n- no 2 x 2: model=vgg8: ") == 1
     for path in tmp_path.rglob("inter-*/result.json"):
         path.unlink()
-    with pytest.raises(ValueError) as caught:
-        analyse(gather(tmp_path))
-    assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == ["model=resnet20", "model=vgg8"]
+    assert [reason.what for reason in _refused(tmp_path)] == ["model=resnet20", "model=vgg8"]
 
 
 def test_a_message_lists_few_settings(tmp_path: Path, write_cells: Any, write_runs: Any) -> None:
     write_cells(EIGHT)
     for number in range(30):
         write_runs("tfd", [60.0], lambda_intra=1e-4 * (number + 1), lambda_inter=1.0)
-    with pytest.raises(ValueError, match=r"both: runs of several settings \(lambdas 0.0001 and 1; .*; and 26 more\)"):
-        analyse(gather(tmp_path))
+    (reason,) = _refused(tmp_path)
+    assert (reason.kind, reason.text.startswith("both: ")) == (Lack.ONE_SETTING, True)
+    assert "(lambdas 0.0001 and 1; " in reason.text and "; and 26 more)" in reason.text
 
 
 def test_lambdas_that_differ_between_cells_are_a_caution(tmp_path: Path, write_cells: Any, write_runs: Any) -> None:
@@ -343,12 +350,10 @@ def test_an_incomplete_cube_leaves_the_square(tmp_path: Path, write_runs: Any) -
     write_composition(write_runs, {"st": 1.0}, {"none": EIGHT["none"], "tfd": EIGHT["tfd"]})
     analysed = analyse(gather(tmp_path))
     assert [factorial.factors for factorial in analysed.found] == [("intra", "inter")]
-    assert analysed.reasons[0].startswith(
-        "a 2 x 2 x 2 ablation needs runs with neither term, each alone, and both, with"
-    )
-    assert "no complete run has st + intra and a value for val_top1. python run.py -m ablation=composition" in str(
-        analysed.reasons
-    )
+    reason, of_square = analysed.reasons
+    assert (of_square.kind, of_square.what) == (Lack.CELL, "beside=st")
+    assert (reason.kind, "has st + intra and a value for val_top1" in reason.text) == (Lack.CELL, True)
+    assert "with st and without it" in reason.text and "-m ablation=composition " in reason.text
     write_composition(write_runs, {"at": 1000.0}, EIGHT)
     assert [factorial.factors[0] for factorial in analyse(gather(tmp_path)).found] == ["at"]
 

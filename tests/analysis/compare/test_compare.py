@@ -225,7 +225,6 @@ def test_every_format(write_tree: WriteTree, capsys: Any, format_: str) -> None:
         (["a", "final", "--metric", "test_top1"], "test_top1 is null in all 2 complete runs: protocol=validation"),
         (["a", "b", "--rows", "kdmode"], "a: unknown column 'kdmode'; the nearest: kd_mode"),
         (["a", "b", "--where", "seed=1"], "b: --where seed=1 leaves no complete run"),
-        (["a", "b", "--metric", "val_top"], "a: unknown metric 'val_top'"),
     ],
 )
 def test_mistakes_end_in_one_message(

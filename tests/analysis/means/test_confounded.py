@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from analysis.ablation.ablation import analyse
+from analysis.ablation.ablation import NoAblation, analyse
 from analysis.ablation.conclusion import Support, conclude
+from analysis.ablation.factorial import Lack
 from analysis.ablation.sheet import lay_out_factorial
 from analysis.best.best import find_best
 from analysis.best.sheet import remarks
@@ -64,8 +65,10 @@ def test_cells_of_a_2_x_2_that_differ_in_more_are_not_tested(tmp_path: Path, wri
 
 def test_a_2_x_2_of_several_rates_is_made_where_it_is_asked_for(tmp_path: Path, write: Write) -> None:
     _write_terms(write, "terms", none={"lr": 0.2})
-    with pytest.raises(ValueError, match=r"^trainer.lr=0.1: a 2 x 2 .*\ntrainer.lr=0.2: a 2 x 2 "):
+    with pytest.raises(NoAblation) as raised:
         analyse(gather(tmp_path))
+    told = [(reason.kind, reason.what) for reason in raised.value.reasons]
+    assert told == [(Lack.CELL, "trainer.lr=0.1"), (Lack.CELL, "trainer.lr=0.2")]
     (factorial,) = analyse(gather(tmp_path), mix=True).found
     assert factorial.effects[0].difference.p == 2 / 2**7
     assert factorial.effects[0].difference.differs == ("trainer.lr 0.1 against 0.2",)

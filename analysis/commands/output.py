@@ -12,7 +12,7 @@ from analysis.sheets.fitting import WIDTHS
 from analysis.sheets.html import render_html
 from analysis.sheets.latex import render_latex
 from analysis.sheets.markdown import render_markdown
-from analysis.sheets.sheet import Sheet, one_line, spelt_out
+from analysis.sheets.sheet import Sheet, one_line, spelt_lines
 
 _OF_FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # the wide ones count in East Asian settings
 
@@ -69,7 +69,7 @@ def write(
 def emit(text: str) -> None:
     """Write to stdout: a file or another program gets every character, and a terminal none that it would obey."""
     if sys.stdout.isatty():
-        text = "\n".join(spelt_out(line) for line in text.split("\n"))
+        text = spelt_lines(text)
     sys.stdout.write(text)
 
 

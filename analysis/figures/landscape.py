@@ -2,16 +2,15 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from statistics import fmean
 
 from analysis.figures.chart import Chart, ColourScale, Panel, Points, Style, Surface
 from analysis.figures.log_axis import log_axis
+from analysis.figures.published_pairs import published_pairs
 from analysis.figures.series import check_same
 from analysis.figures.style import BLACK, GREY
 from analysis.figures.surface import surface_of
-from analysis.read.configs import read_config
 from analysis.read.gather import Gathered
 from analysis.read.method import DEFAULT_BY
 from analysis.read.overrides import as_pairs, read_overrides
@@ -24,9 +23,6 @@ from analysis.select.searches import only_search
 from analysis.select.trials import Search, find_search
 from analysis.sheets.words import count, short, spread
 
-# lambda_intra, lambda_inter: the command in the README, and the defaults of train_kd.py (Tf-FD at 3427f98).
-PUBLISHED = (("published: README", 8e-4, 5e-4), ("published: script", 4e-4, 5e-3))
-_REDUCTIONS = tuple(f"kd_mode.{mode}.reduction" for mode in ("tfd", "intra", "inter"))
 _CONTEXT = tuple(column for column in DEFAULT_BY if not column.startswith("lambda_"))
 
 
@@ -111,7 +107,7 @@ def landscape_info(gathered: Gathered, metric: str | None = None) -> Landscape:
     inside = [point for point in points if point.acts]
     surface = surface_of([point.lambdas for point in inside], [point.value for point in inside])
     overrides = [as_pairs(read_overrides(run.path)) for run in placed]
-    published = PUBLISHED if _takes_means(placed[0], overrides) else ()
+    published = published_pairs(placed, overrides)
     notes = (
         *_notes(chosen, points, placed, surface, published),
         *_left_out(search, complete, placed, pruned, acting),
@@ -123,13 +119,6 @@ def landscape_info(gathered: Gathered, metric: str | None = None) -> Landscape:
 
 def _lambdas(run: Run) -> tuple[float, float]:
     return run.lambda_intra or 0.0, run.lambda_inter or 0.0
-
-
-def _takes_means(run: Run, overrides: Sequence[dict[str, str]]) -> bool:
-    """Whether the terms are means over stages, as for the published pairs: a sum asks for a third of the lambdas."""
-    with suppress(OSError, ValueError):
-        overrides = (read_config(run.path), *overrides)  # what no override says is the same in all
-    return all(settings.get(key, "mean") == "mean" for settings in overrides for key in _REDUCTIONS)
 
 
 def _has_both(run: Run) -> bool:
@@ -214,7 +203,7 @@ def _notes(
     if published:
         notes.append("Published pairs: ResNet-20 on CIFAR")
     else:
-        notes.append("Published pairs are left out: they are for kd_mode.tfd.reduction=mean")
+        notes.append("Published pairs are left out: they are for terms with reduction=mean")
     return tuple(notes)
 
 

@@ -3,15 +3,15 @@
 from functools import singledispatch
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.patches import Polygon
 from matplotlib.patheffects import withStroke
 
 from analysis.figures.chart import Band, Bars, ColourScale, Label, Line, Points, Rule, Surface
 from analysis.figures.style import COLOURS
+from analysis.sheets.sheet import spelt_lines
 
 _MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D", "cross": "P", "star": "*", "x": "x"}
 _DASHES: dict[str, Any] = {
@@ -27,7 +27,7 @@ _LEVELS = 13  # of a surface
 
 def escape(text: str) -> str:
     """Show a text as it is: between two dollar signs matplotlib would read mathematics."""
-    return text.replace("$", r"\$")
+    return spelt_lines(text).replace("$", r"\$")
 
 
 def norm_of(scale: ColourScale) -> Normalize:
@@ -37,7 +37,7 @@ def norm_of(scale: ColourScale) -> Normalize:
 
 def colours_of(scale: ColourScale) -> Any:
     """The colour map of a scale, its bright end at the best."""
-    return matplotlib.colormaps[COLOURS + ("_r" if scale.smaller_is_better else "")]
+    return LinearSegmentedColormap.from_list("scale", COLOURS[::-1] if scale.smaller_is_better else COLOURS)
 
 
 @singledispatch

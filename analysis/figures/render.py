@@ -5,6 +5,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from analysis.figures.chart import Info
+from analysis.sheets.html import escaped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,5 +56,9 @@ def to_html(info: Info, identity: str, library: str | bool = True, full: bool = 
     """
     # One of plotly's buttons would send the picture to its makers.
     config = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["sendChartToCloud"]}
-    text: str = interactive(info).to_html(div_id=identity, include_plotlyjs=library, full_html=full, config=config)
-    return text
+    figure = interactive(info)
+    element: str = figure.to_html(div_id=identity, include_plotlyjs=library, full_html=False, config=config)
+    if not full:
+        return element
+    head = f'<meta charset="utf-8">\n<title>{escaped(info.chart().title)}</title>'
+    return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{element}\n</body>\n</html>\n'

@@ -13,7 +13,9 @@ GREY = Style("#8C8C8C")
 PALE = Style("#BFBFBF")
 BASELINE = Style("#000000", marker="square")
 MOST = len(_PALETTE)  # series that can be told apart
-COLOURS = "viridis"  # its lightness rises with the value, also in grey
+# Viridis without its bright end, which a white page swallows: every colour has a contrast of 3 to 1 against white, and
+# its lightness rises with the value, also in grey. The report has the other end of viridis for dark pages.
+COLOURS = ("#440154", "#481B6D", "#46337F", "#3F4889", "#365D8D", "#2E6F8E", "#26818E", "#20928C", "#20A386")
 
 
 def numbered(index: int) -> Style:

@@ -11,6 +11,7 @@ from analysis.figures.chart import Axis, Chart, ColourScale, Panel, Rule
 from analysis.figures.parallel import Parallel, Scale
 from analysis.figures.style import COLOURS
 from analysis.figures.web_marks import escape, traces_of
+from analysis.sheets.sheet import spelt_lines
 
 _ACROSS = 3
 _PIXELS = 140  # for each inch of a printed panel
@@ -58,7 +59,9 @@ def draw_parallel(info: Parallel) -> go.Figure:
         figure.update_layout(coloraxis=_colour_axis(chart.scale))
     notes = (*chart.notes, "Drag along an axis to choose trials, drag its name to move it")
     _lay_out(figure, chart.title, notes, 380)
-    return figure.update_layout(margin={"t": 150, "l": 90})
+    names = 40  # pixels: the axes' names stand above them
+    layout = figure.layout
+    return figure.update_layout(margin={"t": layout.margin.t + names, "l": 90}, height=layout.height + names)
 
 
 def _dimension(scale: Scale) -> dict[str, Any]:
@@ -69,7 +72,7 @@ def _dimension(scale: Scale) -> dict[str, Any]:
         "values": list(scale.positions),
         "range": [0, 1],
         "tickvals": [at for at, _ in ticks],
-        "ticktext": [text for _, text in ticks],  # the one place where plotly takes a text as it is
+        "ticktext": [spelt_lines(text) for _, text in ticks],  # the one place where plotly takes a text as it is
     }
 
 
@@ -118,6 +121,6 @@ def _lay_out(figure: go.Figure, title: str, notes: tuple[str, ...], height: int)
 def _colour_axis(scale: ColourScale) -> dict[str, Any]:
     bar = {"title": {"text": escape(scale.label), "side": "right"}, "thickness": 14}
     return {
-        "colorscale": COLOURS.capitalize(), "reversescale": scale.smaller_is_better, "cmin": scale.low,
+        "colorscale": list(COLOURS), "reversescale": scale.smaller_is_better, "cmin": scale.low,
         "cmax": scale.high if scale.high > scale.low else scale.low + 1, "colorbar": bar,
     }  # fmt: skip

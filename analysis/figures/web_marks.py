@@ -11,6 +11,7 @@ from plotly.colors import sample_colorscale
 
 from analysis.figures.chart import Band, Bars, ColourScale, Label, Line, Points, Rule, Surface
 from analysis.figures.style import COLOURS
+from analysis.sheets.sheet import spelt_lines
 from analysis.sheets.words import short
 
 _MARKERS = {
@@ -33,7 +34,7 @@ _SIDES = {
 
 def escape(text: str) -> str:
     """Show a text as it is: plotly reads some HTML."""
-    return html.escape(text, quote=False)
+    return html.escape(spelt_lines(text), quote=False)
 
 
 @singledispatch
@@ -95,7 +96,18 @@ def _(mark: Points, scale: ColourScale | None) -> list[Any]:
             "arrayminus": [middle - low for low, middle in zip(mark.low, centre, strict=True)],
             "thickness": 1.5,
         }
+    # A ring may lie on a surface of any colour.
+    wide = {
+        "symbol": marker["symbol"],
+        "size": marker["size"],
+        "color": "white",
+        "line": {"width": 5, "color": "white"},
+    }
+    halo = go.Scatter(
+        x=mark.x, y=mark.y, mode="markers", marker=wide, name="", legendgroup=escape(mark.name), hoverinfo="skip"
+    )
     return [
+        *([] if mark.filled or mark.style.marker == "x" else [halo]),
         go.Scatter(
             x=mark.x,
             y=mark.y,
@@ -106,7 +118,7 @@ def _(mark: Points, scale: ColourScale | None) -> list[Any]:
             hovertext=[escape(text) for text in mark.hover] or escape(mark.name),
             hoverinfo="text",
             **error,
-        )
+        ),
     ]
 
 
@@ -134,7 +146,7 @@ def _(mark: Surface, scale: ColourScale | None) -> list[Any]:
             x=mark.x,
             y=mark.y,
             z=rows,
-            colorscale=COLOURS.capitalize(),
+            colorscale=list(COLOURS),
             reversescale=scale.smaller_is_better,
             zmin=scale.low,
             zmax=scale.low + 12 * step,
@@ -159,17 +171,23 @@ def _(mark: Label, scale: ColourScale | None) -> list[Any]:
     font = {"size": 11, "color": "#404040"}
     text = [around.format(escape(mark.text))]
     return [
-        go.Scatter(x=[mark.x], y=[mark.y], mode="text", text=text, textposition=place, textfont=font, hoverinfo="skip")
-    ]
+        go.Scatter(
+            x=[mark.x], y=[mark.y], mode="text", text=text, textposition=place, textfont=font, hoverinfo="skip",
+            cliponaxis=False,
+        )
+    ]  # fmt: skip
 
 
 def colours_of(values: Sequence[float], scale: ColourScale) -> list[str]:
     """The colours of values."""
-    places = [(value - scale.low) / (scale.high - scale.low or 1) for value in values]
-    colours: list[str] = sample_colorscale(
-        COLOURS.capitalize(), [1 - place if scale.smaller_is_better else place for place in places]
-    )
+    colours: list[str] = sample_colorscale(list(COLOURS), places_of(values, scale))
     return colours
+
+
+def places_of(values: Sequence[float], scale: ColourScale) -> list[float]:
+    """Where values lie between the darkest colour of the scale, 0, and the brightest, 1."""
+    places = [(value - scale.low) / (scale.high - scale.low or 1) for value in values]
+    return [1 - place if scale.smaller_is_better else place for place in places]
 
 
 def _rgba(colour: str, alpha: float) -> str:

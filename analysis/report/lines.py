@@ -8,7 +8,7 @@ from typing import Any
 from analysis.figures.chart import Chart, Line, Panel
 from analysis.figures.style import BLACK
 from analysis.figures.web import draw_panels
-from analysis.figures.web_marks import colours_of, escape
+from analysis.figures.web_marks import colours_of, escape, places_of
 
 _POINTS = 60  # of a line that lies behind others
 
@@ -22,7 +22,8 @@ def draw_with_lines(chart: Chart) -> dict[str, Any]:
     """Draw a chart as plain data.
 
     What all lines of one name and style say is only where the others lie, so that they become one trace, interrupted
-    and thinned out; lines with a value keep a trace each.
+    and thinned out; lines with a value keep a trace each, with its place on the
+    scale, as the page has other colours at night.
     """
     panels: list[Panel] = []
     traces: list[Trace] = []
@@ -35,8 +36,9 @@ def draw_with_lines(chart: Chart) -> dict[str, Any]:
             first = not any(trace.get("showlegend") for trace in traces)
             traces.append(_together(behind) | axes | {"showlegend": first})
         if chart.scale:
-            colours = colours_of([line.value or 0.0 for line in valued], chart.scale)
-            traces += [_alone(line, colour) | axes for line, colour in zip(valued, colours, strict=True)]
+            values = [line.value or 0.0 for line in valued]
+            coloured = zip(valued, colours_of(values, chart.scale), places_of(values, chart.scale), strict=True)
+            traces += [_alone(line, colour) | axes | {"meta": place} for line, colour, place in coloured]
         gone = {id(line) for line in (*behind, *valued)}
         kept = tuple(mark for mark in panel.marks if id(mark) not in gone)
         panels.append(replace(panel, marks=(*([_NOTHING] if gone else []), *kept)))

@@ -5,8 +5,13 @@
   const NIGHT = { text: "#e8eaed", grid: "#333a42", line: "#7d8590", page: "#1e2227" };
   // Colours that stand out from a white page, and what stands out as much from a dark one.
   const AT_NIGHT = {
-    "#000000": "#f0f3f6", "#404040": "#c8ccd1", "#595959": "#a9b1ba", "#BFBFBF": "#59626c", "#0072B2": "#6f8ff0",
+    "#000000": "#f0f3f6", "#404040": "#c8ccd1", "#595959": "#a9b1ba", "#BFBFBF": "#6b7580", "#0072B2": "#6f8ff0",
+    white: "#15181c", // around what lies on a surface
   };
+  // The colours of values: the bright end of viridis, as the dark one is lost on a dark page.
+  const SCALE_AT_NIGHT = [
+    "#2D718E", "#25838E", "#1F978B", "#24AA83", "#3DBC74", "#65CB5E", "#95D840", "#CAE11F", "#FDE725",
+  ].map((colour, i, { length }) => [i / (length - 1), colour]);
   const NARROW = 480;
   const ACROSS = 3; // panels
   const PAPER_WIDTH = 680;
@@ -19,6 +24,22 @@
     if (key !== "color" && key !== "fillcolor") return value;
     if (Array.isArray(value)) return value.map((one) => (typeof one === "string" ? recolour(one) : one));
     return typeof value === "string" ? recolour(value) : value;
+  };
+
+  // A line's place on the scale lies in its meta; points and areas look it up themselves.
+  const shade = (place) => {
+    const under = Math.min(Math.floor(place * (SCALE_AT_NIGHT.length - 1)), SCALE_AT_NIGHT.length - 2);
+    const channels = ([, colour]) => [1, 3, 5].map((start) => parseInt(colour.slice(start, start + 2), 16));
+    const [from, to] = [channels(SCALE_AT_NIGHT[under]), channels(SCALE_AT_NIGHT[under + 1])];
+    const share = place * (SCALE_AT_NIGHT.length - 1) - under;
+    return `rgb(${from.map((low, i) => Math.round(low + (to[i] - low) * share)).join(",")})`;
+  };
+  const scaleAtNight = ({ data, layout }) => {
+    if (layout.coloraxis) layout.coloraxis.colorscale = SCALE_AT_NIGHT;
+    for (const trace of data) {
+      if (trace.colorscale) trace.colorscale = SCALE_AT_NIGHT;
+      if (typeof trace.meta === "number") trace.line.color = shade(trace.meta);
+    }
   };
 
   const template = (colours) => {
@@ -65,6 +86,25 @@
     }
   };
 
+  // What an axis shows, in lines that are no longer than the axis; texts are of about 6 pixels a letter.
+  const breakTitle = (axis, length) => {
+    const text = axis.title && axis.title.text;
+    if (!text) return 0;
+    const lines = [""];
+    for (const word of text.split(" ")) {
+      const last = lines.length - 1;
+      if (lines[last] && lines[last].length + word.length >= length / 6) lines.push(word);
+      else lines[last] += (lines[last] ? " " : "") + word;
+    }
+    axis.title.text = lines.join("<br>");
+    return lines.length - 1;
+  };
+  const breakTitles = (layout, width) => {
+    const across = Object.keys(layout).filter((key) => key.startsWith("xaxis"));
+    const more = across.reduce((sum, key) => sum + breakTitle(layout[key], width - 160), 0);
+    layout.height += 16 * more;
+  };
+
   const fit = (figure, panels, width) => {
     const layout = figure.layout;
     const named = figure.data.filter((trace) => trace.showlegend);
@@ -76,6 +116,7 @@
     layout.dragmode = false; // a finger scrolls the page
     layout.font = { ...layout.font, size: 11 };
     layout.margin = { ...layout.margin, l: 40, r: 8 };
+    breakTitles(layout, width);
     if (panels > 1) stack(layout, panels);
     if (figure.data.some(({ marker }) => marker && marker.coloraxis)) {
       const bar = layout.coloraxis.colorbar;
@@ -93,6 +134,7 @@
     const night = dark.matches && !paper;
     const text = plot.parentElement.querySelector("script[type='application/json']").textContent;
     const figure = JSON.parse(text, night ? atNight : undefined);
+    if (night) scaleAtNight(figure);
     const width = paper ? PAPER_WIDTH : plot.clientWidth;
     if (paper) figure.layout.height = Math.min(figure.layout.height, PAPER_HEIGHT);
     fit(figure, Number(plot.dataset.panels), width);

@@ -97,3 +97,8 @@ def one_line(text: str) -> str:
 def spelt_out(text: str) -> str:
     """Text with every character that is not printable spelt out, line breaks included."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def spelt_lines(text: str) -> str:
+    """Text of several lines, with all else that is not printable spelt out, such as marks that turn the direction."""
+    return "\n".join(map(spelt_out, text.split("\n")))

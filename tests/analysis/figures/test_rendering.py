@@ -11,7 +11,7 @@ from PIL import Image
 
 from analysis.figures import FORMATS, KINDS, mpl_marks, web_marks
 from analysis.figures.ablation import ablation_info
-from analysis.figures.chart import Chart, Label, Line, Mark
+from analysis.figures.chart import Axis, Chart, Label, Line, Mark, Panel
 from analysis.figures.kinds import INFOS, make_infos, read_source
 from analysis.figures.mpl_marks import add_mark
 from analysis.figures.render import draw, interactive, to_bytes, to_html
@@ -64,6 +64,39 @@ def test_names_are_shown_as_they_are(tmp_path: Path, write_runs: Any) -> None:
     ticks = interactive(info).layout.yaxis.ticktext
     assert ticks[0] == "a$b$_&lt;b&gt;c&lt;/b&gt;&lt;script&gt; (61.50)"
     assert "<script>" not in re.sub(r"<script[^>]*>\s", "", to_html(info, "x", False, full=False).split("newPlot")[1])
+
+
+def test_marks_that_turn_the_direction_are_spelt_out_as_in_tables(tmp_path: Path, write_runs: Any) -> None:
+    write_runs("none", [60.0, 61.0])
+    write_runs("tfd\u202egnp.x", [61.0, 62.0])
+    info = ablation_info(gather(tmp_path))
+    texts = [text.get_text() for text in draw(info).axes[0].get_yticklabels()]
+    assert (
+        sorted(texts) == sorted(interactive(info).layout.yaxis.ticktext) == ["none (60.50)", r"tfd\u202egnp.x (61.50)"]
+    )
+    assert "\u202e" not in to_html(info, "x", False)
+    turned = Chart("a \u2066b", (), (Panel(Axis("c\u200f"), Axis(), (Line((0.0,), (0.0,), BLACK, "d\u202b"),)),))
+    assert r"a \u2066b" in interactive(_Info(turned)).layout.title.text
+    assert r"c\u200f" in interactive(_Info(turned)).layout.xaxis.title.text
+    assert draw(_Info(turned)).axes[0].get_xlabel() == r"c\u200f"
+    assert draw(_Info(turned)).legends[0].get_texts()[0].get_text() == r"d\u202b"
+
+
+def test_a_page_has_a_title_and_a_language(infos: dict[str, Any]) -> None:
+    for kind, info in infos.items():
+        page = to_html(info, kind, library="plotly.min.js")
+        assert page.startswith('<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>')
+        assert f"<title>{info.chart().title}</title>" in page and page.count("<html") == page.count("<body>") == 1
+    evil = _Info(Chart("</title><script>", (), (Panel(Axis(), Axis(), ()),)))
+    assert "<title>&lt;/title&gt;&lt;script&gt;</title>" in to_html(evil, "x", False)
+
+
+class _Info:
+    def __init__(self, chart: Chart) -> None:
+        self._chart = chart
+
+    def chart(self) -> Chart:
+        return self._chart
 
 
 def test_a_legend_keeps_names_that_begin_with_an_underscore(tmp_path: Path, write_runs: Any) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from analysis.figures.history import history_info
 from analysis.figures.importance import importance_info
-from analysis.figures.landscape import PUBLISHED, landscape_info
+from analysis.figures.landscape import landscape_info
 from analysis.figures.parallel import parallel_info
 from analysis.figures.pareto import pareto_info
+from analysis.figures.published_pairs import PUBLISHED
 from analysis.read.gather import gather
 from analysis.select.dimensions import make_dimension
 from analysis.select.trials import find_search
@@ -110,6 +111,17 @@ def test_landscape_of_another_normalisation_has_no_published_pairs(tmp_path: Pat
     info = landscape_info(gather(tmp_path))
     assert len(info.published) == (2 if key == "kd_mode.at.reduction" else 0)
     assert info.notes[-1] == "Varies as well: trainer.lr"
+
+
+def test_the_normalisation_of_other_terms_says_nothing_of_the_lambdas(tmp_path: Path, write_trial: Any) -> None:
+    """Terms are told by the weights in the config: a mode of any name may have those of the lambdas."""
+    for mine, number in (("sum", 2), ("mean", 2), ("max", 0)):
+        for trial in range(4):
+            write_trial(trial, [60.0], root=mine, params={"kd_mode.at.reduction": "sum"}, kd_mode="at+mine")
+        for path in (tmp_path / mine).rglob("config.yaml"):
+            of_mine = f"  mine:\n    weights: {{{'own' if mine == 'sum' else 'inter'}: 1}}\n    reduction: {mine}\n"
+            path.write_text(f"kd_mode:\n  at:\n    weights: {{at: 1}}\n    reduction: sum\n{of_mine}")
+        assert len(landscape_info(gather(tmp_path / mine)).published) == number
 
 
 def test_landscape_refuses_what_does_not_compare(tmp_path: Path, write_trial: Any, write_run: Any) -> None:

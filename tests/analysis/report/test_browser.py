@@ -176,6 +176,34 @@ def test_pictures_follow_the_colours_of_the_page(browser: Browser, search: Path)
     assert "#000000" not in browser.run("document.querySelector('#picture-history .plot').innerHTML")
 
 
+def test_values_have_other_colours_at_night(browser: Browser, search: Path) -> None:
+    browser.scheme("dark")
+    _open(browser, search)
+    _draw_all(browser)
+    lines = "[...document.querySelectorAll('#picture-parallel .js-line')].map(one => getComputedStyle(one).stroke)"
+    found = browser.run(lines)
+    assert "rgb(45, 113, 142)" in found and "rgb(253, 231, 37)" in found  # the weakest, and the best
+    assert "rgb(68, 1, 84)" not in found
+    areas = "document.querySelector('#picture-landscape .contour, #picture-landscape .contourlayer').innerHTML"
+    assert "rgb(68, 1, 84)" not in browser.run(areas)
+
+
+@pytest.mark.parametrize("width", [320, 360])
+def test_titles_of_axes_are_whole_on_a_phone(browser: Browser, search: Path, width: int) -> None:
+    _open(browser, search, width, mobile=True)
+    _draw_all(browser)
+    cut = """[...document.querySelectorAll('.plot')].flatMap((plot) => {
+      const { left, right } = plot.getBoundingClientRect();
+      return [...plot.querySelectorAll('.g-xtitle text, .textpoint text')]
+        .filter((one) => one.getBoundingClientRect().left < left || one.getBoundingClientRect().right > right)
+        .map((one) => one.textContent);
+    })"""
+    assert browser.run(cut) == []
+    lines = "[...document.querySelectorAll('#picture-importance .g-xtitle tspan')].map(one => one.textContent)"
+    found = browser.run(lines)
+    assert len(found) > 1 and " ".join(found) == "share of the variation of val_top1"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_texts_stand_out(browser: Browser, troubled: Path, scheme: str) -> None:
     """WCAG AA: 4.5 to 1, of every text against what is behind it."""

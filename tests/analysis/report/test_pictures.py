@@ -2,14 +2,17 @@
 
 import json
 import math
+import re
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from analysis.figures.chart import Axis, Chart, ColourScale, Label, Line, Panel, Points, Rule
 from analysis.figures.kinds import make_infos, read_source
-from analysis.figures.style import BLACK, PALE, numbered
+from analysis.figures.style import BLACK, COLOURS, PALE, numbered
 from analysis.report.lines import draw_with_lines
 from analysis.report.pictures import make_picture
 
@@ -52,7 +55,8 @@ def test_rules_stay_where_all_lines_became_data() -> None:
     lines = [Line((0.0, 1.0), (0.0, value), PALE, value=value, hover=f"trial {value}") for value in (0.0, 1.0)]
     picture = make_picture("x", _Info(Rule("x", 0.0, PALE), *lines, scale=scale))
     assert [shape["x0"] for shape in picture.figure["layout"]["shapes"]] == [0]
-    assert [trace["line"]["color"] for trace in picture.figure["data"][:2]] == ["rgb(68, 1, 84)", "rgb(253, 231, 37)"]
+    assert [trace["line"]["color"] for trace in picture.figure["data"][:2]] == ["rgb(68, 1, 84)", "rgb(32, 163, 134)"]
+    assert [trace["meta"] for trace in picture.figure["data"][:2]] == [0.0, 1.0]
     assert picture.words == ("trial 0.0", "trial 1.0")
 
 
@@ -64,6 +68,40 @@ def test_titles_are_left_to_the_page_and_numbers_are_json() -> None:
     assert picture.figure["data"][0]["y"] == [None, 0.666667]
     assert not {"title", "template"} & picture.figure["layout"].keys()
     json.dumps(picture.figure, allow_nan=False)
+
+
+def test_many_numbers_are_as_short_as_few() -> None:
+    numbers = [0.0, -0.0, 1 / 3, -2 / 3, 1e-5 / 3, 123456.7, 1234567.8, 1e300 / 3, 1e-300 / 3, 5e-324, 1e-17 / 7, 1.0]
+    random = np.random.default_rng(0)
+    numbers += (random.choice([-1, 1], 2000) * 10 ** random.uniform(-20, 20, 2000)).tolist()
+    points = Points(tuple(numbers), (math.nan, *numbers[1:]), BLACK, "run")
+    trace = make_picture("x", _Info(points)).figure["data"][0]
+    assert trace["x"] == [float(f"{number:.6g}") for number in numbers]
+    assert trace["y"] == [None, *trace["x"][1:]]
+
+
+def _contrast(a: str, b: str) -> float:
+    """Of two colours, by WCAG 2.2."""
+
+    def light(colour: str) -> float:
+        channels = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
+        linear = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+        return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    bright, dark = sorted((light(a), light(b)), reverse=True)
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def test_every_colour_of_the_scales_stands_out_from_its_page() -> None:
+    assert _contrast("#000000", "#ffffff") == pytest.approx(21)
+    sources = {name: files("analysis.report").joinpath(name).read_text() for name in ("style.css", "pictures.js")}
+    light, dark, _ = re.findall(r"--page: (#\w+)", sources["style.css"])
+    at_night = re.findall(r"#\w{6}", sources["pictures.js"].partition("SCALE_AT_NIGHT = [")[2].partition("]")[0])
+    assert (light, dark, len(at_night)) == ("#ffffff", "#15181c", len(COLOURS))
+    for page, colours in ((light, COLOURS), (dark, at_night)):
+        assert min(_contrast(colour, page) for colour in colours) >= 3
+        apart = [_contrast(colour, "#000000") for colour in colours]
+        assert apart == sorted(apart)  # the brightest is the best
 
 
 def test_words_tell_where_lines_end_and_end_themselves() -> None:
@@ -98,7 +136,7 @@ def test_every_kind_is_plain_data(infos: dict[str, Any]) -> None:
         assert picture.words, kind
         assert picture.wide or kind != "parallel"
     parallel = make_picture("parallel", infos["parallel"])
-    lines = [trace for trace in parallel.figure["data"] if trace.get("hoverinfo") == "text"]
+    lines = [trace for trace in parallel.figure["data"] if "meta" in trace]
     assert len(lines) == 12 and {len(line["y"]) for line in lines} == {5} and parallel.wide
     assert all(0 <= value <= 1 for line in lines for value in line["y"])
 

@@ -125,18 +125,18 @@ KEYS = {
 }
 
 
-def with_effective_device(*fixed: str) -> tuple[dict[str, str], dict[str, Any]]:
+def decided(*fixed: str) -> tuple[dict[str, str], dict[str, Any]]:
     arguments = Arguments(list(fixed), {})
     return decide_conditions(merge(DIMENSIONS, arguments), WHEN, arguments)
 
 
 def modes() -> dict[str, BaseDistribution]:
-    dimensions, _ = with_effective_device()
+    dimensions, _ = decided()
     return {key: parse_distribution(key, text) for key, text in dimensions.items()}
 
 
 def test_dimensions_with_a_condition_come_after_those_that_decide() -> None:
-    dimensions, when = with_effective_device()
+    dimensions, when = decided()
     assert list(dimensions) == ["kd_mode", "lambda_intra", "lambda_inter"]
     assert when == WHEN
 
@@ -145,13 +145,13 @@ def test_dimensions_with_a_condition_come_after_those_that_decide() -> None:
     ("mode", "left"),
     [("intra", ["lambda_intra"]), ("inter", ["lambda_inter"]), ("tfd", ["lambda_intra", "lambda_inter"]), ("none", [])],
 )
-def test_a_mode_fixed_on_the_command_line_settles_its_conditions(mode: str, left: list[str]) -> None:
-    dimensions, when = with_effective_device(f"kd_mode={mode}", "seed=3", "~ablation")
+def test_a_mode_fixed_on_the_command_line_decides_its_conditions(mode: str, left: list[str]) -> None:
+    dimensions, when = decided(f"kd_mode={mode}", "seed=3", "~ablation")
     assert (list(dimensions), when) == (left, {})
 
 
 def test_a_conditional_dimension_that_is_fixed_leaves_the_others_their_conditions() -> None:
-    dimensions, when = with_effective_device("lambda_intra=0.1")
+    dimensions, when = decided("lambda_intra=0.1")
     assert list(dimensions) == ["kd_mode", "lambda_inter"]
     assert when == {"lambda_inter": WHEN["lambda_inter"]}
 

@@ -11,6 +11,7 @@ from types import FrameType
 
 from analysis.commands import ablation, best, compare, plot, report, runs, status, table
 from analysis.commands.arguments import FORMATS
+from analysis.read.programs import analysis_words
 
 __all__ = ["FORMATS", "main"]
 
@@ -85,15 +86,22 @@ def _drop_output() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m analysis", description="Tabulate and draw what runs left behind.")
+    parser = argparse.ArgumentParser(
+        prog=" ".join(analysis_words()), description="Tabulate and draw what runs left behind."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (table, ablation, runs, plot, best, status, compare, report):
         command.add(commands)
     return parser
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Do what the command line says, as a process of its own."""
     # Nothing here is large enough for several threads, and on a busy machine they wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

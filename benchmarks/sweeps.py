@@ -22,8 +22,9 @@ import optuna
 from hydra import compose, initialize_config_dir
 
 from tffd.app import register_resolvers
+from tffd.config import require_config
 from tffd.sweep.executors.local import LocalExecutor
-from tffd.sweep.storage import open_storage
+from tffd.sweep.studies.storage import open_storage
 from tffd.sweep.worker import Job
 
 REPOSITORY = Path(__file__).parents[1]
@@ -123,7 +124,7 @@ def starts(directory: Path, count: int) -> list[float]:
     for number in range(count):
         run_dir = directory / str(number)
         started = time.perf_counter()
-        run = executor.start(Job(config, "", run_dir, (None, None), "benchmark", number, None))
+        run = executor.start(Job(require_config(config), config, "", run_dir, (None, None), "benchmark", number, None))
         while not (run_dir / "run.log").exists():
             time.sleep(0.0005)
         seconds.append(time.perf_counter() - started)

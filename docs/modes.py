@@ -1,5 +1,6 @@
 """Writes docs/modes.md from the headers of conf/kd_mode/*.yaml: `make docs`, or `python -m docs.modes`."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ What each mode compares, what it needs, and whose settings its defaults are. Gen
 of `conf/kd_mode/*.yaml`.
 
 ```
-python run.py kd_mode=at teacher=auto                     one mode; its teacher is trained first
-python run.py kd_mode=[at,tfd] teacher=auto               several: their terms are added up
+python run.py kd_mode=at teacher=auto                     # one mode; its teacher is trained first
+python run.py 'kd_mode=[at,tfd]' teacher=auto             # several: their terms are added up
 python run.py kd_mode=at kd_mode.at.weights.at=500 teacher=resnet110 teacher.checkpoint=PATH
 python run.py -m 'kd_mode=[st],[st,tfd],[at],[at,tfd]' teacher=auto seed=0,1,2
 ```
@@ -65,9 +66,12 @@ def read_header(text: str) -> Header:
 def render() -> str:
     """Return the page."""
     rows, recipes = [], []
+    usual = OmegaConf.load(ROOT / "conf" / "config.yaml").pair  # of what is published pair by pair
     for path in sorted((ROOT / "conf" / "kd_mode").glob("*.yaml")):
-        header = read_header(path.read_text(encoding="utf-8"))
-        rows.append(_row(path.stem, header, OmegaConf.to_container(OmegaConf.load(path))))
+        text = path.read_text(encoding="utf-8")
+        header = read_header(text)
+        text = re.sub(r"\$\{pair\.(\w+)\}", lambda reference: str(usual[reference[1]]), text)
+        rows.append(_row(path.stem, header, OmegaConf.to_container(OmegaConf.create(text))))
         recipes += [f"- `{path.stem}`, {whose}: `{overrides}`" for whose, overrides in header.recipes]
     published = "\n## Other published settings\n\n" + "\n".join(recipes) + "\n"
     return _HEAD + "\n".join(rows) + "\n" + published
@@ -76,6 +80,7 @@ def render() -> str:
 def _row(name: str, header: Header, content: Any) -> str:
     parts = content.get("defaults")
     if parts is not None:
+        parts = [part for part in parts if part != "_self_"]
         return _line(name, header.what, f"`[{','.join(parts)}]`", "", "", header.source)
     if "_target_" not in content:
         return _line(name, header.what, "", "", "", header.source)

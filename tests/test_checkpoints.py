@@ -113,20 +113,28 @@ def test_formats(wrap: Callable[[State], Any], as_zip: bool, model: nn.Module, s
             (("block1.", "block1.layer."), ("block2.", "block2.layer."), ("block3.", "block3.layer.")),
         ),
         ("vgg11", (("fc.", "classifier."),)),
+        ("mobilenet_v2", (("fc.", "classifier.0."),)),
+        ("shuffle_v1", (("fc.", "linear."),)),
+        ("shuffle_v2", (("fc.", "linear."),)),
+        ("resnet50", (("fc.", "linear."), (".downsample.", ".shortcut."))),
     ],
 )
 def test_repdistiller_names(name: str, theirs: tuple[tuple[str, str], ...], tmp_path: Path) -> None:
-    """Wide ResNets and VGG, whose names differ from ours."""
+    """Networks whose names differ from ours; a tensor that is missing is refused there too."""
     source, target = create_model(name, 7), create_model(name, 7)
     renamed = {}
     for ours, tensor in source.state_dict().items():
-        for old, new in (*theirs, (".shortcut.", ".convShortcut.")):
+        for old, new in ((".shortcut.", ".convShortcut."), *theirs):
             ours = ours.replace(old, new)
         renamed[ours] = tensor
     assert renamed.keys() != source.state_dict().keys()
     torch.save({"model": renamed}, tmp_path / "w.pth")
     load_weights(target, tmp_path / "w.pth")
     assert_same(target.state_dict(), source.state_dict())
+    del renamed[next(name for name in renamed if name.endswith("weight"))]
+    torch.save({"model": renamed}, tmp_path / "cut.pth")
+    with pytest.raises(ValueError, match="1 missing"):
+        load_weights(target, tmp_path / "cut.pth")
 
 
 def test_create_model_takes_a_path_as_text(state: State, tmp_path: Path) -> None:

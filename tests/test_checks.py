@@ -8,9 +8,10 @@ from hydra import compose, initialize_config_dir
 
 from tests.support import CONF, compose_config, places
 from tffd.app import register_resolvers
-from tffd.checks import check_config, trains_elsewhere, writable_fault
-from tffd.config import ConfigError
+from tffd.checks import check_config, trains_elsewhere
+from tffd.files import writable_fault
 from tffd.models import create_model
+from tffd.refusal import ConfigError
 
 
 def faults_of(directory: Path, *overrides: str) -> list[str]:

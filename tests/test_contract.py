@@ -28,7 +28,8 @@ from tffd.provenance import CLEAN, UNKNOWN, Past
 OBJECTS = {"split", "versions", "term_weights"}
 # Columns of the analysis that a run may lack: what it rests cautions on, and what it only keeps.
 OPTIONAL = {
-    "data", "weights", "teacher_digest", "teacher_past", "teacher_top1", "teacher_split", "mode_parameters"
+    "data", "failure", "program", "weights", "teacher_digest", "teacher_past", "teacher_top1", "teacher_split",
+    "mode_parameters",
 }  # fmt: skip
 # What a run under protocol=validation has no value of.
 NULL = {"error", "teacher", "test_top1", "test_top5", "test_loss", "best_test_top1"}

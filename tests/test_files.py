@@ -10,12 +10,10 @@ import pytest
 import torch
 
 from tffd import files
-from tffd.checkpoints import load_weights
 from tffd.files import read_archive, read_regular, replacing
-from tffd.models import create_model
+from tffd.models import create_model, load_weights
 from tffd.records import METRICS, RESULT, STOP, asked_to_stop, read_last_metrics, read_result
-from tffd.sweep.outcome import last_epoch
-from tffd.sweep.reports import _read
+from tffd.sweep.outcome import _read, last_epoch
 from tffd.training.checkpoint import load_checkpoint
 
 

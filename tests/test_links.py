@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import TINY, places, run_py
-from tests.sweep.fakes import base_config
+from tests.sweep.fakes import base_config, run_config
 from tffd.links import require_no_links
 from tffd.sweep.worker import Job, run_in_worker
 
@@ -76,8 +76,9 @@ def test_a_trial_writes_nothing_through_a_link_and_says_why(tmp_path: Path, hand
     victim, run_dir = tmp_path / "victim", tmp_path / "grid" / "0000"
     victim.write_text("mine")
     link(run_dir, name, victim)
-    run_in_worker(Job(base_config(), "hash", run_dir, (None, None), "grid", 0, None))
+    run_in_worker(Job(run_config(), base_config(), "hash", run_dir, (None, None), "grid", 0, None))
     record = json.loads((run_dir / "result.json").read_text())
     assert record["status"] == "failed"
+    assert record["failure"] == "until_mended"
     assert record["error"].startswith(f"ConfigError: {run_dir}/{name} is a link")
     assert victim.read_text() == "mine"

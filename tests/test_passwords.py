@@ -6,8 +6,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from tests.support import places, run_py
-from tffd.config import ConfigError
 from tffd.passwords import refuse_passwords, refuse_passwords_in, without_password
+from tffd.refusal import ConfigError
 
 
 @pytest.mark.parametrize(

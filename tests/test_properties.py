@@ -15,7 +15,8 @@ from analysis.read.command_lines import Origin, assign, read_command, write_comm
 from tests.support import compose_config
 from tffd.config import require_config
 from tffd.identity import Hashes, hash_config
-from tffd.sweep.space import parse_distribution, write_value
+from tffd.sweep.arguments import write_value
+from tffd.sweep.space import parse_distribution
 
 few = settings(max_examples=25, deadline=None, derandomize=True, database=None)
 

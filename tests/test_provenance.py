@@ -9,15 +9,16 @@ import torch
 from rich.console import Console
 
 from tests.support import TINY, compose_config, places
-from tffd.build import build_model, build_parts, data_digest
+from tffd.build import build_model, build_parts
 from tffd.checks import check_config
-from tffd.config import ConfigError, require_config
+from tffd.config import require_config
+from tffd.instantiation import data_digest
 from tffd.models import ModelOutput, create_model
 from tffd.provenance import CLEAN, UNKNOWN, SeenBefore, describe_training, look_into, provenance_of
+from tffd.refusal import ConfigError
 from tffd.training.checkpoint import save_atomically
 from tffd.training.progress import EpochReporter
 from tffd.trial import run_trial
-from tffd.trust import TRUSTED_TARGETS
 
 HELD_OUT = {"val": 389, "val_sha256": "aaaa", "all_sha256": "all"}
 NONE_HELD_OUT = {"val": 0, "val_sha256": "none", "all_sha256": "all"}
@@ -98,7 +99,7 @@ def test_runs_leave_their_past_and_are_checked_before_they_train(tmp_path: Path)
 
     def run(where: str, *overrides: str) -> dict[str, Any]:
         cfg = compose_config(*common, *overrides)
-        return run_trial(cfg, tmp_path / where, EpochReporter(Console(file=io.StringIO())))
+        return run_trial(require_config(cfg), tmp_path / where, EpochReporter(Console(file=io.StringIO())))
 
     assert run("held", "dataset.train_size=100")["weights"] is None
     again = run("again", f"model.weights={tmp_path}/held/weights.pt")
@@ -140,8 +141,7 @@ class Linear(torch.nn.Module):
 
 
 def test_so_does_a_network_that_takes_no_weights_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("build", "trust"):
-        monkeypatch.setattr(f"tffd.{module}.TRUSTED_TARGETS", ("tests.*", *TRUSTED_TARGETS))
+    monkeypatch.setenv("TFFD_TRUST", "tests")
     torch.save(Linear("x", 10, 3).state_dict(), tmp_path / "w.pt")
     cfg = compose_config(f"model._target_={__name__}.Linear", f"model.weights={tmp_path}/w.pt")
     model = build_model(require_config(cfg), 10, 3)

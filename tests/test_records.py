@@ -7,7 +7,9 @@ import pytest
 
 from tests.support import compose_config
 from tffd import identity, records
-from tffd.config import Config, require_config
+from tffd.config import require_config
+from tffd.identity import describe_run
+from tffd.schema import Config
 
 
 def config(*overrides: str) -> Config:
@@ -53,9 +55,9 @@ def test_seeds_share_their_settings() -> None:
 
 
 def test_effective_lambdas_are_recorded() -> None:
-    described = records.describe_run(config("kd_mode=inter"), study=None, trial=None, started=records.now())
+    described = describe_run(config("kd_mode=inter"), study=None, trial=None, started=records.now())
     assert (described["lambda_intra"], described["lambda_inter"]) == (0.0, 5e-4)
-    described = records.describe_run(config("kd_mode=none"), study="grid", trial=3, started=records.now())
+    described = describe_run(config("kd_mode=none"), study="grid", trial=3, started=records.now())
     assert (described["lambda_intra"], described["lambda_inter"]) == (0.0, 0.0)
     assert (described["study"], described["trial"]) == ("grid", 3)
 

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -24,6 +25,24 @@ def test_one_run_and_the_same_command_again(tmp_path: Path) -> None:
     again = run_py(*places(tmp_path), *TINY)
     assert again.stdout.startswith("Already complete")
     assert (run_dir / "result.json").read_bytes() == before
+
+
+COUNTING = """
+import sys
+from tffd.schema import Config
+read, count = Config.model_validate, []
+Config.model_validate = lambda *values: count.append(values) or read(*values)
+import runpy
+runpy.run_path("run.py", run_name="__main__")
+print(f"The config was read {len(count)} times.")
+"""
+
+
+def test_the_config_of_a_run_is_read_once_and_handed_on(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", COUNTING, *places(tmp_path), *TINY, "trainer.epochs=1"]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout.endswith("The config was read 1 times.\n")
+    assert results(tmp_path)[0]["status"] == "complete"
 
 
 @pytest.mark.slow
@@ -87,8 +106,6 @@ def test_the_stock_sweepers_still_work(tmp_path: Path, sweeper: str, arguments: 
 def test_starting_hydra_does_not_import_torch() -> None:
     """Hydra imports its plugins at every start: `--help` and completion would wait for torch."""
     code = "import sys, hydra_plugins.tffd_sweeper.sweeper, tffd.app; print('torch' in sys.modules)"
-    import subprocess
-
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -105,7 +122,7 @@ def test_every_declared_package_is_pinned() -> None:
 
 # Not imported by our code: Hydra and Optuna load them by name.
 _LOADED_BY_NAME = {"hydra-optuna-sweeper", "hydra-submitit-launcher", "hydra-joblib-launcher", "cmaes", "psycopg"}
-_OF_A_LAUNCHER = {"submitit", "joblib"}  # each comes with the launcher of its name
+_OF_A_LAUNCHER = {"submitit"}  # it comes with the launcher of its name
 
 
 def test_the_packages_that_are_declared_are_those_that_are_imported() -> None:

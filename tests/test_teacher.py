@@ -17,14 +17,17 @@ from tests.test_trial import Killed, KilledAt
 from tffd import trial as trial_module
 from tffd.build import build_data, build_parts
 from tffd.checks import check_config
-from tffd.config import Config, ConfigError, require_config
+from tffd.config import require_config
+from tffd.failures import Failure, FailureKind
 from tffd.identity import hash_config, run_name, teacher_run
 from tffd.models import ModelOutput, create_model
 from tffd.records import INTERRUPT, ask_to_stop
-from tffd.sweep.outcome import is_of_teacher, may_be_retried
+from tffd.refusal import ConfigError
+from tffd.schema import Config
+from tffd.session import RunInterrupted
 from tffd.teacher import WeakTeacher, find_teacher, measure_teacher
 from tffd.training.progress import EpochReporter
-from tffd.trial import RunInterrupted, run_trial
+from tffd.trial import run_trial
 
 AUTO = ("teacher=resnet14", "teacher.checkpoint=auto")
 
@@ -34,9 +37,9 @@ def config_of(directory: Path, *overrides: str) -> Config:
 
 
 def run(directory: Path, *overrides: str, reporter: EpochReporter | None = None) -> dict[str, Any]:
-    cfg = compose_config(*places(directory), *TINY, *overrides)
-    where = directory / "results" / "default" / run_name(require_config(cfg))
-    return run_trial(cfg, where, reporter or EpochReporter(Console(file=io.StringIO())))
+    config = config_of(directory, *overrides)
+    where = directory / "results" / "default" / run_name(config)
+    return run_trial(config, where, reporter or EpochReporter(Console(file=io.StringIO())))
 
 
 def faults_of(directory: Path, *overrides: str) -> list[str]:
@@ -224,7 +227,8 @@ def test_a_teacher_near_chance_is_refused(tmp_path: Path) -> None:
         run(tmp_path, "kd_mode=st", "teacher=resnet14", f"teacher.checkpoint={path}")
     assert not list(tmp_path.rglob("weights.pt"))
     (record,) = (json.loads(path.read_text()) for path in tmp_path.rglob("result.json"))
-    assert is_of_teacher(record["error"]) and not may_be_retried(record["error"])
+    failure = Failure.in_record(record)
+    assert failure.kind is FailureKind.TEACHER and not failure.kind.may_go_away
 
 
 @pytest.mark.parametrize(

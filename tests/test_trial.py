@@ -13,8 +13,10 @@ from tests.support import TINY, compose_config, places
 from tffd import session
 from tffd import trial as trial_module
 from tffd.checkpoints import load_weights
+from tffd.config import require_config
 from tffd.data import digest_content
-from tffd.memory import peak_memory_mb
+from tffd.failures import Failure, FailureKind
+from tffd.machine import peak_memory_mb
 from tffd.models import create_model
 from tffd.records import INTERRUPT, PRUNE, ask_to_stop, read_result
 from tffd.training.progress import EpochReporter
@@ -62,7 +64,7 @@ class AskedAt(EpochReporter):
 
 def run(directory: Path, *overrides: str, where: str = "run", reporter: EpochReporter | None = None) -> dict[str, Any]:
     cfg = compose_config(*places(directory), *TINY, *overrides)
-    return run_trial(cfg, directory / where, reporter or EpochReporter(Console(file=io.StringIO())))
+    return run_trial(require_config(cfg), directory / where, reporter or EpochReporter(Console(file=io.StringIO())))
 
 
 def test_a_run_leaves_its_record(tmp_path: Path) -> None:
@@ -259,7 +261,8 @@ def test_a_run_gives_signs_of_life_while_it_is_at_work(tmp_path: Path) -> None:
 
 
 def lose(directory: Path, reason: str = "the process was killed") -> None:
-    record_loss(compose_config(*places(directory), *TINY), directory / "run", reason, study="search", trial=7)
+    config = require_config(compose_config(*places(directory), *TINY))
+    record_loss(config, directory / "run", Failure(FailureKind.LOST, reason), study="search", trial=7)
 
 
 def test_a_lost_run_has_a_record_with_its_epochs(tmp_path: Path) -> None:
@@ -269,7 +272,7 @@ def test_a_lost_run_has_a_record_with_its_epochs(tmp_path: Path) -> None:
     record = read_result(tmp_path / "run")
     assert record is not None
     assert record.keys() >= FIELDS
-    assert (record["status"], record["error"]) == ("failed", "the process was killed")
+    assert (record["status"], record["error"], record["failure"]) == ("failed", "the process was killed", "lost")
     assert (record["study"], record["trial"], record["epochs_run"]) == ("search", 7, 1)
     complete = run(tmp_path)
     assert (complete["status"], complete["config_hash"]) == ("complete", record["config_hash"])

@@ -14,7 +14,8 @@ from omegaconf import DictConfig
 from tests.support import CONF, places, run_py
 from tffd import identity
 from tffd.app import register_resolvers, run_from_hydra
-from tffd.config import ConfigError, read_config
+from tffd.config import read_config
+from tffd.refusal import ConfigError
 from tffd.trust import find_distrust
 
 

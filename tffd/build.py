@@ -1,31 +1,23 @@
 """From a checked config to the objects of a run."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import torch
-from hydra.errors import HydraException, InstantiationException
-from hydra.utils import get_class, get_object, instantiate
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.errors import PydanticUserError
 from torch import Tensor, nn
 
 from tffd.checkpoints import load_weights
-from tffd.config import Component, Config, KdModeSection, ModelSection
-from tffd.data import Augmentation, Data, Source, content_of, digest_content, load_data
-from tffd.devices import pick_device, require_precision, resolve_precision, use_precision
-from tffd.distill import CompositionError, Distillation, DistillMode, Setting, Weighing
+from tffd.data import Augmentation, Data, load_data
+from tffd.distill import Setting
+from tffd.instantiation import build_distillation, build_source, data_digest, instantiate_trusted, uses_teacher
+from tffd.machine import effective_device, effective_precision, require_precision, use_precision
 from tffd.models import ModelOutput
+from tffd.parts import blaming, require_network, require_output
 from tffd.provenance import Past, describe_training, look_into, provenance_of
+from tffd.schema import Config, ModelSection
 from tffd.training.loop import Recipe
 from tffd.training.step import Learners
-from tffd.trust import TRUSTED_TARGETS
-
-WEIGHING = {"weights", "cross_entropy", "warmup_epochs"}
-"""What a kd_mode's section holds beside the arguments of its class."""
 
 
 @dataclass
@@ -47,62 +39,6 @@ class Parts:
     provenance: dict[str, Any]
 
 
-def build_source(config: Config) -> Source:
-    """Instantiate the data source."""
-    source: Source = _make(config.dataset.source)
-    return source
-
-
-def data_content(config: Config) -> str:
-    """What the data of a run is; see `tffd.data.content_of`."""
-    return content_of(build_source(config), config.dataset.cache)
-
-
-def data_digest(config: Config) -> str:
-    """The digest of a data set's content, 12 hexadecimal digits."""
-    return digest_content(data_content(config))
-
-
-def build_distillation(config: Config) -> Distillation:
-    """Instantiate the kd_modes, without the parts that depend on the networks.
-
-    Raises:
-        CompositionError: If they do not go together.
-    """
-    modes: dict[str, DistillMode] = {}
-    faults: list[str] = []
-    for name, section in config.kd_mode.items():
-        try:
-            modes[name] = _make(section, WEIGHING)
-        except (InstantiationException, ValueError, TypeError) as error:
-            faults.append(f"kd_mode={name}: {str(error).strip().splitlines()[0]}")
-    weighing = {
-        name: Weighing(section.weights, section.cross_entropy, section.warmup_epochs)
-        for name, section in config.kd_mode.items()
-    }
-    try:
-        distillation = Distillation(modes, weighing)
-    except CompositionError as error:
-        raise CompositionError([*faults, *error.faults]) from error
-    if faults:
-        raise CompositionError(faults)
-    return distillation
-
-
-def uses_teacher(config: Config) -> bool:
-    """Tell whether a kd_mode whose terms count needs a teacher; if none does, a teacher that is named is idle."""
-    return any(
-        _class_of(section).needs_teacher_for([term for term, weight in section.weights.items() if weight])
-        for section in config.kd_mode.values()
-        if section.counts
-    )
-
-
-def _class_of(section: KdModeSection) -> type[DistillMode]:
-    mode: type[DistillMode] = get_class(section.target)
-    return mode
-
-
 def build_model(config: Config, num_classes: int, channels: int) -> nn.Module:
     """Instantiate the network for a data set's classes and channels, and load `model.weights` into it."""
     return build_network(config.model, num_classes, channels, config.model.weights)
@@ -112,7 +48,8 @@ def build_network(section: ModelSection, num_classes: int, channels: int, weight
     """Instantiate a network, and load weights into it here, so that one of anybody's need not know of files."""
     arguments = section.arguments()
     arguments.pop("weights", None)
-    network: nn.Module = _instantiate(arguments, num_classes=num_classes, in_channels=channels)
+    network: nn.Module = instantiate_trusted(arguments, num_classes=num_classes, in_channels=channels)
+    require_network(section.target, network)
     if weights is not None:
         load_weights(network, weights)
     return network
@@ -127,10 +64,24 @@ def build_shapes(
     network: ModelSection, *, classes: int, channels: int, image_size: int, pictures: int = 2
 ) -> ModelOutput:
     """Return what a network in training returns for pictures, as shapes alone: its weights take no memory."""
-    with torch.device("meta"), torch.no_grad():
-        output: ModelOutput = build_network(network, classes, channels, None)(
-            torch.empty(pictures, channels, image_size, image_size)
-        )
+    return _shapes_of(network, _build_layers(network, classes, channels), classes, channels, image_size, pictures)
+
+
+def _build_layers(network: ModelSection, classes: int, channels: int) -> nn.Module:
+    with torch.device("meta"):
+        return build_network(network, classes, channels, None)
+
+
+def _shapes_of(
+    section: ModelSection, network: nn.Module, classes: int, channels: int, image_size: int, pictures: int = 2
+) -> ModelOutput:
+    with (
+        torch.device("meta"),
+        torch.no_grad(),
+        blaming(section.target, "forward, shown shapes alone (the meta device),"),
+    ):
+        output: ModelOutput = network(torch.empty(pictures, channels, image_size, image_size))
+    require_output(section.target, output, classes, pictures)
     return output
 
 
@@ -140,7 +91,7 @@ def build_setting(
     """Describe a run to its kd_modes.
 
     Args:
-        labels: Of the training pictures, where they have been read.
+        labels: The labels of the training pictures, where they have been read.
     """
 
     def new_student() -> nn.Module:
@@ -150,15 +101,16 @@ def build_setting(
             torch.manual_seed(seed)
             return build_network(config.model, classes, channels, None)
 
-    shapes = partial(build_shapes, classes=classes, channels=channels, image_size=image_size)
+    teacher = _build_layers(config.teacher.network, classes, channels) if uses_teacher(config) else None
     return Setting(
-        student=shapes(config.model),
-        teacher=shapes(config.teacher.network) if uses_teacher(config) else None,
+        student=build_shapes(config.model, classes=classes, channels=channels, image_size=image_size),
+        teacher=None if teacher is None else _shapes_of(config.teacher.network, teacher, classes, channels, image_size),
         classes=classes,
         pictures=pictures,
         epochs=config.trainer.epochs,
         new_student=new_student,
         labels=labels,
+        teacher_network=teacher,
     )
 
 
@@ -191,7 +143,7 @@ def build_recipe(config: Config, device: torch.device) -> Recipe:
         milestones=tuple(trainer.milestones),
         augmentation=Augmentation(config.dataset.augment.pad, trainer.pad_mode, config.dataset.augment.flip),
         seed=config.seed,
-        bf16=resolve_precision(trainer.precision, device.type) == "bf16",
+        bf16=effective_precision(trainer.precision, device.type) == "bf16",
         compile=trainer.compile,
         test_every_epoch=config.protocol.test == "every_epoch",
     )
@@ -207,8 +159,8 @@ def build_parts(config: Config, teacher: Path | None = None, *, untrained: bool 
         DeviceMissing: If the device, or its precision, is not there.
         SeenBefore: If `model.weights`, or the teacher, was trained on pictures that the run holds out.
     """
-    device = pick_device(config.device)
-    precision = resolve_precision(config.trainer.precision, device.type)
+    device = effective_device(config.device)
+    precision = effective_precision(config.trainer.precision, device.type)
     require_precision(precision, device)
     use_precision(precision)
     data = build_data(config, device)
@@ -240,37 +192,3 @@ def build_parts(config: Config, teacher: Path | None = None, *, untrained: bool 
 
 def _placed(network: nn.Module, device: torch.device) -> nn.Module:
     return network.to(device).to(memory_format=torch.channels_last)
-
-
-def _make(section: Component, without: Collection[str] = (), **arguments: Any) -> Any:
-    own = {key: value for key, value in section.arguments().items() if key not in without}
-    _require_types(section.target, own)
-    return _instantiate(own, **arguments)
-
-
-def _instantiate(section: dict[str, Any], **arguments: Any) -> Any:
-    return instantiate(section, **arguments, _execution_whitelist_=TRUSTED_TARGETS)
-
-
-def _require_types(target_name: str, arguments: dict[str, Any]) -> None:
-    """Compare a section's arguments with the types of its class, which would fail somewhere inside on others.
-
-    Raises:
-        ValueError: With the first that does not fit.
-    """
-    try:
-        target = get_object(target_name)
-        types = get_type_hints(vars(target).get("__init__", target) if isinstance(target, type) else target)
-    except (HydraException, ImportError, NameError, AttributeError):
-        return  # instantiating it tells what is wrong, or it has no types
-    for name, value in arguments.items():
-        if name in types:
-            try:
-                TypeAdapter(types[name], config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
-            except ValidationError as error:
-                if error.errors()[0]["type"] == "literal_error":
-                    continue  # its class names the choices
-                reason = error.errors(include_url=False)[0]["msg"].removeprefix("Input ")
-                raise ValueError(f"{name}={value}: {reason}") from None
-            except PydanticUserError:
-                continue  # a type that pydantic knows nothing of

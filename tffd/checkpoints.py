@@ -29,7 +29,9 @@ _RENAMES = (
     (r"\.ds\.", ".downsample."),  # the same: layer2.0.ds.0 -> layer2.0.downsample.0
     (r"^block(\d+)\.layer\.", r"block\1."),  # RepDistiller's wide ResNets: block1.layer.0 -> block1.0
     (r"\.convShortcut\.", ".shortcut."),  # the same
-    (r"^classifier\.", "fc."),  # RepDistiller's VGG
+    (r"\.shortcut\.", ".downsample."),  # RepDistiller's ResNet-50
+    (r"^linear\.", "fc."),  # the same, and its ShuffleNets
+    (r"^classifier\.(0\.)?", "fc."),  # RepDistiller's VGG and MobileNetV2
 )
 _COUNTER = ".num_batches_tracked"
 

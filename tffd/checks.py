@@ -1,6 +1,5 @@
 """Faults of a config that only a look at the machine, the data or the network can show; all of them at once."""
 
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,17 +10,23 @@ import numpy as np
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
-from tffd import build
-from tffd.config import Config, ConfigError, Reading, read_config, require_config
+from tffd.build import build_model, build_setting, build_shapes, build_teacher
+from tffd.config import Reading, read_config
 from tffd.data import Summary, load_arrays
 from tffd.data.arrays import labelled_digests
 from tffd.data.room import bytes_on_device, require_room
 from tffd.data.splits import split_training_set
-from tffd.devices import require_precision, smallest_memory
 from tffd.distill import CompositionError
+from tffd.files import writable_fault
+from tffd.instantiation import build_distillation, build_source, data_digest, uses_teacher
+from tffd.machine import effective_device, require_precision, smallest_memory
+from tffd.parts import blaming, require_arrays, summary_of
 from tffd.provenance import describe_training, look_into
+from tffd.refusal import ConfigError
+from tffd.rehearsal import rehearse
+from tffd.schema import Config
 from tffd.teacher import AUTO, teacher_fault, trainer_faults
-from tffd.wording import counted
+from tffd.texts import counted
 
 
 def check_config(cfg: DictConfig, elsewhere: bool = False) -> Config:
@@ -32,10 +37,11 @@ def check_config(cfg: DictConfig, elsewhere: bool = False) -> Config:
     Raises:
         ConfigError: With every fault found.
     """
-    faults = find_faults(cfg, elsewhere)
-    if faults:
+    reading = read_config(cfg)
+    faults = find_faults(reading, elsewhere)
+    config = reading.config
+    if config is None or faults:
         raise ConfigError(faults)
-    config = require_config(cfg)
     split, faults = _collect(lambda: _prepare_data(config, elsewhere), f"dataset={config.dataset.name}: ")
     if split is not None:
         faults += _leaks(config, split)
@@ -44,35 +50,21 @@ def check_config(cfg: DictConfig, elsewhere: bool = False) -> Config:
     return config
 
 
-def find_faults(cfg: DictConfig, elsewhere: bool = False) -> list[str]:
-    """Return the faults of a composed config that can be found without decoding pictures.
+def find_faults(reading: Reading, elsewhere: bool = False) -> list[str]:
+    """Return the faults of a config that was read, as far as they can be found without decoding pictures.
 
     Those of the machine, the data and the network are looked for in the sound sections even where others have faults.
 
     Args:
+        reading: The reading of the config.
         elsewhere: Whether it will be trained on other machines.
     """
-    reading = read_config(cfg)
     return [*reading.faults, *_machine_faults(reading.values, elsewhere), *_content_faults(reading)]
 
 
 def trains_elsewhere(cfg: DictConfig) -> bool:
     """Tell whether the launcher of a multirun hands runs to other machines, whose devices cannot be seen from here."""
     return str(OmegaConf.select(cfg, "hydra.launcher._target_")).endswith(".SlurmLauncher")
-
-
-def writable_fault(directory: str) -> str | None:
-    """Say why files cannot be written below a directory, which need not exist; None if they can. Leaves nothing."""
-    existing = Path(directory).absolute()
-    while not existing.exists():
-        existing = existing.parent
-    if not existing.is_dir():
-        return f"{existing} is a file"
-    try:
-        with tempfile.TemporaryFile(dir=existing):
-            return None
-    except OSError as error:
-        return f"{existing} is not writable ({error.strerror})"
 
 
 def _machine_faults(values: dict[str, Any], elsewhere: bool) -> list[str]:
@@ -88,7 +80,7 @@ def _require_device(values: dict[str, Any], elsewhere: bool) -> None:
     """Refuse a device or a precision that is not here; the cards of a cluster cannot be seen from here."""
     if elsewhere and values["device"] != "cpu":
         return
-    device = build.pick_device(values["device"])
+    device = effective_device(values["device"])
     trainer = values.get("trainer")
     precision = trainer.get("precision") if isinstance(trainer, dict) else None
     if precision in ("tf32", "bf16"):
@@ -102,7 +94,7 @@ def _content_faults(reading: Reading) -> list[str]:
     summary = None
     faults: list[str] = []
     if "dataset" in has:
-        summary, faults = _collect(lambda: build.build_source(sound).check(), f"dataset={sound.dataset.name}: ")
+        summary, faults = _collect(lambda: _summary_of(sound), f"dataset={sound.dataset.name}: ")
     if summary is not None and has >= {"protocol", "trainer"}:
         faults += _data_faults(sound, summary)
     smallest: int | None = None
@@ -124,33 +116,38 @@ def _network_faults(reading: Reading, sound: Any, summary: Summary | None, small
     shown = summary or Summary(train_pictures=1, classes=10, channels=3, image_size=32)
     sizes: dict[str, Any] = {"classes": shown.classes, "channels": shown.channels, "image_size": shown.image_size}
     name = f"model={sound.model.name}: "
-    _, faults = _collect(lambda: build.build_shapes(sound.model, **sizes), name)
-    if smallest == 1 and not faults and _collect(lambda: build.build_shapes(sound.model, **sizes, pictures=1))[1]:
+    _, faults = _collect(lambda: build_shapes(sound.model, **sizes), name)
+    if smallest == 1 and not faults and _collect(lambda: build_shapes(sound.model, **sizes, pictures=1))[1]:
         faults.append(
             f"{name}trainer.batch_size={sound.trainer.batch_size}: leaves a batch of 1 picture, whose last maps are "
             "single values, and batch norm needs two; choose another batch size"
         )
     if summary is not None and sound.model.weights:
-        faults += _collect(lambda: build.build_model(sound, shown.classes, shown.channels), name)[1]
+        faults += _collect(lambda: build_model(sound, shown.classes, shown.channels), name)[1]
     if not reading.sound.keys() >= {"kd_mode", "teacher", "trainer", "lambda_intra", "lambda_inter"}:
         return faults
-    distillation, found = _collect(lambda: build.build_distillation(sound))
+    distillation, found = _collect(lambda: build_distillation(sound))
     faults += found
-    if _collect(lambda: build.uses_teacher(sound))[0]:
+    if _collect(lambda: uses_teacher(sound))[0]:
         if reason := teacher_fault(sound.teacher):
             return [*faults, reason]
         faults += trainer_faults(sound.teacher, sound.trainer)
         if summary is not None and sound.teacher.checkpoint != AUTO:
             weights = Path(sound.teacher.checkpoint)
             faults += _collect(
-                lambda: build.build_teacher(sound, shown.classes, shown.channels, weights),
+                lambda: build_teacher(sound, shown.classes, shown.channels, weights),
                 f"teacher={sound.teacher.name}: ",
             )[1]
     # Shapes do not depend on weights, so that a mode's faults are told beside those of files.
-    setting, found = _collect(lambda: build.build_setting(sound, **sizes, pictures=shown.train_pictures))
+    setting, found = _collect(lambda: build_setting(sound, **sizes, pictures=shown.train_pictures))
     if setting is None:
         return faults or found
-    return faults if distillation is None else [*faults, *distillation.check(setting)]
+    faults += [] if distillation is None else distillation.check(setting)
+    return faults or _collect(lambda: rehearse(sound, shown))[1]
+
+
+def _summary_of(config: Any) -> Summary:
+    return summary_of(config.dataset.source.target, build_source(config))
 
 
 def _smallest_batch(config: Any, summary: Summary) -> int:
@@ -168,10 +165,13 @@ def _prepare_data(config: Config, elsewhere: bool) -> dict[str, int | str]:
     Returns:
         The split as result.json has it.
     """
-    arrays, protocol = load_arrays(build.build_source(config), config.dataset.cache), config.protocol
+    target, source = config.dataset.source.target, build_source(config)
+    with blaming(target, "read"):
+        arrays, protocol = load_arrays(source, config.dataset.cache), config.protocol
+    require_arrays(target, arrays, source.check())
     labels, size = np.asarray(arrays.train_labels), config.dataset.train_size
     split = split_training_set(labels, protocol.val_fraction, size, protocol.split_seed, arrays.classes)
-    if not elsewhere and build.pick_device(config.device).type == "cuda":
+    if not elsewhere and effective_device(config.device).type == "cuda":
         # What is free is asked for by each run: to ask takes memory of the card, for as long as this process lives.
         needed = bytes_on_device(arrays, split, protocol.test != "never")
         require_room(needed, smallest_memory(), "in all", config.sweep.trials_per_device)
@@ -181,12 +181,12 @@ def _prepare_data(config: Config, elsewhere: bool) -> dict[str, int | str]:
 def _leaks(config: Config, split: dict[str, int | str]) -> list[str]:
     """Say which files of weights have seen the pictures that a run holds out."""
     files = {"model.weights": config.model.weights}
-    if build.uses_teacher(config) and config.teacher.checkpoint != AUTO:
+    if uses_teacher(config) and config.teacher.checkpoint != AUTO:
         files["teacher.checkpoint"] = config.teacher.checkpoint
     faults = []
     for setting, path in files.items():
         if path is not None:
-            training = describe_training(config, build.data_digest(config), split)
+            training = describe_training(config, data_digest(config), split)
             faults += _collect(partial(look_into, path, training, setting))[1]
     return faults
 

@@ -1,9 +1,11 @@
 """Files that are the old one or the new one whenever the machine stops, and reading that no odd file holds up."""
 
+import hashlib
 import io
 import os
 import secrets
 import stat
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,7 +55,7 @@ def read_regular(path: Path, limit: int = LIMIT) -> bytes:
     """The content of a regular file, or of one that a link leads to.
 
     Args:
-        path: Where.
+        path: The file, or a link to it.
         limit: Bytes that it may have.
     Raises:
         OSError: If it cannot be opened or read, as a directory.
@@ -103,3 +105,22 @@ def _unpacked(archive: BinaryIO) -> int:
 
 def _size(number: int) -> str:
     return f"{number / MIB:.1f} MiB"
+
+
+def writable_fault(directory: str) -> str | None:
+    """Say why files cannot be written below a directory, which need not exist; None if they can. Leaves nothing."""
+    existing = Path(directory).absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        return f"{existing} is a file"
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            return None
+    except OSError as error:
+        return f"{existing} is not writable ({error.strerror})"
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's content."""
+    return hashlib.sha256(read_regular(Path(path), WEIGHTS_LIMIT)).hexdigest()

@@ -15,8 +15,8 @@ from hydra.errors import ConfigCompositionException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from tffd.app import refuse
 from tffd.choices import all_modes, describe_composition, missing_choices, removed_groups
+from tffd.refusal import ConfigError, refuse
 from tffd.trust import find_distrust
 
 
@@ -64,6 +64,5 @@ def _calling_what_is_trusted(begin: Any) -> Any:
 
 
 def _refuse(faults: list[str]) -> None:
-    from tffd.config import ConfigError  # pydantic takes a while, and most commands are sound
 
     refuse(ConfigError(faults))

@@ -1,4 +1,4 @@
-"""What a run is: the digests of everything that can change its numbers, its name, and the code that it runs on."""
+"""What a run is: the digests of all that can change its numbers, its name and description, and the code it runs on."""
 
 import hashlib
 import json
@@ -10,11 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tffd.build import data_content, uses_teacher
-from tffd.config import Config, TeacherSection, TrainerSection
 from tffd.data import digest_content
-from tffd.devices import resolve_precision
-from tffd.files import WEIGHTS_LIMIT, read_regular
+from tffd.files import file_digest
+from tffd.instantiation import data_content, uses_teacher
+from tffd.machine import effective_precision
+from tffd.program import recorded_program
+from tffd.records import METRIC_NAMES
+from tffd.schema import Config, TeacherSection, TrainerSection
 
 _LONGEST_LABEL = 150  # file systems take names of 255 bytes
 
@@ -65,7 +67,7 @@ def hash_config(config: Config) -> Hashes:
 
 def precision_of(config: Config) -> str:
     """The precision of a run: fp32, tf32 or bf16."""
-    return resolve_precision(config.trainer.precision, config.device)
+    return effective_precision(config.trainer.precision, config.device)
 
 
 def _teacher_identity(config: Config) -> str | None:
@@ -75,11 +77,6 @@ def _teacher_identity(config: Config) -> str | None:
         case str(path):
             return file_digest(path)
     return None  # such a config is refused
-
-
-def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file's content."""
-    return hashlib.sha256(read_regular(Path(path), WEIGHTS_LIMIT)).hexdigest()
 
 
 def teacher_run(config: Config) -> Config:
@@ -126,6 +123,8 @@ def versions() -> dict[str, str]:
 
 def git_commit() -> str | None:
     """The commit of this source tree, with "+" where files differ from it; None outside a checkout."""
+    if not (Path(__file__).parents[1] / ".git").exists():
+        return None  # an installed library may lie in the checkout of something else
     # Git runs programs that its settings name, which a variable GIT_... may hold; and its monitor, in any checkout.
     settings = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
     command = ["git", *settings, "-C", str(Path(__file__).parent)]
@@ -135,3 +134,52 @@ def git_commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def describe_run(config: Config, *, study: str | None, trial: int | None, started: str) -> dict[str, Any]:
+    """Return the fields of result.json that are known before training; the others are null."""
+    hashes = hash_config(config)
+    return {
+        "status": None,
+        "error": None,
+        "failure": None,
+        "name": config.name,
+        "study": study,
+        "trial": trial,
+        "model": config.model.name,
+        "dataset": config.dataset.name,
+        "kd_mode": config.composition,
+        "lambda_intra": config.term_weights.get("intra", 0.0),
+        "lambda_inter": config.term_weights.get("inter", 0.0),
+        "term_weights": config.term_weights,
+        "teacher": config.teacher.name if uses_teacher(config) else None,
+        "teacher_digest": None,
+        "teacher_past": None,
+        "teacher_top1": None,
+        "teacher_split": None,
+        "seed": config.seed,
+        "protocol": config.protocol.name,
+        "train_size": config.dataset.train_size,
+        "epochs": config.trainer.epochs,
+        "epochs_run": 0,
+        **dict.fromkeys(METRIC_NAMES),
+        "data": hashes.data,
+        "split": None,
+        "weights": None,
+        "precision": precision_of(config),
+        "train_seconds": None,
+        "images_per_second": None,
+        "peak_memory_mb": None,
+        "parameters": None,
+        "mode_parameters": None,
+        "classes": None,
+        "device": None,
+        "threads": None,
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "program": recorded_program(),
+        "started": started,
+        "finished": None,
+        "config_hash": hashes.run,
+        "settings_hash": hashes.settings,
+    }

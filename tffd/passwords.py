@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
+from tffd.refusal import ConfigError
+
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
@@ -56,8 +58,6 @@ def refuse_passwords(config: "DictConfig") -> None:
 def _refuse(settings: Iterator[str]) -> None:
     found = list(dict.fromkeys(_shown(setting) for setting in settings))
     if found:
-        from tffd.config import ConfigError
-
         raise ConfigError(
             f"{setting}: holds a password, which would be kept in the files of every run; leave it out, and put it "
             "into ~/.pgpass or into the environment variable PGPASSWORD"

@@ -5,15 +5,14 @@ it knows. The digests below tell: of the whole data set, and of the held-out pic
 weights had seen is kept with it.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tffd.checkpoints import read_provenance
-from tffd.config import Config
-from tffd.files import WEIGHTS_LIMIT, read_regular
+from tffd.files import file_digest
+from tffd.schema import Config
 
 CLEAN = "clean"
 UNKNOWN = "unknown"
@@ -33,7 +32,7 @@ class Past:
     """What is known of a weight file's past.
 
     Attributes:
-        digest: Of the file, 12 hexadecimal digits.
+        digest: The digest of the file, 12 hexadecimal digits.
         past: CLEAN if it has seen no picture that the run holds out, UNKNOWN if that cannot be told.
         trainings: Those that led to it, the first one first.
         is_told: Whether these are all that there were.
@@ -45,7 +44,7 @@ class Past:
     is_told: bool = False
 
     def record(self) -> dict[str, str]:
-        """As it stands in result.json."""
+        """Return what result.json says of it."""
         return {"digest": self.digest, "past": self.past}
 
 
@@ -53,9 +52,9 @@ def describe_training(config: Config, data: str, split: Mapping[str, Any]) -> di
     """Return what a later run must know of this one's pictures.
 
     Args:
-        config: Of the run.
+        config: The config of the run.
         data: Digest of the data set's content.
-        split: As in result.json.
+        split: The record of the split, as in result.json.
     """
     return {
         "data": data,
@@ -80,14 +79,14 @@ def look_into(path: str | Path, training: Training, setting: str = "model.weight
 
     Args:
         path: A file that `load_weights` reads.
-        training: Of the run that is to start.
-        setting: That names the file, for the message.
+        training: The training of the run that is to start.
+        setting: The setting that names the file, for the message.
     Raises:
         SeenBefore: If it has.
         ValueError: If the file cannot be read.
     """
     provenance = _valid(read_provenance(path))
-    digest = hashlib.sha256(read_regular(Path(path), WEIGHTS_LIMIT)).hexdigest()[:12]
+    digest = file_digest(path)[:12]
     if provenance is None:
         return Past(digest, UNKNOWN)
     trainings, is_told = provenance["trainings"], provenance["is_told"]

@@ -18,10 +18,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from tffd.build import uses_teacher
-from tffd.config import Config
 from tffd.files import read_regular, replacing
-from tffd.identity import git_commit, hash_config, precision_of, versions
+from tffd.schema import Config
 
 RESULT = "result.json"
 METRICS = "metrics.csv"
@@ -171,53 +169,6 @@ def asked_to_stop(run_dir: Path) -> str | None:
         return read_regular(run_dir / STOP).decode()
     except (OSError, ValueError):
         return None
-
-
-def describe_run(config: Config, *, study: str | None, trial: int | None, started: str) -> dict[str, Any]:
-    """Return the fields of result.json that are known before training; the others are null."""
-    hashes = hash_config(config)
-    return {
-        "status": None,
-        "error": None,
-        "name": config.name,
-        "study": study,
-        "trial": trial,
-        "model": config.model.name,
-        "dataset": config.dataset.name,
-        "kd_mode": config.composition,
-        "lambda_intra": config.term_weights.get("intra", 0.0),
-        "lambda_inter": config.term_weights.get("inter", 0.0),
-        "term_weights": config.term_weights,
-        "teacher": config.teacher.name if uses_teacher(config) else None,
-        "teacher_digest": None,
-        "teacher_past": None,
-        "teacher_top1": None,
-        "teacher_split": None,
-        "seed": config.seed,
-        "protocol": config.protocol.name,
-        "train_size": config.dataset.train_size,
-        "epochs": config.trainer.epochs,
-        "epochs_run": 0,
-        **dict.fromkeys(METRIC_NAMES),
-        "data": hashes.data,
-        "split": None,
-        "weights": None,
-        "precision": precision_of(config),
-        "train_seconds": None,
-        "images_per_second": None,
-        "peak_memory_mb": None,
-        "parameters": None,
-        "mode_parameters": None,
-        "classes": None,
-        "device": None,
-        "threads": None,
-        "versions": versions(),
-        "git_commit": git_commit(),
-        "started": started,
-        "finished": None,
-        "config_hash": hashes.run,
-        "settings_hash": hashes.settings,
-    }
 
 
 def summarise_history(history: list[dict[str, float]], *, test_every_epoch: bool) -> dict[str, float | None]:

@@ -9,11 +9,10 @@ from torch import nn
 
 from tffd import records
 from tffd.build import Parts, build_parts
-from tffd.config import Config
 from tffd.data import DataChanged, digest_content
-from tffd.devices import device_name, pick_device
-from tffd.identity import file_digest
-from tffd.memory import peak_memory_mb, reset_peak_memory
+from tffd.files import file_digest
+from tffd.machine import device_name, effective_device, peak_memory_mb, reset_peak_memory
+from tffd.schema import Config
 from tffd.teacher import measure_teacher
 from tffd.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from tffd.training.loop import Progress, make_optimizer, train, train_first_stage
@@ -28,7 +27,7 @@ class Session:
     """Trains a run from wherever its checkpoint stands.
 
     Args:
-        config: Of the run.
+        config: The config of the run.
         run_dir: Its directory, which is locked.
         reporter: Told about every epoch.
         stops: Directories in which the sweep may ask to stop.
@@ -50,7 +49,7 @@ class Session:
             RunInterrupted: If the sweep asked the run to stop for now.
         """
         config, progress = self.config, self.progress
-        reset_peak_memory(pick_device(config.device))  # before anything is loaded
+        reset_peak_memory(effective_device(config.device))  # before anything is loaded
         checkpoint = load_checkpoint(self.run_dir / records.CHECKPOINT, self.result["config_hash"])
         if threads := (checkpoint.threads if checkpoint else config.threads):
             torch.set_num_threads(threads)

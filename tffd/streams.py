@@ -28,7 +28,7 @@ class LastingStream:
     What is written from then on goes nowhere. A sweep that nobody looks at any more has still to end well.
 
     Args:
-        stream: Where to write as long as that can be done.
+        stream: The stream to write to as long as that can be done.
     """
 
     def __init__(self, stream: TextIO) -> None:

@@ -13,11 +13,11 @@ from pydantic_core import ErrorDetails
 from torch import nn
 
 from tffd import records
-from tffd.config import Config, TeacherSection, TrainerSection
 from tffd.data import Data
 from tffd.files import read_regular
 from tffd.identity import digest as digest_of
 from tffd.identity import hash_config, run_name, teacher_run, teacher_trainer
+from tffd.schema import Config, TeacherSection, TrainerSection
 from tffd.training.loop import evaluate
 
 AUTO = "auto"
@@ -130,7 +130,7 @@ def measure_teacher(teacher: nn.Module, data: Data, *, digest: str, cache: str |
     """Measure a teacher on what a protocol holds out, once for each teacher, split, normalisation and precision.
 
     Args:
-        digest: Of its weights.
+        digest: The digest of its weights.
         cache: Directory that remembers the figure.
     Raises:
         WeakTeacher: If it is no better than guessing.

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig
 
 from tffd import records
-from tffd.build import uses_teacher
-from tffd.config import Config, require_config
-from tffd.data import DataChanged
+from tffd.data.sources import DataChanged
+from tffd.failures import Failure
 from tffd.files import WEIGHTS_LIMIT, read_regular, replacing
-from tffd.identity import hash_config, run_name, teacher_run
+from tffd.identity import describe_run, hash_config, run_name, teacher_run
+from tffd.instantiation import uses_teacher
 from tffd.links import require_no_links
+from tffd.schema import Config
 from tffd.session import RunInterrupted, Session
 from tffd.teacher import find_teacher, find_trained
 from tffd.training.checkpoint import save_atomically
@@ -33,7 +33,7 @@ class RunInUse(ValueError):
 
 
 def run_trial(
-    cfg: DictConfig,
+    config: Config,
     run_dir: Path,
     reporter: EpochReporter,
     *,
@@ -48,21 +48,20 @@ def run_trial(
     teacher whose weights are not there yet is trained first, in a run of its own.
 
     Args:
-        cfg: Composed config.
-        run_dir: Where the record goes.
+        config: The config of the run.
+        run_dir: The directory of its record.
         reporter: Told about every epoch.
         study, trial: Which study and which of its trials this is, for the record.
         planned: Hash of the config when a sweep planned the run, if one did.
     Returns:
         The content of result.json.
     Raises:
-        ConfigError: If the config does not fit the schema.
         ValueError: If the directory holds a run of another configuration, or the run diverges.
         DataChanged: If pictures or weights are not those that the run was planned with.
         RunInUse: If another process trains this run.
         RunInterrupted: If the sweep asked the run to stop; it goes on from its checkpoint.
     """
-    return _run(require_config(cfg), run_dir, reporter, (run_dir,), study=study, trial=trial, planned=planned)
+    return _run(config, run_dir, reporter, (run_dir,), study=study, trial=trial, planned=planned)
 
 
 def _run(
@@ -75,7 +74,7 @@ def _run(
     trial: int | None = None,
     planned: str | None = None,
 ) -> dict[str, Any]:
-    """As `run_trial`.
+    """Run a trial as `run_trial` does, or the teacher of one.
 
     Args:
         stops: Directories in which the sweep may ask to stop: the run's, and of a teacher also its student's.
@@ -89,7 +88,7 @@ def _run(
                 if earlier["status"] in (records.COMPLETE, records.PRUNED):
                     reporter.already_complete(earlier, run_dir)
                     return earlier
-            result = records.describe_run(config, study=study, trial=trial, started=records.now())
+            result = describe_run(config, study=study, trial=trial, started=records.now())
             session = Session(config, run_dir, reporter, stops, result)
             with _only_trainer(session) if study == records.TEACHER else nullcontext():
                 return _run_locked(session, planned)
@@ -135,7 +134,7 @@ def _run_locked(session: Session, planned: str | None) -> dict[str, Any]:
     except RunInterrupted:
         raise
     except Exception as error:  # whatever it was, the record must say so; it is raised again
-        result |= {"status": records.FAILED, "error": f"{type(error).__name__}: {error}"}
+        result |= Failure.of(error).record()
         result |= session.measurements() | {"finished": records.now()}
         with suppress(OSError):  # a full disk takes no record either; the error says so by itself
             records.write_json(run_dir / records.RESULT, result)
@@ -191,15 +190,15 @@ def _teacher_weights(session: Session) -> Path:
     return found
 
 
-def record_loss(cfg: DictConfig, run_dir: Path, reason: str, *, study: str | None, trial: int | None) -> None:
+def record_loss(config: Config, run_dir: Path, failure: Failure, *, study: str | None, trial: int | None) -> None:
     """Record that the process of a run ended without a word, as when the system kills it for its memory.
 
     Raises:
         RunInUse: If it is still at work.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
-    lost = records.describe_run(require_config(cfg), study=study, trial=trial, started=records.now())
-    lost |= {"status": records.FAILED, "error": reason, "finished": records.now()}
+    lost = describe_run(config, study=study, trial=trial, started=records.now())
+    lost |= failure.record() | {"finished": records.now()}
     lost["epochs_run"] = int(records.read_last_metrics(run_dir).get("epoch", 0))
     try:
         with FileLock(run_dir / records.LOCK, timeout=0):

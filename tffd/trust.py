@@ -1,5 +1,7 @@
 """What a config may make the program do: a short list of targets, and no settings that run commands of their own.
 
+To the list come the packages that the user, and never a config, has named: see `tffd.own_parts`.
+
 A config may come from another person. Hydra imports and calls whatever a `_target_` names, hands an environment to the
 run, and gives lists of commands to a cluster; so all of these are looked at in the composed config before any of it is
 acted on. Hydra is given the same list, for what only shows when values are resolved.
@@ -15,7 +17,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from tffd.app import STUDY_VARIABLE, TRIAL_VARIABLE
+from tffd.own_parts import describe_distrust, trusted_packages
+from tffd.variables import STUDY_VARIABLE, TRIAL_VARIABLE
 
 _SAMPLERS = ("BruteForce", "CmaEs", "GP", "Grid", "NSGAII", "NSGAIII", "QMC", "Random", "TPE")
 _PRUNERS = ("Hyperband", "Median", "Nop", "Patient", "Percentile", "SuccessiveHalving", "Threshold", "Wilcoxon")
@@ -38,8 +41,7 @@ TRUSTED_TARGETS = (
     "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
     "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
 )
-"""What a config's `_target_` may name; `.*` is everything below. Add your own package here to use its models, data sets
-or kd_modes: this is the one place that decides."""
+"""What a config's `_target_` may name of the library and of its dependencies; `.*` is everything below."""
 
 _LOGGING = ("logging.StreamHandler", "logging.NullHandler", "logging.Formatter", "colorlog.ColoredFormatter")
 _STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
@@ -58,6 +60,12 @@ _RUN_COMMANDS = ("setup", "teardown", "srun_args", "python", "additional_paramet
 """Settings of launchers that end in a job's script."""
 
 
+def trusted_targets() -> tuple[str, ...]:
+    """Return all that a `_target_` may name, packages of the user's own included; see `tffd.own_parts`."""
+    own = trusted_packages()
+    return (*TRUSTED_TARGETS, *own, *(f"{name}.*" for name in own))
+
+
 def find_distrust(cfg: DictConfig, typed: Sequence[str] | None = None) -> list[str]:
     """Return why a composed config may not be acted on, a line each; nothing in it is resolved or called.
 
@@ -67,12 +75,7 @@ def find_distrust(cfg: DictConfig, typed: Sequence[str] | None = None) -> list[s
             and launchers are left to the process that knows.
     """
     raw: Any = OmegaConf.to_container(cfg, resolve=False)
-    faults = [
-        f"{key}={target}: is none of the classes that a config may name; if you trust it, add it to TRUSTED_TARGETS in "
-        "tffd/trust.py"
-        for key, target in _targets(raw, "")
-        if not _is_trusted(target)
-    ]
+    faults = [describe_distrust(key, target) for key, target in _targets(raw, "") if not _is_trusted(target)]
     hydra = raw.get("hydra") or {}
     for place in ("job", "launcher", "sweeper", "callbacks", "job_logging", "hydra_logging"):
         if not isinstance(hydra.get(place), dict | None):
@@ -120,7 +123,7 @@ def _is_trusted(target: Any) -> bool:
     """An interpolation is no name: what it leads to could change after it was looked at."""
     return any(
         target == trusted or (trusted.endswith(".*") and str(target).startswith(trusted[:-1]) and _is_own(str(target)))
-        for trusted in TRUSTED_TARGETS
+        for trusted in trusted_targets()
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from analysis.ablation.factorial import Factorial, make_factorial, others_of
+from analysis.ablation.factorial import Factorial, Lack, NoFactorial, make_factorial, others_of
 from analysis.read.gather import Gathered
 from analysis.read.method import DEFAULT_BY, is_method
 from analysis.read.results import Run
@@ -22,11 +22,45 @@ _MOST = 5  # settings that a message lists
 
 
 @dataclass(frozen=True)
+class Reason:
+    """Why something is no ablation.
+
+    Attributes:
+        kind: What it lacks.
+        what: The settings of its runs, as in "model=vgg8"; "" where there are no others.
+        text: Why, in words.
+    """
+
+    kind: Lack
+    what: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.text}" if self.what else self.text
+
+
+class NoAblation(ValueError):
+    """A directory holds no ablation.
+
+    Attributes:
+        reasons: Of what could have been one.
+    """
+
+    def __init__(self, reasons: tuple[Reason, ...]) -> None:
+        super().__init__("\n".join(map(str, reasons)))
+        self.reasons = reasons
+
+
+@dataclass(frozen=True)
 class Analysed:
     """The ablations of a directory, and of what else could have been one why it is none."""
 
     found: tuple[Factorial, ...]
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+
+
+_Reasons = dict[tuple[Lack, str], list[str]]
+"""Kind and text to the settings of each set of runs that is no ablation for it."""
 
 
 def analyse(
@@ -48,7 +82,8 @@ def analyse(
         where: Only runs whose columns have these values.
         mix: Whether the four cells may differ in more than the columns of every run, such as the model.
     Raises:
-        ValueError: If of every one a cell has no run, or runs of several settings, or no seed has all four cells.
+        NoAblation: If of every one a cell has no run, or runs of several settings, or no seed has all four cells.
+        ValueError: If what was asked for is not there.
     """
     where = where or {}
     gathered = with_columns(with_columns(with_settings(gathered), where), metrics or (), kind="metric")
@@ -63,25 +98,24 @@ def analyse(
     by = tuple(column for column in varying if not is_method(column) and (column in CONTEXT or not mix))
     refuse_mixed_protocols(complete, by)
     found: list[Factorial] = []
-    reasons: dict[str, list[str]] = {}
+    reasons: _Reasons = {}
     for key, runs in group_runs(complete, by).items():
         context = dict(zip(by, map(as_text, key), strict=True))
         for metric in chosen if metrics else _usual_metrics(gathered, runs) or chosen:
             judge = partial(make_factorial, metric=metric, settings=settings, mix=mix)
             # The cubes with what stands beside the two terms hold the squares, which are told where there is no cube.
             found += _judged(_cubes(runs), context, judge, reasons) or _judged(_squares(runs), context, judge, reasons)
-    told = tuple(reason for error, leads in reasons.items() for reason in _told(error, leads))
+    told = tuple(reason for (kind, text), sets in reasons.items() for reason in _told(kind, text, sets))
     if not found:
-        raise ValueError("\n".join(told))
+        raise NoAblation(told)
     return Analysed(tuple(found), told)
 
 
-def _told(error: str, leads: Sequence[str]) -> Iterator[str]:
-    """A reason with what each set of runs has that is no 2 x 2 for it; a search in a rate has one a trial."""
-    if len(leads) > _MOST:
-        leads = (f"{leads[0]} and {len(leads) - 1} other settings",)
-    for lead in leads:
-        yield f"{lead}: {error}" if lead else error
+def _told(kind: Lack, text: str, sets: Sequence[str]) -> Iterator[Reason]:
+    """A reason for each set of runs that is no 2 x 2 for it; a search in a rate has one a trial."""
+    if len(sets) > _MOST:
+        sets = (f"{sets[0]} and {len(sets) - 1} other settings",)
+    return (Reason(kind, what, text) for what in sets)
 
 
 def _usual_metrics(gathered: Gathered, runs: Sequence[Run]) -> tuple[Metric, ...]:
@@ -96,7 +130,7 @@ def _judged(
     attempts: Iterable["_Attempt"],
     context: Mapping[str, str],
     judge: Callable[..., Factorial],
-    reasons: dict[str, list[str]],
+    reasons: _Reasons,
 ) -> list[Factorial]:
     """The ablations among some attempts; why the others are none is added to the reasons."""
     found = []
@@ -104,9 +138,9 @@ def _judged(
         described = {**context, **more}
         try:
             found.append(judge(runs, others, described))
-        except ValueError as error:
-            lead = " ".join(f"{key}={value}" for key, value in described.items())
-            reasons.setdefault(str(error), []).append(lead)
+        except NoFactorial as error:
+            what = " ".join(f"{key}={value}" for key, value in described.items())
+            reasons.setdefault((error.kind, str(error)), []).append(what)
     return found
 
 

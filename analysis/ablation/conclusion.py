@@ -1,6 +1,8 @@
-"""What the data of an ablation support, in plain sentences."""
+"""What the data of an ablation support: as values, and in plain sentences."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
 
 from analysis.ablation.factorial import Effect, Factorial
 from analysis.sheets.numbers import difference_text, p_text
@@ -8,32 +10,69 @@ from analysis.statistics.contrasts import BOTH, INTER, INTRA, NEITHER
 from analysis.statistics.paired import ALPHA, holm, smallest_p
 
 
-def conclude(factorial: Factorial) -> str:
+class Support(Enum):
+    """What an ablation can say."""
+
+    ONE_SEED = "nothing, as one seed tells no spread"
+    CONFOUNDED = "nothing, as more differs than the terms"
+    TOO_FEW_SEEDS = "nothing, as no effect can be told from none with so few seeds"
+    NO_EFFECT = "that the data support no effect"
+    EFFECTS = "which effects the data support"
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What the data support.
+
+    Attributes:
+        support: How much can be said.
+        better: Names of the effects that the data support and that improve the metric.
+        worse: Of those that the data support and that make it worse.
+        left_open: Of the others, if effects can be judged.
+        text: The same in sentences, with the numbers.
+    """
+
+    support: Support
+    text: str
+    better: tuple[str, ...] = ()
+    worse: tuple[str, ...] = ()
+    left_open: tuple[str, ...] = ()
+
+
+def conclude(factorial: Factorial) -> Conclusion:
     """Say which effects the data support, and what else they leave open; p-values decide, corrected for all."""
     seeds = len(factorial.seeds)
     if not factorial.effects:
-        return (
-            f"One seed has all {_count(factorial)} cells, which says nothing about the spread: no effect can be judged."
-        )
+        text = f"One seed has all {_count(factorial)} cells, which says nothing about the spread"
+        return Conclusion(Support.ONE_SEED, f"{text}: no effect can be judged.")
     if differs := [effect.difference.differs for effect in factorial.effects if effect.difference.is_confounded]:
-        cells = f"The {_count(factorial)} cells"
-        return f"{cells} differ in more than the terms, so no effect can be judged: {', '.join(differs[0])}."
+        text = f"The {_count(factorial)} cells differ in more than the terms, so no effect can be judged"
+        return Conclusion(Support.CONFOUNDED, f"{text}: {', '.join(differs[0])}.")
     shown = [effect for effect in factorial.effects if _shown(effect)]
     if min(holm([smallest_p(seeds)] * len(factorial.effects))) >= ALPHA:
+        support = Support.TOO_FEW_SEEDS
         enough = next(n for n in range(2, 64) if len(factorial.effects) * smallest_p(n) < ALPHA)
         opening = (
             f"With {seeds} seeds no effect can be told from none (p < 0.05), however large; {enough} seeds allow it."
         )
     elif not shown:
+        support = Support.NO_EFFECT
         what = "either term" if len(factorial.factors) == 2 else f"any of {', '.join(factorial.factors)}"
         opening = f"The data of {seeds} seeds support no effect of {what}, and no interaction."
     else:
+        support = Support.EFFECTS
         opening = (
             f"The data of {seeds} seeds support " + ", and ".join(_claim(effect, factorial) for effect in shown) + "."
         )
-    rest = [_open(effect, factorial) for effect in factorial.effects if effect not in shown]
-    left_open = f" Left open: {'; '.join(rest)}." if rest else ""
-    return opening + left_open + "".join(_caveats(factorial, shown))
+    rest = [effect for effect in factorial.effects if effect not in shown]
+    left_open = f" Left open: {'; '.join(_open(effect, factorial) for effect in rest)}." if rest else ""
+    return Conclusion(
+        support,
+        opening + left_open + "".join(_caveats(factorial, shown)),
+        better=tuple(effect.name for effect in shown if _improves(effect.difference.value, factorial)),
+        worse=tuple(effect.name for effect in shown if not _improves(effect.difference.value, factorial)),
+        left_open=tuple(effect.name for effect in rest),
+    )
 
 
 def _count(factorial: Factorial) -> str:

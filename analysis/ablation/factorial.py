@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from itertools import product
 
+from analysis.read.command_lines import Origin, write_command
+from analysis.read.programs import is_script
 from analysis.read.results import Run, is_measured
 from analysis.read.settings import Settings
 from analysis.select.comparing import contrast_runs
@@ -19,6 +22,27 @@ from analysis.statistics.differences import Difference, by_seed, corrected, mean
 _WEIGHT = "term_weights."  # columns of the runs
 _MOST = 5  # settings that a message lists
 _COUNTS = {4: "four", 8: "eight"}
+
+
+class Lack(Enum):
+    """Why runs are no ablation."""
+
+    CELL = "a cell has no run"
+    SEEDS = "no seed has all cells"
+    ONE_MODE = "a cell has runs of several kd_modes"
+    ONE_SETTING = "a cell has runs of several settings"
+
+
+class NoFactorial(ValueError):
+    """Runs are no ablation.
+
+    Attributes:
+        kind: What they lack.
+    """
+
+    def __init__(self, kind: Lack, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -95,7 +119,7 @@ def make_factorial(
         settings: Of the runs.
         mix: Whether the cells may differ in more than the method.
     Raises:
-        ValueError: If a cell has no run, or runs of several settings, or no seed has all cells.
+        NoFactorial: If a cell has no run, or runs of several settings, or no seed has all cells.
     """
     factors = (*(("+".join(others),) if others else ()), *TERMS)
     cells: dict[Terms, list[Run]] = {
@@ -111,7 +135,8 @@ def make_factorial(
     shared = sorted(set.intersection(*(set(seeds) for seeds in values.values())))
     if not shared:
         seeds = "; ".join(f"{title_of(factors, terms)}: {_list(of_cell)}" for terms, of_cell in values.items())
-        raise ValueError(f"no seed has all {_COUNTS[len(cells)]} cells of the {size_of(factors)}; seeds of {seeds}.")
+        text = f"no seed has all {_COUNTS[len(cells)]} cells of the {size_of(factors)}; seeds of {seeds}."
+        raise NoFactorial(Lack.SEEDS, text)
     used = [run for of_cell in cells.values() for run in of_cell if run.seed in shared]
     return Factorial(
         factors=factors,
@@ -135,32 +160,38 @@ def _require_one_setting(
     if not runs:
         what = "neither term, each alone, and both"
         beside = f", with {factors[0]} and without it" if len(factors) > len(TERMS) else ""
-        command = "composition" if beside else "terms"
-        raise ValueError(
+        ablation = f"ablation={'composition' if beside else 'terms'}"
+        command = write_command([ablation], Origin(is_console=is_script()), multirun=True)
+        raise NoFactorial(
+            Lack.CELL,
             f"a {size_of(factors)} ablation needs runs with {what}{beside}; no complete run has {cell} and a "
-            f"value for {metric.name}. python run.py -m ablation={command} makes them all."
+            f"value for {metric.name}. {command} makes them all.",
         )
     kd_modes = dict.fromkeys(str(run.kd_mode) for run in runs)
     if len(kd_modes) > 1:
-        raise ValueError(f"{cell}: several kd_modes ({', '.join(kd_modes)}); choose: --modes none,intra,inter,tfd.")
+        text = f"{cell}: several kd_modes ({', '.join(kd_modes)}); choose: --modes none,intra,inter,tfd."
+        raise NoFactorial(Lack.ONE_MODE, text)
     if mix or len({run.settings_hash for run in runs}) == 1:
         return
     if len({(run.lambda_intra, run.lambda_inter) for run in runs}) > 1:
         pairs = dict.fromkeys(f"{as_text(run.lambda_intra)} and {as_text(run.lambda_inter)}" for run in runs)
         more = f"; and {len(pairs) - _MOST} more" if len(pairs) > _MOST else ""
-        raise ValueError(
+        raise NoFactorial(
+            Lack.ONE_SETTING,
             f"{cell}: runs of several settings (lambdas {'; '.join([*pairs][:_MOST])}{more}); choose one, as with "
-            f"--where lambda_intra=0,8e-4."
+            f"--where lambda_intra=0,8e-4.",
         )
     if varying := varying_settings(settings, runs):
         first = next(iter(varying))
-        raise ValueError(
+        raise NoFactorial(
+            Lack.ONE_SETTING,
             f"{cell}: runs of several settings ({', '.join([*varying][:_MOST])}); choose one, as with "
-            f"--where {first}={as_text(varying[first][0])}, or mix them all the same: --mix."
+            f"--where {first}={as_text(varying[first][0])}, or mix them all the same: --mix.",
         )
-    raise ValueError(
+    raise NoFactorial(
+        Lack.ONE_SETTING,
         f"{cell}: runs of several settings, in what is not in their configs, such as the pictures of a data set; give "
-        "the directory of one, or mix them all the same: --mix."
+        "the directory of one, or mix them all the same: --mix.",
     )
 
 

@@ -77,7 +77,7 @@ def _effects(factorial: Factorial, counts: str) -> Sheet:
         for effect in factorial.effects
     )
     caption = _TWO if len(factorial.factors) == 2 else _THREE
-    notes = (Note(Kind.CONCLUSION, conclude(factorial)), Note(Kind.COUNTS, counts), *_notes(factorial))
+    notes = (Note(Kind.CONCLUSION, conclude(factorial).text), Note(Kind.COUNTS, counts), *_notes(factorial))
     return Sheet(caption, columns, rows, notes=notes)
 
 
@@ -120,7 +120,7 @@ def factorial_content(factorial: Factorial, notes: Sequence[str]) -> Mapping[str
     return {
         "context": factorial.context,
         "metric": factorial.metric.name,
-        "conclusion": conclude(factorial),
+        "conclusion": conclude(factorial).text,
         "kd_modes": {factorial.title(terms): mode for terms, mode in factorial.kd_modes.items()},
         "seeds": factorial.seeds,
         "conditions": factorial.conditions,

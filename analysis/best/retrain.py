@@ -8,10 +8,12 @@ from itertools import count
 
 from analysis.read.command_lines import Origin, assign, command_line, read_origin, shown_path
 from analysis.read.configs import read_config
+from analysis.read.faults import Unreadable
 from analysis.read.gather import Gathered, gather
 from analysis.read.method import as_choice
 from analysis.read.overrides import as_pairs, grid_command, kept_overrides, key_of, read_overrides, single_command
 from analysis.read.plans import Sweep
+from analysis.read.programs import analysis_words
 from analysis.read.results import Run
 from analysis.select.searches import BASELINE, STUDY
 
@@ -74,7 +76,7 @@ def plan_retraining(
         train = _commands(directory, kept, chosen, mode, baselines_of(plan), fresh, _launcher(plan), origin)
         if not os.path.exists(directory) or _is_begun(directory, train):
             break
-    tabulate = command_line(["python", "-m", "analysis", "table", directory])
+    tabulate = command_line([*analysis_words(), "table", directory])
     return Retraining(tuple(used), fresh, directory, train, tabulate, bool(baselines_of(plan)))
 
 
@@ -104,7 +106,7 @@ def _place(run: Run, plan: Sweep | None, origin: Origin) -> tuple[str, str]:
         return shown_path(parent, origin), name
     try:
         results = read_config(run.path).get("results_dir")
-    except (OSError, ValueError):
+    except (OSError, Unreadable):
         results = None
     name = (plan.name if plan else None) or run.name or "search"
     return os.path.normpath(str(results or "results")), name

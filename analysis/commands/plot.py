@@ -38,7 +38,7 @@ def _plot(options: argparse.Namespace) -> None:
     if options.metric:
         source = with_metric(source, options.metric)
     infos, reasons = make_infos(source, kinds, options.metric)
-    tell(f"skipped: {bad.path} {bad.reason}" for bad in source.skipped)
+    tell(f"skipped: {bad}" for bad in source.skipped)
     tell(f"not drawn: {kind}: {reason}" for kind, reason in reasons.items())
     if not infos:
         raise ValueError(f"nothing can be drawn of {options.directory}.")

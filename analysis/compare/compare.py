@@ -123,7 +123,7 @@ def compare_trees(a: Gathered, b: Gathered, request: Request | None = None) -> C
         doubts=tuple(doubtful_numbers([*in_a, *in_b], metrics)),
         conditions=conditions_of([*in_a, *in_b], metrics),
         counts=(counts_line(a), counts_line(b)),
-        left_out=(*left_out(a), *left_out(b), *listed("config not compared: ", unread)),
+        left_out=(*left_out(a), *left_out(b), *listed("config not compared: ", map(str, unread))),
     )
 
 

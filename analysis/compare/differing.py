@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from analysis.read.configs import read_config
+from analysis.read.faults import ANY_FAULT, Skipped, as_skipped
 from analysis.read.results import Run
 from analysis.select.settings import ABSENT, listed_values
 
@@ -31,19 +32,20 @@ class Setting:
     pairs: int | None = None
 
 
-def compare_configs(pairs: Sequence[Sides[Run]]) -> tuple[tuple[Setting, ...], list[str]]:
+def compare_configs(pairs: Sequence[Sides[Run]]) -> tuple[tuple[Setting, ...], list[Skipped]]:
     """Compare the configs of runs that belong together, key by key.
 
     Returns:
-        What differs by key, and for each pair that could not be compared why.
+        What differs by key, and for each pair that could not be compared the config that cannot be read.
     """
     found: dict[str, list[Sides[Any]]] = {}
     unread = []
     for a, b in pairs:
-        try:
-            of_a, of_b = _config(a), _config(b)
-        except ValueError as error:
-            unread.append(str(error))
+        if isinstance(of_a := _config(a), Skipped):
+            unread.append(of_a)
+            continue
+        if isinstance(of_b := _config(b), Skipped):
+            unread.append(of_b)
             continue
         for key in dict.fromkeys((*of_a, *of_b)):
             values = of_a.get(key, ABSENT), of_b.get(key, ABSENT)
@@ -72,13 +74,11 @@ def _values(runs: Iterable[Run], column: str) -> set[Any]:
     return {run[column] for run in runs if run.get(column) is not None}
 
 
-def _config(run: Run) -> dict[str, Any]:
+def _config(run: Run) -> dict[str, Any] | Skipped:
     try:
         config = read_config(run.path)
-    except OSError as error:
-        raise ValueError(f"{error.filename or run.path} cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise ValueError(f"{run.path} {error}") from error
+    except ANY_FAULT as error:
+        return as_skipped(run.path, error)
     return {key: value for key, value in config.items() if _counts(key)}
 
 

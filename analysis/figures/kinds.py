@@ -15,7 +15,8 @@ from analysis.figures.parallel import parallel_info
 from analysis.figures.pareto import pareto_info
 from analysis.figures.saliency import Saliency, read_saliency, saliency_info
 from analysis.read.curves import Curves, read_curves
-from analysis.read.gather import Gathered, Skipped, gather
+from analysis.read.faults import Skipped
+from analysis.read.gather import Gathered, gather
 from analysis.select.columns import with_columns
 from analysis.select.inventory import complete_runs
 from analysis.select.metrics import choose_metric

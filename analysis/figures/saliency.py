@@ -8,7 +8,8 @@ import numpy as np
 
 from analysis.figures.bands import CurvePanel, CurvePicture, assemble, curve_of
 from analysis.figures.series import judging, make_series, notes_on_trials
-from analysis.read.gather import Gathered, Skipped
+from analysis.read.faults import ANY_FAULT, Fault, Skipped, Unreadable, as_skipped
+from analysis.read.gather import Gathered
 from analysis.read.number_files import read_columns
 from analysis.select.trials import trials_by_search
 
@@ -37,10 +38,8 @@ def read_saliency(gathered: Gathered) -> Saliency:
             stages[run.path] = _by_stage(read_columns(path))
         except FileNotFoundError:
             continue
-        except OSError as error:
-            skipped.append(Skipped(path, f"cannot be read ({error.strerror})"))
-        except ValueError as error:
-            skipped.append(Skipped(path, str(error)))
+        except ANY_FAULT as error:
+            skipped.append(as_skipped(path, error))
     return Saliency(stages, tuple(skipped))
 
 
@@ -82,20 +81,21 @@ def _by_stage(columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
     """Split the columns by stage.
 
     Raises:
-        ValueError: If stages or ranks do not count up from 1, or if values are not finite or not in descending order.
+        Unreadable: If stages or ranks do not count up from 1, or if values are not finite or not in descending order.
     """
     if missing := [name for name in ("stage", "rank", "saliency") if name not in columns]:
-        raise ValueError(f"has no column {missing[0]}")
+        raise Unreadable(Fault.NO_COLUMN, f"has no column {missing[0]}")
     stage, rank, values = (columns[name] for name in ("stage", "rank", "saliency"))
     numbers: Sequence[float] = np.unique(stage).tolist()
     if numbers != list(range(1, len(numbers) + 1)):
-        raise ValueError("has stages that do not count up from 1")
+        raise Unreadable(Fault.MISCOUNTED, "has stages that do not count up from 1")
     stages = tuple(values[stage == number] for number in numbers)
     for number, of_stage in zip(numbers, stages, strict=True):
         if not np.array_equal(rank[stage == number], np.arange(1, len(of_stage) + 1)):
-            raise ValueError(f"has ranks that do not count up from 1 in stage {number:.0f}")
+            raise Unreadable(Fault.MISCOUNTED, f"has ranks that do not count up from 1 in stage {number:.0f}")
         if not np.isfinite(of_stage).all() or (np.diff(of_stage) > 0).any():
-            raise ValueError(f"has saliencies that are not finite, or not in descending order, in stage {number:.0f}")
+            reason = f"has saliencies that are not finite, or not in descending order, in stage {number:.0f}"
+            raise Unreadable(Fault.DISORDERED, reason)
     if not stages:
-        raise ValueError("has no rows")
+        raise Unreadable(Fault.EMPTY, "has no rows")
     return stages

@@ -83,7 +83,7 @@ def published_cells(
     metrics: Sequence[Metric],
     conditions: Conditions,
 ) -> tuple[PublishedCell, ...]:
-    """The published numbers for the data sets and models of a table, and with a teacher for those that it has.
+    """The published numbers for the data sets and models of a table, and with a teacher for its teachers and kd_modes.
 
     Where a table has a column for the split and the epoch rule of a number, it stands there; else under the first
     top-1 accuracy, and it and `published_notes` say so. There are none where it is not clear to which rows or columns
@@ -103,7 +103,7 @@ def published_cells(
         return ()
     found = []
     for number in read_published():
-        measured = ("dataset", "model", *(["teacher"] if number.teacher else []))
+        measured = ("dataset", "model", *(["teacher", "kd_mode"] if number.teacher else []))
         if any(getattr(number, column) not in conditions.get(column, ()) for column in measured):
             continue
         same = (metric for metric in accuracies if (metric.split, metric.epoch) == (number.split, number.epoch))

@@ -13,16 +13,20 @@ Place = tuple[Key, str]  # a column of the table, and a metric
 
 
 def published_rows(table: Table, groups: Sequence[tuple[Place | None, int]]) -> list[tuple[Text, ...]]:
-    """A row for each method and source; the numbers stand under the means.
+    """A row for each method and source, or several where their numbers differ in the teacher alone, under the means.
 
     Args:
         table: What it says.
         groups: For each group of columns where its first one is the mean of, None for others, and their number.
     """
-    rows: dict[tuple[Key, str], dict[Place, PublishedCell]] = {}
+    rows: dict[tuple[Key, str], list[dict[Place, PublishedCell]]] = {}
     for cell in table.published:
-        rows.setdefault((cell.row, cell.published.source), {})[cell.col, cell.metric] = cell
-    return [_row(table, groups, row, source, cells) for (row, source), cells in rows.items()]
+        place, lines = (cell.col, cell.metric), rows.setdefault((cell.row, cell.published.source), [])
+        line = next((line for line in lines if place not in line), None)
+        if line is None:
+            lines.append(line := {})
+        line[place] = cell
+    return [_row(table, groups, row, source, line) for (row, source), lines in rows.items() for line in lines]
 
 
 def _row(

@@ -5,6 +5,8 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
+from analysis.read.faults import Fault, Unreadable
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -35,7 +37,7 @@ def check_number(name: str, value: float, may_diverge: bool = False) -> None:
         may_diverge: Whether NaN and infinity are said of what was not measured and of a loss that diverged, as in
             `metrics.csv`; a record has null for these.
     Raises:
-        ValueError: If the value is out of bounds; the message is the end of a sentence about the file.
+        Unreadable: If the value is out of bounds.
     """
     low, high = bounds(name)
     finite = not isinstance(value, float) or math.isfinite(value)
@@ -47,7 +49,7 @@ def check_number(name: str, value: float, may_diverge: bool = False) -> None:
         reason = f"is not between {low:g} and {high:g}"
     else:
         reason = "is below 0" if value < low == 0 else f"is beyond {LARGEST:g}, so that no mean can be taken"
-    raise ValueError(f"has {name} = {_shown(value)}, which {reason}")
+    raise Unreadable(Fault.IMPOSSIBLE, f"has {name} = {_shown(value)}, which {reason}")
 
 
 def out_of_bounds(name: str, values: "np.ndarray") -> "np.ndarray":

@@ -1,4 +1,4 @@
-"""Command lines of run.py, written and read as words: the one place of the analysis that does either."""
+"""Command lines of run.py and tffd, written and read as words: the one place of the analysis that does either."""
 
 import os
 import re
@@ -7,11 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.read.files import SMALL, read_file
-from analysis.read.yaml_text import parse_yaml
+from analysis.read.faults import Unreadable
+from analysis.read.files import read_json
+from analysis.read.programs import console_script, is_console, read_trust, trust_words
+from analysis.read.yaml_text import parse_yaml, read_text
 
-_PROGRAM = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "run.py")
-_CONFIGS = os.path.join(os.path.dirname(_PROGRAM), "conf")
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_PROGRAM = os.path.join(_ROOT, "run.py")
+_INSTALLED = os.path.join(_ROOT, "tffd", "conf")  # in site-packages the configs lie inside tffd
+_CONFIGS = _INSTALLED if os.path.isdir(_INSTALLED) else os.path.join(_ROOT, "conf")
 _OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")  # each with a value
 _SEARCH_PATH = "hydra.searchpath="
 _PLAIN = re.compile(r"[\w./+-]+( [\w./+-]+)*", re.ASCII)
@@ -28,10 +32,14 @@ class Origin:
     Attributes:
         options: Where it took configs from, if not from conf/config.yaml: "--config-dir", a directory, ...
         cwd: The directory that its relative paths start from; None if that was not recorded.
+        is_console: Whether it was the console script, tffd, and not run.py.
+        trust: The packages that it trusted, by TFFD_TRUST.
     """
 
     options: tuple[str, ...] = ()
     cwd: str | None = None
+    is_console: bool = False
+    trust: tuple[str, ...] = ()
 
     def is_elsewhere(self) -> bool:
         """Whether paths relative to the present directory would be others for the command."""
@@ -40,10 +48,16 @@ class Origin:
 
 @dataclass(frozen=True)
 class Command:
-    """The words of a command."""
+    """The words of a command; what stands in `Origin` means the same here."""
 
     options: tuple[str, ...]
     overrides: tuple[str, ...]
+    is_console: bool = False
+    trust: tuple[str, ...] = ()
+
+    def origin(self, cwd: str | None = None) -> Origin:
+        """How it was started."""
+        return Origin(self.options, cwd, self.is_console, self.trust)
 
 
 def write_command(overrides: Iterable[str], origin: Origin = Origin(), multirun: bool = False) -> str:
@@ -56,21 +70,34 @@ def write_command(overrides: Iterable[str], origin: Origin = Origin(), multirun:
     if not all(is_override(word) for word in overrides):
         return NO_COMMAND
     start = origin.cwd if origin.cwd and origin.is_elsewhere() else os.getcwd()
-    known = origin.cwd is not None and os.path.isfile(_PROGRAM)
-    program = _PROGRAM if known and not _is_same(start, os.path.dirname(_PROGRAM)) else "run.py"
-    text = command_line(["python", program, *["-m"] * multirun, *origin.options, *overrides])
+    program = [*trust_words(origin.trust), *_program(origin, start)]
+    text = command_line([*program, *["-m"] * multirun, *origin.options, *overrides])
     if text == NO_COMMAND or not origin.is_elsewhere():
         return text
     return f"{command_line(['cd', start])} && {text}" if start.isprintable() else NO_COMMAND
 
 
+def _program(origin: Origin, start: str) -> list[str]:
+    """The words of the program itself, for a shell in a directory."""
+    is_source = os.path.isfile(_PROGRAM)
+    if script := console_script(is_needed=not is_source) if origin.is_console or not is_source else None:
+        return [script]
+    elsewhere = is_source and origin.cwd is not None and not _is_same(start, _ROOT)
+    return ["python", _PROGRAM if elsewhere else "run.py"]
+
+
 def read_command(text: str) -> Command | None:
-    """Read a recorded command into words; None if it is none of run.py, so that nothing else is ever shown."""
+    """Read a recorded command into words; None if it is none of ours, so that nothing else is ever shown."""
     try:
-        interpreter, program, *words = shlex.split(text)
-    except ValueError:  # an open quote, or too few words
+        words = shlex.split(text)
+    except ValueError:  # an open quote
         return None
-    if interpreter != "python" or os.path.basename(program) != "run.py":
+    trust, words = read_trust(words)
+    if console := is_console(words):
+        words = words[1:]
+    elif words[:1] == ["python"] and os.path.basename("".join(words[1:2])) == "run.py":
+        words = words[2:]
+    else:
         return None
     options, overrides = [], []
     rest = list(reversed(words))
@@ -88,13 +115,15 @@ def read_command(text: str) -> Command | None:
             overrides.append(word)
         elif word not in ("-m", "--multirun"):
             return None
-    return Command(tuple(options), tuple(overrides)) if all(word.isprintable() for word in words) else None
+    if not all(word.isprintable() for word in words):
+        return None
+    return Command(tuple(options), tuple(overrides), console, trust)
 
 
 def read_origin(run: str) -> Origin:
     """How a run was started, from what Hydra recorded in its directory; an empty one where it did not."""
     try:
-        recorded: Any = parse_yaml(read_file(os.path.join(run, ".hydra", "hydra.yaml"), SMALL).decode())["hydra"]
+        recorded: Any = parse_yaml(read_text(os.path.join(run, ".hydra", "hydra.yaml")))["hydra"]
         sources, name = recorded["runtime"]["config_sources"], recorded["job"]["config_name"] or "config"
         options = []
         for flag, provider, usual in (("--config-path", "main", _CONFIGS), ("--config-dir", "command-line", "")):
@@ -105,9 +134,19 @@ def read_origin(run: str) -> Origin:
         elif options[:1] == ["--config-path"] and _is_that_of_another_machine(options[1]):
             del options[:2]
         options += [word for word in recorded["overrides"]["hydra"] if str(word).startswith(_SEARCH_PATH)]
-        return Origin(tuple(options), str(recorded["runtime"]["cwd"]))
-    except (OSError, ValueError, TypeError, KeyError):
+        return Origin(tuple(options), str(recorded["runtime"]["cwd"]), *_read_program(run))
+    except (OSError, Unreadable, TypeError, KeyError):
         return Origin()
+
+
+def _read_program(run: str) -> tuple[bool, tuple[str, ...]]:
+    """Whether a run was started by the console script, and the packages that it trusted; what its record says."""
+    try:
+        result: Any = read_json(os.path.join(run, "result.json"))
+        trust, words = read_trust(shlex.split(str(result["program"])))
+    except (OSError, ValueError, TypeError, KeyError):
+        return False, ()
+    return is_console(words), trust
 
 
 def assign(key: str, value: str) -> str:

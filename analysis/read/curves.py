@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.read.bounds import out_of_bounds
-from analysis.read.gather import Gathered, Skipped
+from analysis.read.faults import ANY_FAULT, Fault, Skipped, Unreadable, as_skipped
+from analysis.read.gather import Gathered
 from analysis.read.number_files import Columns, read_each
 from analysis.read.results import COLUMNS, Run
 from analysis.sheets.words import count
@@ -53,7 +54,7 @@ def read_curves(gathered: Gathered) -> Curves:
     """Read the `metrics.csv` of every gathered run, which may still be growing."""
     gathered = gathered.whole()  # a trial has its curve, whatever else has its configuration
     rows, tables = [], []
-    skipped, waiting = [], []
+    unused, waiting = [], []
     runs = gathered.flat
     paths = [os.path.join(run.path, "metrics.csv") for run in runs]
     for row, (run, path, columns) in enumerate(zip(runs, paths, read_each(paths), strict=True)):
@@ -63,29 +64,28 @@ def read_curves(gathered: Gathered) -> Curves:
             _check_epochs(columns, run)
         except FileNotFoundError:
             if run.status in ("complete", "pruned"):
-                skipped.append(Skipped(path, f"is not there, though the run is {run.status}"))
+                unused.append(Skipped(path, Fault.ABSENT, f"is not there, though the run is {run.status}"))
             else:
                 waiting.append(run.path)
-        except OSError as error:
-            skipped.append(Skipped(path, f"cannot be read ({error.strerror})"))
-        except ValueError as error:
-            skipped.append(Skipped(path, str(error)))
+        except ANY_FAULT as error:
+            unused.append(as_skipped(path, error))
         else:
             rows.append(row)
             tables.append(columns)
     frame, damaged = _without_damaged(_frame(gathered.runs, rows, tables))
-    return Curves(frame, (*skipped, *damaged), tuple(waiting))
+    return Curves(frame, (*unused, *damaged), tuple(waiting))
 
 
 def _check_epochs(columns: Columns, run: Run) -> None:
     """Refuse a table whose rows are not the epochs 1 to n, n being what the run says that it did."""
     if "epoch" not in columns:
-        raise ValueError("has no column epoch")
+        raise Unreadable(Fault.NO_COLUMN, "has no column epoch")
     number = len(columns["epoch"])
     if not np.array_equal(columns["epoch"], np.arange(1, number + 1)):
-        raise ValueError("has epochs that do not count up from 1")
+        raise Unreadable(Fault.MISCOUNTED, "has epochs that do not count up from 1")
     if run.status in ("complete", "pruned") and number != (run.epochs_run or number):
-        raise ValueError(f"has {count(number, 'epoch')}, though the run did {run.epochs_run}")
+        reason = f"has {count(number, 'epoch')}, though the run did {run.epochs_run}"
+        raise Unreadable(Fault.MISCOUNTED, reason)
 
 
 def _without_damaged(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Skipped]]:
@@ -98,8 +98,8 @@ def _without_damaged(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Skipped]]:
             reasons.setdefault(frame["path"].iloc[row], reason)
     if not reasons:
         return frame, []
-    skipped = [Skipped(os.path.join(path, "metrics.csv"), reason) for path, reason in reasons.items()]
-    return frame[~frame["path"].isin(list(reasons))].reset_index(drop=True), skipped
+    damaged = [Skipped(os.path.join(path, "metrics.csv"), Fault.IMPOSSIBLE, why) for path, why in reasons.items()]
+    return frame[~frame["path"].isin(list(reasons))].reset_index(drop=True), damaged
 
 
 def _frame(runs: pd.DataFrame, rows: Sequence[int], tables: Sequence[Columns]) -> pd.DataFrame:

@@ -11,6 +11,8 @@ import secrets
 import stat
 from typing import Any
 
+from analysis.read.faults import Fault, Unreadable
+
 MIB = 2**20
 LIMIT = 32 * MIB  # of a file: a metrics.csv of 150,000 epochs, or a sweep.json of 100,000 cells
 SMALL = 1 * MIB  # of YAML, which takes long to parse; a run's config has 2 KiB
@@ -34,7 +36,7 @@ def read_file(path: str, limit: int = LIMIT) -> bytes:
         limit: Bytes that it may have.
     Raises:
         OSError: If it cannot be opened or read, as a directory.
-        ValueError: If it is a device, a FIFO or the like, or larger; the message says so.
+        Unreadable: If it is a device, a FIFO or the like, or larger.
     """
     descriptor = os.open(path, _AT_ONCE)
     try:
@@ -42,7 +44,7 @@ def read_file(path: str, limit: int = LIMIT) -> bytes:
         if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         if kind := irregular(found.st_mode):
-            raise ValueError(f"is {kind}, not a file")
+            raise Unreadable(Fault.IRREGULAR, f"is {kind}, not a file")
         content = b""
         # Some files tell no size, and others grow while they are read.
         while found.st_size <= limit and len(content) <= limit:
@@ -53,7 +55,7 @@ def read_file(path: str, limit: int = LIMIT) -> bytes:
     finally:
         os.close(descriptor)
     size = f"{found.st_size / MIB:.1f} MiB" if found.st_size > limit else "more"
-    raise ValueError(f"has {size}; no file of a run has more than {limit / MIB:.0f} MiB")
+    raise Unreadable(Fault.TOO_LARGE, f"has {size}; no file of a run has more than {limit / MIB:.0f} MiB")
 
 
 def irregular(mode: int) -> str:
@@ -66,15 +68,15 @@ def read_json(path: str) -> Any:
 
     Raises:
         OSError: As in `read_file`.
-        ValueError: As in `read_file`, or if it is empty, no JSON, or nested too deeply.
+        Unreadable: As in `read_file`, or if it is empty, no JSON, or nested too deeply.
     """
     content = read_file(path)
     if not content.strip():
-        raise ValueError("is empty")
+        raise Unreadable(Fault.EMPTY, "is empty")
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"is not JSON ({error})") from error
+        raise Unreadable(Fault.NOT_JSON, f"is not JSON ({error})") from error
 
 
 _BEGINNING = 4  # bytes, which tell a page, a PNG, a PDF and a script

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.read.faults import ANY_FAULT, Skipped, as_skipped
 from analysis.read.gaps import Gap, find_gaps
 from analysis.read.plans import Sweep, read_sweep
 from analysis.read.results import COLUMNS, ENDED, Run, read_result, runs_of
@@ -20,14 +21,6 @@ TEACHER = "teacher"
 """Study of the runs that train a teacher."""
 
 STATUSES = (*ENDED, "running", "stale")
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A file or directory that could not be used, and why."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -122,8 +115,8 @@ def gather(directory: str | os.PathLike[str]) -> Gathered:
     taught = ~repeats & (table["study"] == TEACHER) & (table["status"] == "complete")
     parts = (~repeats & ~taught, repeats, taught)
     runs, repeated, teachers = (table[part].reset_index(drop=True) for part in parts)
-    skipped = (*broken, *broken_plans, *(Skipped(*other) for other in found.skipped))
-    return Gathered(directory, runs, plan, missing, skipped, tuple(duplicates), repeated, given_up, teachers)
+    unused = (*broken, *broken_plans, *found.skipped)
+    return Gathered(directory, runs, plan, missing, unused, tuple(duplicates), repeated, given_up, teachers)
 
 
 def _unfinished(directory: str) -> Run:
@@ -131,7 +124,7 @@ def _unfinished(directory: str) -> Run:
 
 
 def _read_runs(directories: Iterable[str]) -> tuple[list[Run], list[Skipped]]:
-    rows, skipped = [], []
+    rows, broken = [], []
     for directory in directories:
         path = os.path.join(directory, "result.json")
         try:
@@ -140,30 +133,22 @@ def _read_runs(directories: Iterable[str]) -> tuple[list[Run], list[Skipped]]:
             # It went between listing and reading: what remains is a run without a result, or nothing.
             if has_config(directory):
                 rows.append(_unfinished(directory))
-        except OSError as error:
-            skipped.append(Skipped(path, f"cannot be read ({error.strerror})"))
-        except ValueError as error:
-            skipped.append(Skipped(path, str(error)))
-        except RecursionError:
-            skipped.append(Skipped(path, "is nested too deeply"))
-    return rows, skipped
+        except ANY_FAULT as error:
+            broken.append(as_skipped(path, error))
+    return rows, broken
 
 
 def _read_plans(directories: Iterable[str]) -> tuple[tuple[Sweep, ...], list[Skipped]]:
-    plan, skipped = [], []
+    plan, broken = [], []
     for directory in directories:
         path = os.path.join(directory, "sweep.json")
         try:
             plan.append(read_sweep(path))
         except FileNotFoundError:
             continue
-        except OSError as error:
-            skipped.append(Skipped(path, f"cannot be read ({error.strerror})"))
-        except ValueError as error:
-            skipped.append(Skipped(path, str(error)))
-        except RecursionError:
-            skipped.append(Skipped(path, "is nested too deeply"))
-    return tuple(plan), skipped
+        except ANY_FAULT as error:
+            broken.append(as_skipped(path, error))
+    return tuple(plan), broken
 
 
 def _find_missing(plan: Iterable[Sweep], runs: Iterable[Run], given_up: frozenset[str]) -> tuple[Gap, ...]:

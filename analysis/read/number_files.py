@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.read.faults import Fault, Unreadable
 from analysis.read.files import read_file
 from analysis.sheets.words import count
 
@@ -27,12 +28,12 @@ def read_columns(path: str) -> Columns:
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it is anything else, or ends in the middle of a line; the message says what is wrong.
+        Unreadable: If it is anything else, or ends in the middle of a line.
     """
     return _parse(read_file(path))
 
 
-def read_each(paths: Sequence[str]) -> Iterator[Columns | OSError | ValueError]:
+def read_each(paths: Sequence[str]) -> Iterator[Columns | OSError | Unreadable]:
     """What `read_columns` returns or raises for each path, in their order, several times as fast.
 
     Files with the same header that are regular as far as counts of bytes can tell are parsed together.
@@ -41,13 +42,13 @@ def read_each(paths: Sequence[str]) -> Iterator[Columns | OSError | ValueError]:
         yield from _read_together(paths[start : start + _TOGETHER])
 
 
-def _read_together(paths: Sequence[str]) -> list[Columns | OSError | ValueError]:
-    found: dict[int, Columns | OSError | ValueError] = {}
+def _read_together(paths: Sequence[str]) -> list[Columns | OSError | Unreadable]:
+    found: dict[int, Columns | OSError | Unreadable] = {}
     alike: dict[bytes, list[tuple[int, bytes]]] = {}
     for place, path in enumerate(paths):
         try:
             content = read_file(path)
-        except (OSError, ValueError) as error:
+        except (OSError, Unreadable) as error:
             found[place] = error
             continue
         header, _, body = content.partition(b"\n")
@@ -74,7 +75,7 @@ def _is_regular(header: bytes, body: bytes) -> bool:
     )
 
 
-def _parse_together(header: bytes, bodies: Sequence[tuple[int, bytes]]) -> dict[int, Columns | OSError | ValueError]:
+def _parse_together(header: bytes, bodies: Sequence[tuple[int, bytes]]) -> dict[int, Columns | OSError | Unreadable]:
     """Parse files of one header by place; where one of them is no table of numbers, the halves, down to that file."""
     lengths = [body.count(b"\n") for _, body in bodies]
     together = io.BytesIO(b"".join(body for _, body in bodies))
@@ -82,7 +83,7 @@ def _parse_together(header: bytes, bodies: Sequence[tuple[int, bytes]]) -> dict[
     try:
         frame = pd.read_csv(together, **options, **_EXACT)
         if any(dtype.kind not in "iuf" for dtype in frame.dtypes):  # a truth would be 1 as a float
-            raise ValueError("is no table of numbers")
+            raise Unreadable(Fault.NO_NUMBER, "has a value that is not a number")
         values = frame.to_numpy(float).reshape(sum(lengths), header.count(b",") + 1)
     except ValueError:
         if len(bodies) == 1:
@@ -95,27 +96,28 @@ def _parse_together(header: bytes, bodies: Sequence[tuple[int, bytes]]) -> dict[
     return {place: dict(zip(names, table.T, strict=True)) for (place, _), table in zip(bodies, tables, strict=True)}
 
 
-def _alone(content: bytes) -> Columns | ValueError:
+def _alone(content: bytes) -> Columns | Unreadable:
     try:
         return _parse(content)
-    except ValueError as error:
+    except Unreadable as error:
         return error
 
 
 def _parse(content: bytes) -> Columns:
     if not content.strip():
-        raise ValueError("is empty")
+        raise Unreadable(Fault.EMPTY, "is empty")
     if not content.endswith(b"\n"):
-        raise ValueError("ends in the middle of a line")
+        raise Unreadable(Fault.CUT_OFF, "ends in the middle of a line")
     try:
         header, *rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"is not CSV ({error})") from error
+        raise Unreadable(Fault.NOT_CSV, f"is not CSV ({error})") from error
     if len(set(header)) < len(header) or "" in header:
-        raise ValueError(f"has a header with empty or repeated names: {','.join(header)}")
+        raise Unreadable(Fault.NOT_CSV, f"has a header with empty or repeated names: {','.join(header)}")
     for line, row in enumerate(rows, start=2):
         if len(row) != len(header):
-            raise ValueError(f"has {count(len(row), 'field')} in line {line}, and {len(header)} in its header")
+            reason = f"has {count(len(row), 'field')} in line {line}, and {len(header)} in its header"
+            raise Unreadable(Fault.NOT_CSV, reason)
     columns = zip(*rows, strict=True) if rows else [()] * len(header)
     return {name: _numbers(texts, name) for name, texts in zip(header, columns, strict=True)}
 
@@ -127,5 +129,6 @@ def _numbers(texts: Sequence[str], name: str) -> np.ndarray:
             values.append(float(text) if text else np.nan)
     except ValueError:
         line = len(values) + 2
-        raise ValueError(f"has {name} = {texts[len(values)]!r} in line {line}, which is not a number") from None
+        reason = f"has {name} = {texts[len(values)]!r} in line {line}, which is not a number"
+        raise Unreadable(Fault.NO_NUMBER, reason) from None
     return np.array(values, dtype=float)

@@ -4,9 +4,9 @@ import os
 from collections.abc import Container, Iterable, Mapping
 
 from analysis.read.command_lines import Origin, assign, write_command
-from analysis.read.files import SMALL, read_file
+from analysis.read.faults import Unreadable
 from analysis.read.plans import Cell, Sweep
-from analysis.read.yaml_text import parse_yaml
+from analysis.read.yaml_text import parse_yaml, read_text
 
 # What makes a sweep; a single run refuses it.
 _SWEEP_ONLY = ("sweep", "ablation", "hydra")
@@ -15,8 +15,8 @@ _SWEEP_ONLY = ("sweep", "ablation", "hydra")
 def read_overrides(run: str) -> tuple[str, ...]:
     """Read the words `key=value` that Hydra recorded for a run, () if none."""
     try:
-        words = _words(read_file(os.path.join(run, ".hydra", "overrides.yaml"), SMALL).decode())
-    except (OSError, ValueError):
+        words = _words(read_text(os.path.join(run, ".hydra", "overrides.yaml")))
+    except (OSError, Unreadable):
         return ()  # the columns of result.json, if any, have to do
     return tuple(word for word in words if "=" in word)
 
@@ -25,7 +25,7 @@ def _words(text: str) -> list[str]:
     """The list of words that YAML text is; what has one line a word, as nearly all have, needs no parser.
 
     Raises:
-        ValueError: If it is not YAML.
+        Unreadable: If it is not YAML.
     """
     lines = text.splitlines()
     # YAML goes on in another line after 80 characters, and has escapes in double quotes.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.read.command_lines import Origin, place_words, read_command, replaced, write_command
+from analysis.read.faults import Fault, Unreadable
 from analysis.read.files import read_json
 
 Cell = Mapping[str, str]
@@ -31,7 +32,7 @@ class Sweep:
         name: The sweep's.
         directions: "minimize" or "maximize" by objective, a field of `result.json`; None if it was not written.
         command: What starts the sweep; it goes on where it stopped. It is written anew from the words that were
-            recorded, for where the sweep lies now; None if these are no command of run.py.
+            recorded, for where the sweep lies now; None if these are no command of run.py or tffd.
         seeds: Of every trial of a search, which then has a directory a seed; None for one run a trial.
         space: What a search varies, key to text.
         fixed: Overrides that hold for every trial; None if they were not written.
@@ -56,21 +57,21 @@ def read_sweep(path: str) -> Sweep:
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it is not a sweep's plan; the message says what is wrong with it.
+        Unreadable: If it is not a sweep's plan.
     """
     plan = read_json(path)
     if not isinstance(plan, dict) or not isinstance(plan.get("studies"), list):
-        raise ValueError("is not an object with a list of studies")
+        raise Unreadable(Fault.NOT_A_PLAN, "is not an object with a list of studies")
     for key in ("name", "objective", "direction", "command", "cwd", "results_dir"):
         if not (plan.get(key) is None or isinstance(plan[key], str)):
-            raise ValueError(f"has {key} = {plan[key]!r}, which is not a string")
+            raise Unreadable(Fault.WRONG_TYPE, f"has {key} = {plan[key]!r}, which is not a string")
     seeds = _read_list(plan, "seeds", int)
     space = plan.get("space") or {}
     if not isinstance(space, dict):
-        raise ValueError(f"has space = {space!r}, which is not an object")
+        raise Unreadable(Fault.WRONG_TYPE, f"has space = {space!r}, which is not an object")
     directory, name, recorded = os.path.dirname(path), plan.get("name"), plan.get("results_dir")
     command = read_command(plan.get("command") or "")
-    origin = Origin(command.options if command else (), plan.get("cwd"))
+    origin = command.origin(plan.get("cwd")) if command else Origin((), plan.get("cwd"))
     place = place_words(directory, origin, recorded and os.path.join(recorded, name or ""), name)
     moved = place if "results_dir" in place else {}
     return Sweep(
@@ -92,7 +93,7 @@ def _read_list(plan: Mapping[str, Any], key: str, kind: type) -> list[Any]:
     if values is None:
         return []
     if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
-        raise ValueError(f"has {key} = {values!r}, which is not a list of {kind.__name__}")
+        raise Unreadable(Fault.WRONG_TYPE, f"has {key} = {values!r}, which is not a list of {kind.__name__}")
     return values
 
 
@@ -109,12 +110,14 @@ def _read_directions(plan: Mapping[str, Any]) -> dict[str, str | None]:
 
 def _read_study(study: Any) -> Study:
     if not isinstance(study, dict) or not isinstance(study.get("study"), str):
-        raise ValueError("has a study without a name")
+        raise Unreadable(Fault.NOT_A_PLAN, "has a study without a name")
     cells, kind = study.get("cells") or [], study.get("kind")
     if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
-        raise ValueError(f"has a study, {study['study']}, whose cells are not a list of objects")
+        reason = f"has a study, {study['study']}, whose cells are not a list of objects"
+        raise Unreadable(Fault.NOT_A_PLAN, reason)
     n_trials = study.get("n_trials", len(cells))
     if kind not in ("grid", "search") or not isinstance(n_trials, int) or n_trials < 0:
-        raise ValueError(f"has a study, {study['study']}, without a kind (grid or search) or n_trials of 0 or more")
+        reason = f"has a study, {study['study']}, without a kind (grid or search) or n_trials of 0 or more"
+        raise Unreadable(Fault.NOT_A_PLAN, reason)
     texts = ({key: str(value) for key, value in cell.items()} for cell in cells)
     return Study(study["study"], kind, n_trials, tuple(texts))

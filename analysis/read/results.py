@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from analysis.read.bounds import check_number
+from analysis.read.faults import Fault, Unreadable
 from analysis.read.files import read_json
 
 if TYPE_CHECKING:
@@ -114,16 +115,16 @@ def read_result(path: str) -> Run:
     Raises:
         FileNotFoundError: If the file is not there (any more).
         OSError: If it cannot be read.
-        ValueError: If it is not the result of a run, or holds a number that none can have measured; the message says
-            what is wrong with it.
+        Unreadable: If it is not the result of a run, or holds a number that none can have measured.
     """
     result = read_json(path)
     if not isinstance(result, dict):
-        raise ValueError("is not a JSON object")
+        raise Unreadable(Fault.NOT_A_RESULT, "is not a JSON object")
     if "status" not in result:
-        raise ValueError("has no status")
+        raise Unreadable(Fault.NOT_A_RESULT, "has no status")
     if result["status"] not in ENDED:
-        raise ValueError(f"has the status {result['status']!r}, not one of {', '.join(ENDED)}")
+        reason = f"has the status {result['status']!r}, not one of {', '.join(ENDED)}"
+        raise Unreadable(Fault.NOT_A_RESULT, reason)
     _check_types(result)
     flat = _flatten(result) | {"path": os.path.dirname(path)}  # a foreign file may have a path of its own
     known = {name: flat.pop(name) for name in COLUMNS if name in flat}
@@ -154,7 +155,7 @@ def _check_types(result: dict[str, Any]) -> None:
         if fits and isinstance(value, int):
             fits = abs(value) <= _LARGEST
         if not fits:
-            raise ValueError(f"has {name} = {value!r}, which is not {_WANTED[wanted]}")
+            raise Unreadable(Fault.WRONG_TYPE, f"has {name} = {value!r}, which is not {_WANTED[wanted]}")
 
 
 def _flatten(result: dict[str, Any]) -> dict[str, Any]:
@@ -171,7 +172,7 @@ def _scalar(name: str, value: Any) -> Any:
     """What a column can hold and group by; deeper structure stays readable as JSON text.
 
     Raises:
-        ValueError: If it is a number that no run can have measured.
+        Unreadable: If it is a number that no run can have measured.
     """
     if isinstance(value, (dict, list)):
         return json.dumps(value)

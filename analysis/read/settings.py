@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from analysis.read.configs import read_config
+from analysis.read.faults import Unreadable
 from analysis.read.method import DATA, KEYS, METHOD, changes_numbers, is_method
 from analysis.read.results import Run
 
@@ -39,7 +40,7 @@ def _read(run: Run) -> Values:
     values: dict[str, Any] = {key: run[column] for column, key in KEYS.items() if run.get(column) is not None}
     try:
         config = read_config(run.path)
-    except (OSError, ValueError):
+    except (OSError, Unreadable):
         values[UNREAD] = True
     else:
         # The lambdas work through the kd_mode alone, which says which of them it uses.

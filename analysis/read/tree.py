@@ -4,6 +4,8 @@ import os
 import time
 from dataclasses import dataclass, field
 
+from analysis.read.faults import Fault, Skipped
+
 _TRACES = ("heartbeat", "metrics.csv")  # what a run leaves besides its config
 
 
@@ -24,7 +26,7 @@ class Scan:
     unfinished: list[str] = field(default_factory=list)
     sweeps: list[str] = field(default_factory=list)
     given_up: list[str] = field(default_factory=list)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
 
 
 def scan(directory: str) -> Scan:
@@ -40,15 +42,15 @@ def scan(directory: str) -> Scan:
         listed[here] = {entry.name for entry in entries}
         seen = [entry for entry in entries if not entry.name.startswith(".")]
         pending += [entry.path for entry in reversed(seen) if entry.is_dir(follow_symlinks=False)]
-        links = ((entry.path, _lost_by(entry, root)) for entry in seen if entry.is_symlink())
-        found.skipped += [(path, problem) for path, problem in links if problem]
+        lost = (_lost_by(entry, root) for entry in seen if entry.is_symlink())
+        found.skipped += [link for link in lost if link]
     with_runs: set[str] = set()
     for here in reversed(listed):
         if _classify(here, listed[here], here in with_runs, found):
             with_runs.add(os.path.dirname(here))
     for paths in (found.ended, found.unfinished, found.sweeps, found.given_up):
         paths.reverse()
-    found.skipped.sort()
+    found.skipped.sort(key=lambda other: other.path)
     return found
 
 
@@ -60,17 +62,18 @@ def _entries(directory: str, found: Scan) -> "list[os.DirEntry[str]] | None":
     except (FileNotFoundError, NotADirectoryError):
         return None  # a sweep that is still running may move or remove what was listed a moment ago
     except OSError as error:
-        found.skipped.append((directory, f"cannot be listed ({error.strerror})"))
+        found.skipped.append(Skipped(directory, Fault.UNREADABLE, f"cannot be listed ({error.strerror})"))
         return None
 
 
-def _lost_by(link: "os.DirEntry[str]", root: str) -> str:
-    """Why a link may leave something unread; "" where what it leads to is read all the same, or is no directory."""
+def _lost_by(link: "os.DirEntry[str]", root: str) -> Skipped | None:
+    """Why a link may leave something unread; None where what it leads to is read all the same, or is no directory."""
     try:
         leads_out = link.is_dir() and not (os.path.realpath(link.path) + os.sep).startswith(root)
     except OSError as error:  # such as a link to itself
-        return f"is a link that cannot be followed ({error.strerror})"
-    return "is a link to a directory elsewhere, and links are not followed" if leads_out else ""
+        return Skipped(link.path, Fault.BROKEN_LINK, f"is a link that cannot be followed ({error.strerror})")
+    reason = "is a link to a directory elsewhere, and links are not followed"
+    return Skipped(link.path, Fault.LINK_ELSEWHERE, reason) if leads_out else None
 
 
 def _classify(directory: str, names: set[str], nested: bool, found: Scan) -> bool:
@@ -88,7 +91,8 @@ def _classify(directory: str, names: set[str], nested: bool, found: Scan) -> boo
         found.unfinished.append(directory)
         return True
     if left := [name for name in _TRACES if name in names]:
-        found.skipped.append((directory, f"has {' and '.join(left)}, but no .hydra/config.yaml: not a run"))
+        reason = f"has {' and '.join(left)}, but no .hydra/config.yaml: not a run"
+        found.skipped.append(Skipped(directory, Fault.NOT_A_RUN, reason))
     return False
 
 

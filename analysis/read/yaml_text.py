@@ -4,14 +4,33 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from analysis.read.faults import Fault, Unreadable
+from analysis.read.files import SMALL, read_file
+
 _DEEPEST = 50  # levels; a config has 5
+# A scalar that its tag does not fit, as in `!!bool maybe` or the thirteenth month, raises whatever it happens to.
+_ILL_TYPED = (ValueError, KeyError, AttributeError)
+
+
+def read_text(path: str) -> str:
+    """The text of a YAML file of a run.
+
+    Raises:
+        OSError: If it cannot be read.
+        Unreadable: If it is no regular file, too large, or no UTF-8.
+    """
+    content = read_file(path, SMALL)
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise Unreadable(Fault.NOT_YAML, f"is not YAML ({error})") from error
 
 
 def parse_yaml(text: str) -> Any:
     """What a YAML document says. An alias lets a few lines stand for gigabytes, and no run writes one.
 
     Raises:
-        ValueError: If it is not YAML, has an alias, or is nested too deeply.
+        Unreadable: If it is not YAML, has an alias, or is nested too deeply.
     """
     import yaml
 
@@ -22,8 +41,10 @@ def parse_yaml(text: str) -> Any:
             return None
         _require_tree(root)
         return loader.construct_document(root)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"not YAML ({' '.join(str(error).split())})") from error
+    except Unreadable:
+        raise
+    except (yaml.YAMLError, RecursionError, *_ILL_TYPED) as error:
+        raise Unreadable(Fault.NOT_YAML, f"is not YAML ({' '.join(str(error).split())})") from error
     finally:
         loader.dispose()
 
@@ -43,10 +64,10 @@ def _require_tree(root: Any) -> None:
         number = len(seen) + len(below)
         seen.update(map(id, below))
         if len(seen) < number:
-            raise ValueError("YAML with an alias, such as *x, which no run writes")
+            raise Unreadable(Fault.ALIAS, "is YAML with an alias, such as *x, which no run writes")
         level = below
     if level:
-        raise ValueError(f"nested more than {_DEEPEST} levels deep")
+        raise Unreadable(Fault.TOO_DEEP, f"is nested more than {_DEEPEST} levels deep")
 
 
 _BEGINS = re.compile(r"^(?=[A-Za-z_])", re.MULTILINE)  # what is indented, or in a list, belongs to the line above
@@ -56,13 +77,13 @@ def parse_config(text: str) -> Any:
     """What `parse_yaml` says of a config, with each text of a section parsed once.
 
     Raises:
-        ValueError: If it is not YAML, or nested too deeply.
+        Unreadable: If it is not YAML, or nested too deeply.
     """
     config: dict[Any, Any] = {}
     for section in _BEGINS.split(text):
         try:
             part = _parse_section(section)
-        except ValueError:
+        except Unreadable:
             return parse_yaml(text)
         if part is None:  # comments
             continue

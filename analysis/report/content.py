@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from analysis.ablation.ablation import Analysed, analyse
+from analysis.ablation.ablation import analyse
+from analysis.ablation.factorial import Factorial
 from analysis.ablation.sheet import lay_out_factorial
 from analysis.figures.kinds import Source, make_infos
 from analysis.means.means import summarise
@@ -79,8 +80,8 @@ def report_content(source: Source) -> Report:
     runs = gathered.flat
     complete = [run for run in runs if run.status == "complete"]
     table, no_table = _table(gathered)
-    analysed = _factorials(gathered, complete)
-    ablations = [sheet for one in analysed.found for sheet in lay_out_factorial(one, counts_line(gathered))]
+    factorials, no_ablation = _factorials(gathered, complete)
+    ablations = [sheet for one in factorials for sheet in lay_out_factorial(one, counts_line(gathered))]
     pictures, not_drawn = _pictures(replace(source, gathered=gathered))  # all ask of one what has been made of it
     notes = [note for sheet in ablations for note in sheet.notes] + list(table.notes if table else ())
     return Report(
@@ -93,7 +94,7 @@ def report_content(source: Source) -> Report:
         cost=_cost(table) if table else None,
         no_table=no_table,
         ablations=tuple(ablations),
-        no_ablation=analysed.reasons,
+        no_ablation=no_ablation,
         pictures=pictures,
         not_drawn=not_drawn,
         runs=run_table(gathered, runs, _metrics(gathered, complete)),
@@ -125,16 +126,18 @@ def _cost(table: Table) -> Sheet:
     return replace(sheet, caption="All complete runs of each setting; time: of one run.", notes=notes, left_out=())
 
 
-def _factorials(gathered: Gathered, complete: Sequence[Run]) -> Analysed:
+def _factorials(gathered: Gathered, complete: Sequence[Run]) -> tuple[tuple[Factorial, ...], tuple[str, ...]]:
+    """The ablations, and a line for each set of runs that is none."""
     try:
-        return analyse(gathered)
+        analysed = analyse(gathered)
+        return analysed.found, tuple(map(str, analysed.reasons))
     except ValueError as error:
         # Runs that all have the same terms are no attempt at a 2 x 2, so there is nothing to explain.
         with_and_without = any(
             len({run[name] > 0 for run in complete if run[name] is not None}) > 1
             for name in ("lambda_intra", "lambda_inter")
         )
-        return Analysed((), tuple(str(error).splitlines()) if with_and_without else ())
+        return (), tuple(str(error).splitlines()) if with_and_without else ()
 
 
 def _metrics(gathered: Gathered, complete: Sequence[Run]) -> list[Metric]:

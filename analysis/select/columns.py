@@ -9,7 +9,8 @@ import pandas as pd
 
 from analysis.read.bounds import check_number
 from analysis.read.configs import read_config, read_last_row
-from analysis.read.gather import Gathered, Skipped
+from analysis.read.faults import ANY_FAULT, Skipped, Unreadable, as_skipped
+from analysis.read.gather import Gathered
 from analysis.read.results import Run
 from analysis.read.values import sortable
 
@@ -91,8 +92,8 @@ def _usable(values: Mapping[str, Any], names: Iterable[str], path: str) -> tuple
             if isinstance(value, int | float):
                 check_number(name, value, may_diverge=True)
             usable[name] = value
-        except ValueError as error:
-            skipped.append(Skipped(path, str(error)))
+        except Unreadable as error:
+            skipped.append(as_skipped(path, error))
     return usable, skipped
 
 
@@ -126,7 +127,5 @@ def check_name(kind: str, name: str, known: Iterable[str]) -> None:
 def _try(read: Callable[[str], dict[str, Any]], path: str) -> tuple[dict[str, Any], list[Skipped]]:
     try:
         return read(path), []
-    except OSError as error:
-        return {}, [Skipped(error.filename or path, f"cannot be read ({error.strerror})")]
-    except ValueError as error:
-        return {}, [Skipped(path, str(error))]
+    except ANY_FAULT as error:
+        return {}, [as_skipped(path, error)]

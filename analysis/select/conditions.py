@@ -54,7 +54,7 @@ def conditions_of(runs: Sequence[Run], metrics: Iterable[Metric] = ()) -> dict[s
 
     Where some runs recorded their machine, versions or commit, "not recorded for 3 runs" is another value.
     """
-    columns = dict.fromkeys((*(column for column, _, _ in _STATED), *_SHOULD_AGREE, *_PASTS))
+    columns = dict.fromkeys(("kd_mode", *(column for column, _, _ in _STATED), *_SHOULD_AGREE, *_PASTS))
     columns.update(dict.fromkeys(column for run in runs[:1] for column in run.more if column.startswith("versions.")))
     found: dict[str, set[Any]] = {}
     for column in columns:

@@ -49,7 +49,7 @@ def left_out(gathered: Gathered) -> Iterator[str]:
     for missing in gathered.gaps:
         if missing.count > 0:
             yield _missing_line(missing)
-    yield from listed("skipped: ", (f"{other.path} {other.reason}" for other in gathered.skipped))
+    yield from listed("skipped: ", map(str, gathered.skipped))
     others = (f"{other.path} ({other.status}) repeats {other.kept}" for other in gathered.duplicates)
     yield from listed("duplicate, not counted: ", others)
     yield from listed("teacher, in no row: ", gathered.teachers["path"])

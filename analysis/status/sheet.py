@@ -76,7 +76,7 @@ def remarks(status: Status) -> Iterator[Note]:
     if status.given_up:
         given_up = count(status.given_up, "trial")
         yield Note(Kind.STATUS, f"{given_up} given up between seeds: the planned runs of the others are not made")
-    yield from noted(Kind.SKIPPED, "skipped: ", (f"{path} {reason}" for path, reason in status.skipped))
+    yield from noted(Kind.SKIPPED, "skipped: ", map(str, status.skipped))
     begun = not any(progress.to_do for progress in status.studies)
     if begun and not (status.running or status.stale or status.skipped or status.commands):
         yield Note(Kind.DONE, "done")
@@ -92,7 +92,7 @@ def status_content(status: Status) -> dict[str, Any]:
         "stale": list(status.stale),
         "missing": [_missing(missing) for missing in status.missing],
         "commands": list(status.commands),
-        "skipped": [{"path": path, "reason": reason} for path, reason in status.skipped],
+        "skipped": [{"path": other.path, "reason": other.reason} for other in status.skipped],
         "given_up": status.given_up,
     }
 

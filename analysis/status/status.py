@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from analysis.read.configs import read_config, read_last_row
+from analysis.read.faults import Skipped, Unreadable
 from analysis.read.gaps import Gap
 from analysis.read.gather import STATUSES, Gathered
 from analysis.read.plans import Sweep
@@ -68,7 +69,7 @@ class Status:
         stale: Directories without a result or a sign of life.
         missing: What the plans lack.
         commands: What goes on with the sweeps that are not done.
-        skipped: Path of what could not be read, and why.
+        skipped: What could not be read.
         given_up: Number of trials that were pruned between their seeds: planned, and not to do.
     """
 
@@ -79,7 +80,7 @@ class Status:
     stale: tuple[str, ...]
     missing: tuple[Gap, ...]
     commands: tuple[str, ...]
-    skipped: tuple[tuple[str, str], ...]
+    skipped: tuple[Skipped, ...]
     given_up: int
 
 
@@ -108,7 +109,7 @@ def find_status(gathered: Gathered, now: float | None = None) -> Status:
         stale=tuple(run.path for run in of_status["stale"]),
         missing=tuple(missing for missing in gathered.gaps if missing.count > 0),
         commands=tuple(_commands(gathered)),
-        skipped=tuple((other.path, other.reason) for other in gathered.skipped),
+        skipped=gathered.skipped,
         given_up=len(gathered.given_up),
     )
 
@@ -163,14 +164,14 @@ def _at_work(directory: str, plans: Iterable[Sweep], usual_pace: float | None, n
 def _last_row(directory: str) -> dict[str, float]:
     try:
         return read_last_row(directory)
-    except (OSError, ValueError):
+    except (OSError, Unreadable):
         return {}  # no epoch is over
 
 
 def _epochs(directory: str) -> int | None:
     try:
         epochs: Any = read_config(directory).get("trainer.epochs")
-    except (OSError, ValueError):
+    except (OSError, Unreadable):
         return None
     return epochs if isinstance(epochs, int) else None
 

@@ -7,7 +7,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from tffd.sweep.forkserver import start_fork_server
+from tffd.sweep.processes import start_fork_server
 
 
 class TffdSweeper(Sweeper):
@@ -31,15 +31,14 @@ class TffdSweeper(Sweeper):
         """Run the sweep; a command that is refused, or whose trials failed, ends with an exit code other than 0."""
         assert self.hydra_context is not None  # Hydra calls setup first
         assert self.config is not None
-        if self.config.hydra.launcher._target_.endswith(".BasicLauncher"):
+        if self.config.hydra.launcher._target_.endswith((".BasicLauncher", ".JoblibLauncher")):
             start_fork_server()  # its imports and ours side by side
 
-        from tffd.app import refuse
-        from tffd.config import ConfigError
         from tffd.data import DataChanged
+        from tffd.refusal import ConfigError, refuse
         from tffd.sweep.engine import Engine
         from tffd.sweep.executors import ClusterError
-        from tffd.sweep.storage import StorageLost
+        from tffd.sweep.studies.storage import StorageLost
 
         try:
             failed = Engine(self.hydra_context, self.config, arguments).run()

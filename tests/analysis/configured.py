@@ -10,7 +10,6 @@ WriteRun = Callable[..., Path]
 
 SEVEN = [60.0, 61.0, 62.0, 63.0, 64.0, 65.0, 66.0]
 BETTER = [value + 1 + seed / 8 for seed, value in enumerate(SEVEN)]
-WORDS = "neither interval nor p, as more differs than what is compared (--mix tests it all the same): "
 
 CONFIG = """\
 name: {name}
@@ -74,8 +73,3 @@ def write_configured(
 def compared_values(table: Table) -> dict[tuple[Any, ...], tuple[float, float | None]]:
     """The difference and the p-value of each row that has a baseline."""
     return {cell.row: (cell.difference.value, cell.difference.p) for cell in table.cells if cell.difference}
-
-
-def notes_with(table: Table, words: str) -> list[str]:
-    """The notes of a table that hold some words."""
-    return [line for line in map(str, table.notes) if words in line]

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from tests.support import compose_config
 from tffd import build
-from tffd.config import Config, require_config
+from tffd.schema import Config
+from tffd.config import require_config
 from tffd.data import (
     Arrays,
     Augmentation,

@@ -9,14 +9,14 @@ import torch
 
 from tests.support import compose_config, places
 from tffd.checks import check_config
-from tffd.config import ConfigError
+from tffd.refusal import ConfigError
 from tffd.data.arrays import Arrays
 from tffd.data.loading import load_data
 from tffd.data.room import DataTooLarge, bytes_on_device, require_room
 from tffd.data.sources.digits import Digits
 from tffd.data.splits import Split
-from tffd.devices import smallest_memory
-from tffd.sweep.outcome import is_final, may_be_retried
+from tffd.machine import smallest_memory
+from tffd.failures import Failure, FailureKind
 
 GIB = 2**30
 
@@ -43,8 +43,8 @@ def test_the_figures_are_told() -> None:
 
 
 def test_it_would_not_help_to_try_again() -> None:
-    reason = "DataTooLarge: the pictures take"
-    assert is_final(reason) and not may_be_retried(reason)
+    kind = Failure.of(DataTooLarge("the pictures take")).kind
+    assert kind is FailureKind.SAME_AGAIN and not kind.may_go_away
 
 
 @pytest.fixture

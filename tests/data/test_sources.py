@@ -8,8 +8,9 @@ import pytest
 from sklearn.datasets import load_digits
 
 from tests.support import CONF, compose_config
-from tffd import build
-from tffd.config import Config, require_config
+from tffd import build, instantiation
+from tffd.schema import Config
+from tffd.config import require_config
 from tffd.data.arrays import Summary
 from tffd.data.sources import Cifar, Digits, ImageFolder, Synthetic
 
@@ -32,7 +33,7 @@ def test_there_are_dataset_files() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_dataset_file_builds_its_source(path: Path) -> None:
     config = config_of(f"dataset={path.stem}", "dataset.root=some/where")
-    source = build.build_source(config)
+    source = instantiation.build_source(config)
     assert config.dataset.name == path.stem
     expected = {
         "cifar10": Cifar("CIFAR10", "some/where"),

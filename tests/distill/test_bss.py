@@ -207,3 +207,5 @@ def test_what_cannot_be_attacked_is_refused() -> None:
         BoundarySamples().check(setting(one, one))
     with pytest.raises(ValueError, match="Use a teacher that was trained on the same classes"):
         BoundarySamples().check(setting(output((3, 4, 4)), output((3, 4, 4), classes=4)))
+    with pytest.raises(ValueError, match="its last maps are single values, where batch norm needs two"):
+        BoundarySamples().check(setting(output((3, 4, 4), (4, 1, 1)), output((3, 4, 4))))

@@ -1,7 +1,6 @@
 """BYOT against hand numbers, naive loops and figures of the public code, its heads against those of its network."""
 
 import math
-from typing import Any
 
 import pytest
 import torch
@@ -11,6 +10,7 @@ from torch.nn import functional as F
 from tests import golden_c
 from tests.distill.compositions import setting, step_of
 from tests.distill.properties import check_at_rest, check_finite, check_loss, normal, output
+from tests.golden_networks import Network
 from tffd.distill.byot import BeYourOwnTeacher, Head, active_distance, soft_cross_entropy
 from tffd.distill.st import soft_targets
 
@@ -107,50 +107,36 @@ class Block(nn.Module):
         return F.relu(branch + (self.downsample(maps) if hasattr(self, "downsample") else maps))
 
 
-def filled(network: dict[str, Any]) -> dict[str, Tensor]:
-    """Return the weights of a network of the set by the rule of networks_c.json."""
-    rule, weights = golden_c.networks()["rule"], {}
-    for i, (name, shape) in enumerate(network["state_dict"]):
-        k = torch.arange(math.prod(shape))
-        h = (rule["A"] * k * k + (rule["B"] * (i + 1) + 17) * k + rule["C"] * (i + 1)) % rule["M"]
-        u = (2 * h.double() / rule["M"] - 1).reshape(shape)
-        if name.endswith("num_batches_tracked"):
-            weights[name] = torch.zeros((), dtype=torch.int64)
-        elif len(shape) > 1:
-            weights[name] = network["gain"] * math.sqrt(3 / math.prod(shape[1:])) * u
-        elif name.endswith(("bias", "running_mean")):
-            weights[name] = 0.1 * u
-        else:
-            weights[name] = 1 + (0.3 if name.endswith("running_var") else 0.2) * u
-    return weights
-
-
-def part(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
-
-
 @pytest.mark.golden_c
-def test_heads_of_the_public_network() -> None:
-    """On the stages of its ResNet-18, with its weights: class scores and features of all three."""
-    network = golden_c.networks()["networks"]["BYOT_multi_resnet18"]
-    weights, expected = filled(network), network["features"]["all"]
-    maps, stages = golden_c.tensor("net/images"), []
+@pytest.mark.parametrize("dtype", golden_c.DTYPES)
+def test_heads_of_the_public_network(dtype: torch.dtype) -> None:
+    """On the stages of its ResNet-18, with its weights: class scores and features of all four classifiers."""
+    network = Network("BYOT_multi_resnet18")
+    stem = nn.Sequential(nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()).to(dtype).eval()
+    stem.load_state_dict({**numbered(network, "conv1.", 0), **numbered(network, "bn1.", 1)})
+    maps, stages, seen = golden_c.tensor("net/images", dtype), [], []
     with torch.no_grad():
-        maps = F.conv2d(maps, weights["conv1.weight"], padding=1)
-        norm = [weights[f"bn1.{name}"] for name in ("running_mean", "running_var", "weight", "bias")]
-        maps = F.relu(F.batch_norm(maps, *norm))
-        for number, (inputs, outputs) in enumerate([(64, 64), (64, 128), (128, 256), (256, 512)]):
-            layer = nn.Sequential(Block(inputs, outputs), Block(outputs, outputs)).double().eval()
-            layer.load_state_dict(part(weights, f"layer{number + 1}."))
+        maps = stem(maps)
+        for number, (inputs, outputs) in enumerate([(64, 64), (64, 128), (128, 256), (256, 512)], 1):
+            layer = nn.Sequential(Block(inputs, outputs), Block(outputs, outputs)).to(dtype).eval()
+            layer.load_state_dict(network.part(f"layer{number}."))
             maps = layer(maps)
             stages.append(maps)
-        for number, stage in enumerate(stages[:3]):
-            head = Head(stage.shape[1:], stages[-1].shape[2:], 512, network["num_classes"]).double().eval()
-            head.bottleneck.load_state_dict(part(weights, f"bottleneck{number + 1}_1."))
-            head.fc.load_state_dict(part(weights, f"middle_fc{number + 1}."))
-            for found, figures in zip(head(stage), (expected[number], expected[number + 4]), strict=True):
-                assert found.sum().item() == pytest.approx(figures["sum"], rel=1e-8)
-                assert found.abs().sum().item() == pytest.approx(figures["abs_sum"], rel=1e-8)
+        for number, stage in enumerate(stages[:3], 1):
+            head = Head(stage.shape[1:], maps.shape[2:], 512, network.classes).to(dtype).eval()
+            head.bottleneck.load_state_dict(network.part(f"bottleneck{number}_1."))
+            head.fc.load_state_dict(network.part(f"middle_fc{number}."))
+            seen.append(head(stage))
+        pooled, classifier = maps.mean(dim=(2, 3)), nn.Linear(512, network.classes).to(dtype)
+        classifier.load_state_dict(network.part("fc."))
+        network.compare_logits(classifier(pooled))
+    features = [each[:, :, None, None] for each in (pooled, *(features for _, features in seen))]
+    network.compare_maps("all", [*(logits for logits, _ in seen), *features])
+
+
+def numbered(network: Network, prefix: str, number: int) -> dict[str, Tensor]:
+    """Return the weights of a layer by the names that they have in a sequence."""
+    return {f"{number}.{name}": weight for name, weight in network.part(prefix).items()}
 
 
 def test_mode_has_a_head_on_each_stage_but_the_last() -> None:

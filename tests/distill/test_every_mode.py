@@ -10,11 +10,12 @@ from torch import nn
 from docs.modes import read_header
 from tests.distill.compositions import step_of
 from tests.support import CONF, compose_config
-from tffd import build
-from tffd.config import Config, require_config
+from tffd import build, instantiation
+from tffd.config import require_config
 from tffd.data import Batch
 from tffd.distill import Distillation
 from tffd.models import ModelOutput, create_model
+from tffd.schema import Config
 from tffd.training.step import Learners, batch_losses, first_stage_losses
 
 # Modes whose own loss is none that one batch could be fitted to, with the reason.
@@ -36,7 +37,7 @@ EQUAL, WIDER = "resnet14", "resnet8x4"  # teachers; some modes take equal widths
 def composed(mode: str, teacher: str, *overrides: str) -> tuple[Config, Distillation]:
     """Build a mode with its published settings, for a resnet8."""
     config = require_config(compose_config(f"kd_mode={mode}", "model=resnet8", f"teacher={teacher}", *overrides))
-    distillation = build.build_distillation(config)
+    distillation = instantiation.build_distillation(config)
     labels = torch.arange(12) % CLASSES
     setting = build.build_setting(
         config, classes=CLASSES, channels=CHANNELS, image_size=SIZE, pictures=12, labels=labels
@@ -160,6 +161,6 @@ def test_a_weight_of_zero_leaves_the_baseline(mode: str) -> None:
     config = require_config(compose_config(f"kd_mode={mode}"))
     idle = [f"kd_mode.{name}.weights.{term}=0" for name, own in config.kd_mode.items() for term in own.weights]
     config = require_config(compose_config(f"kd_mode={mode}", *idle))
-    distillation = build.build_distillation(config)
-    assert not build.uses_teacher(config) and not distillation.modes
+    distillation = instantiation.build_distillation(config)
+    assert not instantiation.uses_teacher(config) and not distillation.modes
     assert distillation(step_of(ModelOutput(torch.zeros(2, 3), (), (), torch.zeros(2, 3), torch.zeros(2, 3)))) == {}

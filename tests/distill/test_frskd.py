@@ -1,7 +1,7 @@
 """FRSKD against hand numbers and figures of the public code, its pyramid against the public network."""
 
 import re
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from tests import golden_c
 from tests.distill.compositions import setting, step_of
 from tests.distill.properties import check_finite, check_loss, normal, output
-from tests.distill.test_byot import filled
+from tests.golden_networks import Network
 from tffd.distill.at import attention_transfer
 from tffd.distill.fitnet import hint
 from tffd.distill.frskd import Feature, FeaturePyramid, FeatureRefinement, refinement_loss
@@ -93,26 +93,18 @@ def renamed(name: str) -> str:
 @pytest.mark.parametrize("dtype", golden_c.DTYPES)
 def test_pyramid_equals_the_public_network(dtype: torch.dtype) -> None:
     """Class scores, and all maps before and after the ReLU; their weighted sum tells the order of numbers."""
-    network: dict[str, Any] = golden_c.networks()["networks"]["FRSKD_BiFPNc"]
+    network = Network("FRSKD_BiFPNc")
     images = golden_c.tensor("net/images")
     tiled = images.repeat(1, 11, 1, 1)
     maps = [F.avg_pool2d(tiled[:, :count], 32 // size).to(dtype) for count, size in ((8, 16), (16, 8), (32, 4))]
-    pyramid = FeaturePyramid([8, 16, 32], network["num_classes"]).to(dtype).eval()
-    pyramid.load_state_dict({renamed(name): weight for name, weight in filled(network).items()})
-    assert sum(weight.numel() for weight in pyramid.parameters()) == network["parameters"]
+    pyramid = FeaturePyramid([8, 16, 32], network.classes).to(dtype).eval()
+    pyramid.load_state_dict({renamed(name): weight for name, weight in network.weights.items()})
+    assert network.counts(pyramid)
     with torch.no_grad():
         refined, logits = pyramid(maps)
-    expected = torch.tensor(network["logits_f64"], dtype=torch.float64)
-    close = 1e-8 if dtype == torch.float64 else 1e-5
-    torch.testing.assert_close(logits.double(), expected, rtol=0, atol=close * expected.abs().max().item())
-    for kind, seen in (("pre", refined), ("post", [F.relu(each) for each in refined])):
-        for each, figures in zip(seen, network["features"][kind], strict=True):
-            flat = each.double().flatten()
-            assert list(each.shape) == figures["shape"]
-            weighted = (torch.arange(1, len(flat) + 1) * flat).sum().item() / len(flat)
-            rough = close * figures["abs_sum"]
-            assert weighted == pytest.approx(figures["weighted"], abs=rough)
-            assert flat.abs().sum().item() == pytest.approx(figures["abs_sum"], abs=rough)
+    network.compare_logits(logits)
+    network.compare_maps("pre", refined)
+    network.compare_maps("post", [F.relu(each) for each in refined])
 
 
 @pytest.mark.parametrize("sizes", [(8, 4, 2), (7, 4, 2), (8, 4, 4), (5, 3)])

@@ -9,7 +9,7 @@ import torch
 from tests.distill.compositions import composed, setting, step_of, tfd
 from tests.golden_a import Pair
 from tests.support import compose_config
-from tffd import build
+from tffd import instantiation
 from tffd.config import require_config
 from tffd.distill import Distillation
 from tffd.distill.teacher_free import TeacherFree
@@ -69,7 +69,7 @@ def test_two_modes_of_a_term_each_are_one_of_both(output: ModelOutput) -> None:
 def test_tfd_plus_is_the_reference_s(golden_pair: Pair) -> None:
     """Soft targets and Tf-FD as one loss, with the weights of the script."""
     config = require_config(compose_config("kd_mode=tfd_plus", "teacher=resnet20", "lambdas=readme"))
-    distillation = build.build_distillation(config)
+    distillation = instantiation.build_distillation(config)
     terms = distillation(step_of(golden_pair.student, golden_pair.teacher))
     factors = dict.fromkeys(distillation.modes, torch.ones(()))
     golden_pair.compare("tfd_plus", distillation.weigh(torch.zeros(()), terms, factors))

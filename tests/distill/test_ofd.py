@@ -149,6 +149,8 @@ def test_golden_c(name: str, dtype: torch.dtype) -> None:
         ("resnet14", ["layer1.1.bn2", "layer2.1.bn2", "layer3.1.bn2"]),
         ("wrn_16_1", ["block2.0.bn1", "block3.0.bn1", "bn1"]),
         ("vgg11", ["block1.1", "block2.4", "block3.4", "block4.4"]),
+        ("mobilenet_v2", ["blocks.1.1.conv.7", "blocks.2.2.conv.7", "blocks.4.2.conv.7", "blocks.6.0.conv.7"]),
+        ("resnet50", ["layer1.2.bn3", "layer2.3.bn3", "layer3.5.bn3", "layer4.2.bn3"]),
     ],
 )
 def test_norms_of_every_family(name: str, expected: list[str]) -> None:
@@ -161,7 +163,7 @@ def test_norms_of_every_family(name: str, expected: list[str]) -> None:
     names = {module: path for path, module in network.named_modules()}
     assert [names[norm] for norm in norms] == expected
     assert [maps.shape for maps in seen] == [maps.shape for maps in answer.preacts]
-    if name != "resnet14":
+    if name.startswith(("wrn", "vgg")):
         assert all(maps is preact for maps, preact in zip(seen, answer.preacts, strict=True))
 
 
@@ -203,6 +205,12 @@ def test_what_cannot_be_compared_is_refused() -> None:
         batch_margin(normal(2, 3))
     with pytest.raises(ValueError, match="of class Identity are not known, so it has no margins. Set margin=batch"):
         norms_before_relu(nn.Identity())
+    shuffled = dataclasses.replace(
+        setting(output((3, 4, 4)), output((3, 4, 4))), teacher_network=create_model("shuffle_v1", 3)
+    )
+    with pytest.raises(ValueError, match="of class ShuffleNetV1 are not known, so it has no margins. Set margin=batch"):
+        FeatureOverhaul().check(shuffled)
+    FeatureOverhaul(margin="batch").check(shuffled)
     with pytest.raises(ValueError, match="form must be one of overhaul, kdzoo; got 'paper'"):
         FeatureOverhaul(form="paper")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="margin must be one of batch_norm, batch; got 'zero'"):

@@ -8,10 +8,21 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests import golden_c
+from tests.golden_networks import Network
 from tffd.checkpoints import load_weights
+from tffd.distill.ofd import norms_before_relu
 from tffd.models import create_model
 
 GOLDEN = Path(__file__).parents[1] / "golden"
+# RepDistiller's networks of golden set C, by their names there; the others are parts of modes, compared in their tests.
+NETWORKS = {
+    "MobileNetV2": "mobilenet_v2",
+    "ShuffleV1": "shuffle_v1",
+    "ShuffleV2": "shuffle_v2",
+    "ResNet50": "resnet50",
+}
+OF_MODES = {"BYOT_multi_resnet18", "FRSKD_BiFPNc"}
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 
@@ -62,3 +73,42 @@ def test_student_of_the_tf_fd_script(tmp_path: Path) -> None:
     assert_close(output.logits, torch.tensor(figures["eval_logits"]).reshape(16, 10))
     means = [stage.mean().item() for stage in output.stages]
     assert means == pytest.approx(figures["eval_stage_means"], rel=1e-5)
+
+
+@pytest.mark.golden_c
+def test_every_network_of_the_set_is_compared() -> None:
+    assert set(golden_c.networks()["networks"]) == set(NETWORKS) | OF_MODES
+
+
+@pytest.mark.golden_c
+@pytest.mark.parametrize("name", NETWORKS)
+def test_repdistillers_networks(name: str, tmp_path: Path) -> None:
+    """A file with RepDistiller's names loads strictly; class scores and all maps are its own, in both precisions."""
+    network = Network(name)
+    torch.save({"epoch": 240, "model": network.weights}, tmp_path / "ckpt_epoch_240.pth")
+    with torch.device("meta"):
+        model = create_model(NETWORKS[name], network.classes).double().eval()
+    model = model.to_empty(device="cpu")
+    load_weights(model, tmp_path / "ckpt_epoch_240.pth")
+    assert network.counts(model) and len(model.state_dict()) == len(network.weights)
+    for dtype in golden_c.DTYPES:
+        with torch.no_grad():
+            output = model.to(dtype)(golden_c.tensor("net/images", dtype))
+        network.compare_logits(output.logits)
+        network.compare_maps("post", [output.stem, *output.stages, output.pooled])
+        network.compare_maps("pre", [output.stem, *output.preacts, output.pooled])
+
+
+@pytest.mark.golden_c
+@pytest.mark.parametrize("name", NETWORKS)
+def test_norms_before_relu_are_repdistillers(name: str) -> None:
+    """Or there are none, in both."""
+    expected = golden_c.networks()["networks"][name]["bn_before_relu"]
+    with torch.device("meta"):
+        model = create_model(NETWORKS[name], 10)
+    if isinstance(expected, str):
+        with pytest.raises(ValueError, match="are not known, so it has no margins"):
+            norms_before_relu(model)
+    else:
+        names = {module: path for path, module in model.named_modules()}
+        assert [names[norm] for norm in norms_before_relu(model)] == expected

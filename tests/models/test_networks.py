@@ -10,6 +10,8 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from tffd.models import MODEL_NAMES, ModelOutput, create_model
+from tffd.models.layers import channel_shuffle
+from tffd.models.mobilenet import MobileNetV2
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 
@@ -33,6 +35,10 @@ PARAMETERS = {
     "vgg13": 9462180,
     "vgg16": 14774436,
     "vgg19": 20086692,
+    "resnet50": 23705252,
+    "mobilenet_v2": 812836,
+    "shuffle_v1": 949258,
+    "shuffle_v2": 1355528,
 }
 # Channels of the stem and of each stage.
 NARROW, DOUBLE, WIDE = (16, 16, 32, 64), (16, 32, 64, 128), (32, 64, 128, 256)
@@ -56,10 +62,23 @@ CHANNELS = {
     "vgg13": VGG,
     "vgg16": VGG,
     "vgg19": VGG,
+    "resnet50": (64, 256, 512, 1024, 2048),
+    "mobilenet_v2": (16, 12, 16, 48, 160),
+    "shuffle_v1": (24, 240, 480, 960),
+    "shuffle_v2": (24, 116, 232, 464),
 }
+# Width of the classifier's input, where it is not the last stage's.
+POOLED = {"mobilenet_v2": 1280, "shuffle_v2": 1024}
 # Height and width of the stem and of each stage, by the picture's.
 VGG_SIZES = {8: (8, 4, 2, 1, 1), 16: (16, 8, 4, 2, 2), 32: (32, 16, 8, 4, 4), 64: (64, 32, 16, 8, 4)}
-SMALLEST_OF_EACH_FAMILY = ("resnet8", "wrn_16_1", "vgg8")
+# What the picture's are divided by for the stem and for each stage; a half counts as one.
+STRIDES = {
+    "resnet50": (1, 1, 2, 4, 8),
+    "mobilenet_v2": (2, 2, 4, 8, 16),
+    "shuffle_v1": (1, 2, 4, 8),
+    "shuffle_v2": (1, 2, 4, 8),
+}
+SMALLEST_OF_EACH_FAMILY = ("resnet8", "wrn_16_1", "vgg8", "mobilenet_v2", "shuffle_v1", "shuffle_v2", "resnet50")
 
 
 def pictures(batch: int = 4, size: int = 16, channels: int = 3) -> torch.Tensor:
@@ -87,7 +106,7 @@ def count(model: nn.Module) -> int:
 def test_the_tables_cover_every_model() -> None:
     """A new network needs its figures here."""
     assert set(PARAMETERS) == set(CHANNELS) == set(MODEL_NAMES)
-    assert len(MODEL_NAMES) == 18
+    assert len(MODEL_NAMES) == 22
 
 
 @pytest.mark.parametrize("name", MODEL_NAMES)
@@ -110,12 +129,13 @@ def test_shapes(name: str) -> None:
     assert model.num_stages == len(CHANNELS[name][1:])
     for size in (8, 16, 32, 64):
         output = model(torch.empty(2, 3, size, size, device="meta"))
-        sizes = VGG_SIZES[size] if name.startswith("vgg") else (size, size, size // 2, size // 4)
+        strided = tuple(math.ceil(size / stride) for stride in STRIDES.get(name, (1, 1, 2, 4)))
+        sizes = VGG_SIZES[size] if name.startswith("vgg") else strided
         expected = [(2, c, s, s) for c, s in zip(CHANNELS[name], sizes, strict=True)]
         assert isinstance(output, ModelOutput)
         assert [output.stem.shape, *(stage.shape for stage in output.stages)] == expected
         assert [preact.shape for preact in output.preacts] == expected[1:]
-        assert output.pooled.shape == (2, CHANNELS[name][-1])
+        assert output.pooled.shape == (2, POOLED.get(name, CHANNELS[name][-1]))
         assert output.logits.shape == (2, 100)
 
 
@@ -131,7 +151,7 @@ def test_forward_updates_every_batch_norm_once(name: str, size: int) -> None:
     assert all(bool(tensor.isfinite().all()) for tensor in (output.logits, *output.stages, *output.preacts))
 
 
-@pytest.mark.parametrize("name", ["resnet14", "resnet8x4", "vgg8", "vgg13"])
+@pytest.mark.parametrize("name", ["resnet14", "resnet8x4", "vgg8", "vgg13", "resnet50", "shuffle_v1"])
 def test_stages_are_the_relu_of_preacts(name: str) -> None:
     """No in-place ReLU has overwritten a map before it: preacts still have negative values."""
     output = seeded(name)(pictures())
@@ -153,12 +173,47 @@ def test_wide_resnet_preacts_are_the_next_batch_norm(name: str) -> None:
     assert torch.equal(model.conv1(pictures()), output.stem)
 
 
+def test_stages_of_shuffle_v2_are_the_shuffled_relu_of_preacts() -> None:
+    """The first half of a preact is active already; the stage takes a channel of each half in turn."""
+    output = seeded("shuffle_v2")(pictures())
+    for stage, preact in zip(output.stages, output.preacts, strict=True):
+        first, second = preact.chunk(2, dim=1)
+        assert (first >= 0).all() and (second < 0).any()
+        assert torch.equal(stage[:, 0::2], first) and torch.equal(stage[:, 1::2], torch.relu(second))
+
+
+def test_stages_of_mobilenet_end_without_a_relu() -> None:
+    """So that the map before the next ReLU is the stage."""
+    output = seeded("mobilenet_v2")(pictures())
+    for stage, preact in zip(output.stages, output.preacts, strict=True):
+        assert torch.equal(stage, preact) and (stage < 0).any()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_channel_shuffle(layout: torch.memory_format) -> None:
+    """Channel c of group g comes to place c * groups + g, in the memory format that the maps had."""
+    maps = pictures(2, 5, 6).contiguous(memory_format=layout)
+    for groups in (1, 2, 3):
+        shuffled = channel_shuffle(maps, groups)
+        assert shuffled.is_contiguous(memory_format=layout)
+        for place in range(6):
+            group, channel = place % groups, place // groups
+            assert torch.equal(shuffled[:, place], maps[:, group * (6 // groups) + channel])
+
+
+def test_mobilenet_of_no_width_is_refused() -> None:
+    assert MobileNetV2(10, width=1 / 16).feature_channels == (1, 2, 6, 20)
+    with pytest.raises(ValueError, match=r"at least 0.0625; got 0.06"):
+        MobileNetV2(10, width=0.06)
+
+
 @pytest.mark.parametrize("name", SMALLEST_OF_EACH_FAMILY)
 def test_pooled_is_the_classifier_input(name: str) -> None:
     """Pooled is the mean of the last activated map, and logits are its linear function."""
     model = seeded(name)
     output = model(pictures())
-    torch.testing.assert_close(output.pooled, torch.relu(output.preacts[-1]).mean((2, 3)))
+    if name not in POOLED:  # the others have another convolution in between
+        torch.testing.assert_close(output.pooled, torch.relu(output.preacts[-1]).mean((2, 3)))
     assert torch.equal(model.fc(output.pooled), output.logits)
 
 
@@ -174,14 +229,17 @@ def test_gradients_reach_every_parameter(name: str) -> None:
 
 @pytest.mark.parametrize("name", SMALLEST_OF_EACH_FAMILY)
 def test_channels_last_gives_the_same_values(name: str) -> None:
-    """The memory format changes speed alone; sums run in another order, hence the float32 tolerance."""
-    model = seeded(name)
-    plain = model(pictures())
-    model = seeded(name).to(memory_format=torch.channels_last)
-    output = model(pictures().to(memory_format=torch.channels_last))
+    """The memory format changes speed alone.
+
+    In float64: sums run in another order, and batch statistics of few values divide by small deviations, which scales
+    rounding errors up.
+    """
+    model = seeded(name).double()
+    plain = model(pictures().double())
+    model = seeded(name).double().to(memory_format=torch.channels_last)
+    output = model(pictures().double().to(memory_format=torch.channels_last))
     assert all(stage.is_contiguous(memory_format=torch.channels_last) for stage in output.stages)
-    # Batch statistics divide by small deviations, which scales rounding errors up: 1e-4 instead of 1e-5.
-    torch.testing.assert_close(output, plain, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(output, plain, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", SMALLEST_OF_EACH_FAMILY)
@@ -193,7 +251,7 @@ def test_compiles_without_graph_breaks(name: str) -> None:
     torch.testing.assert_close(compiled(pictures()).logits, model(pictures()).logits)
 
 
-@pytest.mark.parametrize("name", ["resnet56", "resnet8x4", "wrn_40_2", "vgg13"])
+@pytest.mark.parametrize("name", ["resnet56", "resnet8x4", "wrn_40_2", "vgg13", "resnet50", "mobilenet_v2"])
 def test_initialisation(name: str) -> None:
     """Convolutions have std sqrt(2 / fan_out), batch norms weight 1 and bias 0."""
     model = seeded(name)
@@ -209,14 +267,27 @@ def test_initialisation(name: str) -> None:
 
 
 def test_initialisation_of_the_linear_layers() -> None:
-    """PyTorch's default in a ResNet, its weight and no bias in a wide ResNet, N(0, 0.01^2) in VGG."""
+    """PyTorch's default in a ResNet, its weight and no bias in a wide ResNet, N(0, 0.01^2) in VGG and MobileNetV2."""
     resnet, wide, vgg = (seeded(name, 100).fc for name in ("resnet8", "wrn_16_1", "vgg8"))
+    mobile = seeded("mobilenet_v2", 100).fc
     for layer in (resnet, wide):
         bound = 1 / math.sqrt(64)  # uniform in +-1 / sqrt(fan_in), of which 6400 draws come within 1 %
         assert 0.99 * bound < layer.weight.abs().max().item() <= bound
     assert resnet.bias.abs().max() > 0
-    assert not wide.bias.any() and not vgg.bias.any()
+    assert not wide.bias.any() and not vgg.bias.any() and not mobile.bias.any()
     assert vgg.weight.std().item() == pytest.approx(0.01, rel=0.02)  # five deviations for 51200 draws
+    assert mobile.weight.std().item() == pytest.approx(0.01, rel=0.02)  # and more for 128000
+
+
+@pytest.mark.parametrize("name", ["shuffle_v1", "shuffle_v2"])
+def test_initialisation_of_the_shufflenets(name: str) -> None:
+    """PyTorch's default: uniform in +-1 / sqrt(fan_in), so of that over sqrt(3) as standard deviation."""
+    for module in seeded(name, 100).modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            expected = 1 / math.sqrt(3 * math.prod(module.weight.shape[1:]))
+            slack = 5 / math.sqrt(2 * module.weight.numel())
+            assert module.weight.std().item() == pytest.approx(expected, rel=slack)
+            assert module.weight.abs().max() <= expected * math.sqrt(3)
 
 
 @pytest.mark.parametrize("name", SMALLEST_OF_EACH_FAMILY)
@@ -225,7 +296,7 @@ def test_other_picture_channels(name: str) -> None:
     model = meta(name, 10, in_channels=1)
     assert model(torch.empty(2, 1, 32, 32, device="meta")).logits.shape == (2, 10)
     stem = CHANNELS[name][0]
-    assert count(meta(name, 10)) - count(model) == 2 * 9 * stem
+    assert count(meta(name, 10)) - count(model) == 2 * stem * (1 if name.startswith("shuffle") else 9)
 
 
 def test_vgg_refuses_pictures_that_would_vanish() -> None:
@@ -236,7 +307,14 @@ def test_vgg_refuses_pictures_that_would_vanish() -> None:
 
 @pytest.mark.parametrize(
     ("name", "nearest"),
-    [("resnet21", "resnet20"), ("ResNet56", "resnet56"), ("wrn-40-2", "wrn_40_2"), ("vgg12", "vgg1")],
+    [
+        ("resnet21", "resnet20"),
+        ("ResNet56", "resnet56"),
+        ("wrn-40-2", "wrn_40_2"),
+        ("vgg12", "vgg1"),
+        ("MobileNetV2", "mobilenet_v2"),
+        ("ShuffleV1", "shuffle_v1"),
+    ],
 )
 def test_unknown_name_suggests_the_nearest(name: str, nearest: str) -> None:
     """Typing errors, capitals and dashes lead to the right name."""
@@ -246,7 +324,7 @@ def test_unknown_name_suggests_the_nearest(name: str, nearest: str) -> None:
 
 def test_unknown_name_without_neighbour_lists_all() -> None:
     """Nothing similar: the whole list helps."""
-    with pytest.raises(ValueError, match="Choose one of resnet8, .*, vgg19"):
+    with pytest.raises(ValueError, match="Choose one of resnet8, .*, vgg19, .*, shuffle_v2"):
         create_model("transformer", 10)
 
 

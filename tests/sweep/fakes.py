@@ -19,7 +19,8 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from tests.support import compose_config
-from tffd.config import Config, SweepSection, require_config
+from tffd.config import require_config
+from tffd.failures import Failure, FailureKind
 from tffd.records import (
     COMPLETE,
     FAILED,
@@ -33,12 +34,14 @@ from tffd.records import (
     write_json,
     write_metrics,
 )
+from tffd.schema import Config, SweepSection
 from tffd.sweep.display import SweepDisplay
-from tffd.sweep.lease import Lease
-from tffd.sweep.plan import StudyPlan, SweepPlan
+from tffd.sweep.plan import GridPlan, SearchPlan, StudyPlan, SweepPlan
 from tffd.sweep.scheduler import Scheduler
-from tffd.sweep.storage import Storage, open_storage
-from tffd.sweep.study import Claim, ResumableStudy
+from tffd.sweep.studies.attributes import Claim
+from tffd.sweep.studies.lease import Lease
+from tffd.sweep.studies.storage import Storage, open_storage
+from tffd.sweep.studies.study import ResumableStudy
 from tffd.sweep.worker import Job
 
 LOST = "lost"
@@ -63,6 +66,7 @@ class Act:
         end: COMPLETE, FAILED, LOST (without a record) or HANGS.
         error: Of a failure.
         reason: Why its process ended without a record.
+        kind: Of its failure; None for LOST without a record, and else OTHER.
         seconds: That it is at work.
         result: Fields of the record that are not those of the last epoch.
         after_epoch: Called with the number of each epoch that was written.
@@ -72,6 +76,7 @@ class Act:
     end: str = COMPLETE
     error: str = "RuntimeError: broken"
     reason: str = "the process was killed"
+    kind: FailureKind | None = None
     seconds: float = 1.0
     result: dict[str, Any] = field(default_factory=dict)
     after_epoch: Callable[[int], None] = lambda epoch: None
@@ -86,8 +91,8 @@ def acts(*by_attempt: Act) -> Script:
     return lambda job, attempt: by_attempt[min(attempt, len(by_attempt) - 1)]
 
 
-def failing(error: str = "RuntimeError: broken") -> Act:
-    return Act(end=FAILED, error=error)
+def failing(error: str = "RuntimeError: broken", kind: FailureKind = FailureKind.OTHER) -> Act:
+    return Act(end=FAILED, error=error, kind=kind)
 
 
 class FakeRun:
@@ -103,8 +108,8 @@ class FakeRun:
             self._go_on()
         return self._ended
 
-    def reason(self) -> str:
-        return self._act.reason
+    def failure(self) -> Failure:
+        return Failure(self._act.kind or FailureKind.LOST, self._act.reason)
 
     def seconds(self) -> float:
         return self._act.seconds
@@ -130,7 +135,8 @@ class FakeRun:
             self._record(PRUNED, epoch)
 
     def _record(self, status: str, epoch: int) -> None:
-        leave_record(self._job, status, self._act.values[:epoch], self._act.error, **self._act.result)
+        others = {"failure": self._act.kind} if status == FAILED else {}
+        leave_record(self._job, status, self._act.values[:epoch], self._act.error, **others, **self._act.result)
         (self._job.run_dir / STOP).unlink(missing_ok=True)
 
 
@@ -197,23 +203,29 @@ def base_config() -> DictConfig:
     return compose_config("sweep=lambdas", "sweep.baseline=null", "trainer.epochs=3")
 
 
+@cache
+def run_config() -> Config:
+    """The same, typed."""
+    return require_config(base_config())
+
+
 def config(**sweep: Any) -> Config:
     """The same, with settings of the sweep."""
-    base = require_config(base_config())
+    base = run_config()
     section = SweepSection.model_validate({**base.sweep.model_dump(by_alias=True), **sweep})
     return base.model_copy(update={"sweep": section})
 
 
 def search(n_trials: int, *known: float, space: dict[str, BaseDistribution] | None = None) -> StudyPlan:
     space = space or SPACE
-    return StudyPlan(
-        "search", tuple(space), n_trials, space=dict(space), enqueue=[{"lambda_intra": value} for value in known]
+    return SearchPlan(
+        "search", tuple(space), n_trials, space=dict(space), known_points=[{"lambda_intra": value} for value in known]
     )
 
 
 def grid(*seeds: int) -> StudyPlan:
     cells = [{"seed": str(seed)} for seed in seeds]
-    return StudyPlan("grid", ("seed",), len(seeds), cells=cells, identities=[{"hash": str(seed)} for seed in seeds])
+    return GridPlan("grid", ("seed",), len(seeds), cells=cells, identities=[{"hash": str(seed)} for seed in seeds])
 
 
 @dataclass
@@ -265,7 +277,7 @@ def open_sweep(
 
 
 def job_maker(directory: Path) -> Callable[[ResumableStudy, Claim, int | None, int], Job]:
-    def make(study: ResumableStudy, claim: Claim, seed: int | None, slot: int) -> Job:
+    def make(study: ResumableStudy, claim: Claim, seed: int | None) -> Job:
         return job_of(directory, study.plan.key, claim, seed)
 
     return make
@@ -274,7 +286,9 @@ def job_maker(directory: Path) -> Callable[[ResumableStudy, Claim, int | None, i
 def job_of(directory: Path, study: str, claim: Claim, seed: int | None = None) -> Job:
     subdir = f"{study}/{claim.number:04d}" + ("" if seed is None else f"/seed{seed}")
     point = sorted(claim.values.items())
-    return Job(base_config(), f"{point} {seed}", directory / subdir, (None, None), study, claim.number, None)
+    return Job(
+        run_config(), base_config(), f"{point} {seed}", directory / subdir, (None, None), study, claim.number, None
+    )
 
 
 def in_memory(lock: AbstractContextManager[object]) -> Storage:
@@ -284,5 +298,5 @@ def in_memory(lock: AbstractContextManager[object]) -> Storage:
 def forkserver() -> ForkServerContext:
     """Where processes come from that share a study with a test; LocalExecutor asks its server for heavier imports."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.sweep.test_storage"])
+    context.set_forkserver_preload(["tests.sweep.studies.test_storage"])
     return context

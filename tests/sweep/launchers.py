@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from tests.support import CONF
-from tests.sweep.fakes import base_config
+from tests.sweep.fakes import base_config, run_config
 from tffd.app import register_resolvers
 from tffd.sweep.worker import Job
 
@@ -30,4 +30,4 @@ def base(name: str, directory: Path, **settings: Any) -> DictConfig:
 
 
 def job_in(directory: Path, lease: Path | None = None) -> Job:
-    return Job(base_config(), "hash", directory, (None, None), "search", 0, lease)
+    return Job(run_config(), base_config(), "hash", directory, (None, None), "search", 0, lease)

@@ -1,4 +1,4 @@
-"""What the composer makes of a copy is what Hydra makes from the files."""
+"""What the composer makes is what Hydra makes, but for settings of kd_modes that a run does not have."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from tests.support import CONF, places
 from tffd.app import register_resolvers
-from tffd.config import ConfigError
+from tffd.refusal import ConfigError
 from tffd.sweep.compose import Composer
-from tffd.sweep.plan import make_plan
+from tffd.sweep.planning import make_plan
 
 
 class CountingLoader:
@@ -70,22 +70,21 @@ def as_text(config: DictConfig) -> str:
 )
 def test_a_config_equals_the_one_that_hydra_composes(loader: CountingLoader, overrides: list[str]) -> None:
     base = loader.base(*(line for line in overrides if line.startswith("sweep=")))  # which no trial may change
-    for _ in range(2):  # from the files, then from a copy
-        composed = Composer(loader, base)
-        composed(["seed=9", *(line for line in overrides if "seed" not in line)])
-        config = composed(overrides)
-        assert as_text(config) == as_text(loader.load_sweep_config(base, overrides))
-        assert OmegaConf.is_struct(config)
+    composed = Composer(loader, base)
+    composed(["seed=9", *(line for line in overrides if "seed" not in line)])
+    config = composed(overrides)
+    assert as_text(config) == as_text(loader.load_sweep_config(base, overrides))
+    assert OmegaConf.is_struct(config)
 
 
-def test_configs_that_differ_in_values_alone_are_composed_once(loader: CountingLoader) -> None:
+def test_the_modes_of_runs_with_the_same_choices_are_looked_up_once(loader: CountingLoader) -> None:
     composer = Composer(loader, loader.base())
     for value in range(5):
-        config = composer(["kd_mode=tfd", f"lambda_intra={value}", f"seed={value}", "trainer.lr=0.1"])
-        assert (config.lambda_intra, config.kd_mode.tfd.weights.intra, config.seed) == (value, value, value)
-    assert loader.composed == 1
-    composer(["kd_mode=intra", "seed=0"])
-    assert loader.composed == 2
+        config = composer(["kd_mode=tfd", f"kd_mode.tfd.weights.intra={value}", f"seed={value}"])
+        assert (config.kd_mode.tfd.weights.intra, config.seed) == (value, value)
+    assert loader.composed == 5 + 1
+    composer(["kd_mode=intra", "seed=0"])  # which has no settings of a mode
+    assert loader.composed == 5 + 1 + 1
 
 
 def test_a_config_is_not_changed_by_what_happens_to_another(loader: CountingLoader) -> None:
@@ -93,6 +92,13 @@ def test_a_config_is_not_changed_by_what_happens_to_another(loader: CountingLoad
     first = composer(["seed=1"])
     first.trainer.lr = 9.0
     assert composer(["seed=1"]).trainer.lr == composer(["seed=2"]).trainer.lr != 9.0
+
+
+def test_the_runs_of_a_sweep_keep_its_name(loader: CountingLoader) -> None:
+    """Their teachers and records lie below it, whatever an experiment that is varied calls itself."""
+    composer = Composer(loader, loader.base("name=mine"))
+    configs = [composer([f"experiment=cifar100_{student}", "seed=1"]) for student in ("vgg8", "resnet20")]
+    assert [(config.name, config.model.name) for config in configs] == [("mine", "vgg8"), ("mine", "resnet20")]
 
 
 @pytest.mark.parametrize("override", ["lambda_intraa=1", "trainer.lrr=1", "model=resnet21", "trainer.lr.x=1"])

@@ -7,15 +7,22 @@ import pytest
 import torch
 from omegaconf import DictConfig
 from rich.console import Console
+from torch import nn
 
 from tests.support import TINY, compose_config, places
 from tests.sweep.fakes import FakeExecutor, good
-from tffd.config import Config, ConfigError, require_config
+from tffd.config import require_config
+from tffd.data import Pictures
+from tffd.data.augment import normalise
+from tffd.models import create_model
+from tffd.refusal import ConfigError
+from tffd.schema import Config
 from tffd.sweep import estimate as estimate_module
-from tffd.sweep.estimate import RunCost, estimate, measure_run
+from tffd.sweep.arguments import sort_arguments
+from tffd.sweep.estimate import RunCost, estimate, measure_run, settle
 from tffd.sweep.executors import Executor
-from tffd.sweep.plan import Compose, SweepPlan, make_plan
-from tffd.sweep.space import sort_arguments
+from tffd.sweep.plan import Compose, SweepPlan
+from tffd.sweep.planning import make_plan
 
 
 def plan(directory: Path, *arguments: str) -> tuple[SweepPlan, Compose]:
@@ -133,6 +140,41 @@ def test_the_first_stage_of_a_mode_counts(tmp_path: Path) -> None:
     overrides = (*places(tmp_path), *TINY, *mode, "dataset.train_size=100")
     cost = measure_run(require_config(compose_config(*overrides)), FakeExecutor(good))
     assert cost.first_stage == 3 and cost.seconds == pytest.approx(5 * cost.epoch)
+
+
+def test_an_untrained_teacher_says_numbers_of_an_ordinary_size() -> None:
+    """A resnet110 with the statistics that it begins with ends in maps of 1e8 and more, on which losses overflow."""
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (40, 16, 16, 3), dtype=torch.uint8)
+    pictures = Pictures(images, torch.zeros(40, dtype=torch.long), torch.full((3,), 0.5), torch.full((3,), 0.25))
+    network = create_model("resnet110", 10).eval()
+    inputs = normalise(images, pictures.mean, pictures.std)
+    with torch.no_grad():
+        assert network(inputs).pooled.max() > 1e6
+        settle(network, pictures)
+        assert not network.training and 0.1 < network(inputs).pooled.max() < 100
+    assert {module.momentum for module in network.modules() if isinstance(module, nn.BatchNorm2d)} == {0.1}
+
+
+def test_the_published_pairs_are_a_grid_of_experiments(tmp_path: Path, measured: list[str]) -> None:
+    """Each experiment brings its student, teacher and weights along; a teacher is trained once for all its students."""
+    data = ("dataset=synthetic", "dataset.source.train_pictures=640", "device=cpu", *places(tmp_path))
+
+    def compose(overrides: list[str]) -> DictConfig:
+        return compose_config(*data, *overrides)
+
+    pairs = ("resnet110_resnet20", "resnet110_resnet32", "vgg13_vgg8")
+    experiments = ",".join(f"cifar100_{pair}" for pair in pairs)
+    arguments = ("ablation=published", f"experiment={experiments}", "kd_mode=none,st_repdistiller,dkd")
+    made = make_plan(arguments, compose(["ablation=published"]), compose)
+    teachers, grid = made.studies
+    assert (made.config.name, teachers.n_trials, grid.n_trials) == ("published", 2, 9)
+    configs = [require_config(compose(grid.overrides(made.fixed, cell))) for cell in grid.cells or []]
+    assert [config.model.name for config in configs[::3]] == ["resnet20", "resnet32", "vgg8"]
+    assert [config.term_weights for config in configs[1:9:3]] == [{"st": 0.9}] * 3
+    assert [config.term_weights["nckd"] for config in configs[2:9:3]] == [8, 2, 6]
+    printed((made, compose))
+    assert len(measured) == 2 + 9
 
 
 def test_a_dry_run_measures_and_writes_nothing_but_the_decoded_pictures(tmp_path: Path) -> None:

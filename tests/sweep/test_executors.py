@@ -14,14 +14,14 @@ import torch
 from omegaconf import OmegaConf
 
 from tests.sweep.fakes import config
-from tests.sweep.launchers import base, job_in, launcher
-from tffd.config import ConfigError
-from tffd.sweep.executors import Handle, cuda_devices, local, loky, make_executor
-from tffd.sweep.executors.choose import cores, local_slots
+from tests.sweep.launchers import base, launcher
+from tffd.machine import cores
+from tffd.refusal import ConfigError
+from tffd.sweep.cluster.executor import SubmititExecutor
+from tffd.sweep.executors import Handle, cuda_devices, local, make_executor
+from tffd.sweep.executors.choose import local_slots
 from tffd.sweep.executors.local import LocalExecutor
-from tffd.sweep.executors.loky import LokyExecutor, LokyRun
-from tffd.sweep.executors.submitit import SubmititExecutor
-from tffd.wording import counted
+from tffd.texts import counted
 
 
 @pytest.fixture
@@ -51,12 +51,12 @@ def test_hydras_own_launcher_is_a_pool_of_processes(
         (4, -1, None, 4, 2),
     ],
 )
-def test_joblibs_launcher_is_loky_processes(
+def test_joblibs_launcher_is_the_same_pool(
     tmp_path: Path, eight_cores: None, n_jobs: int | None, jobs: int, inner: int | None, slots: int, threads: int
 ) -> None:
     settings = {"n_jobs": jobs, "inner_max_num_threads": inner}
     executor = make_executor(base("joblib", tmp_path, **settings), config(n_jobs=n_jobs))
-    assert isinstance(executor, LokyExecutor)
+    assert isinstance(executor, LocalExecutor)
     assert (executor.slots, executor.threads, executor.on_this_machine) == (slots, threads, True)
     executor.close(cancel=False)
 
@@ -64,8 +64,8 @@ def test_joblibs_launcher_is_loky_processes(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"backend": "threading"}, "hydra.launcher.backend=threading: a sweep needs loky processes"),
-        ({"backend": "multiprocessing"}, "hydra.launcher.backend=multiprocessing: a sweep needs loky processes"),
+        ({"backend": "threading"}, "hydra.launcher.backend=threading: a sweep's runs are processes"),
+        ({"backend": "multiprocessing"}, "hydra.launcher.backend=multiprocessing: a sweep's runs are processes"),
         ({"timeout": 60}, "hydra.launcher.timeout=60: use sweep.trial_timeout, in seconds"),
         ({"n_jobs": None}, "hydra.launcher.n_jobs=None"),
         ({"n_jobs": 0}, "hydra.launcher.n_jobs=0"),
@@ -187,7 +187,7 @@ def wait_for(condition: Callable[[], object]) -> None:
 def ends(run: Handle) -> str:
     """Wait for the end of a run, and return its reason."""
     wait_for(run.has_ended)
-    return run.reason()
+    return run.failure().reason
 
 
 @pytest.fixture
@@ -254,22 +254,3 @@ def test_the_end_of_a_process_of_the_pool_is_told(pool: Callable[[Callable[..., 
     reason = "the process of this trial was killed, perhaps for its memory: exit code -9"
     assert ends(start(executor, signal.SIGKILL)) == reason
     executor.close(cancel=False)
-
-
-def test_a_run_of_loky_is_seen_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loky, "run_in_worker", os._exit)  # takes the job for an exit code, and fails
-    assert ends(LokyRun(job_in(tmp_path)))
-
-
-def test_a_run_of_loky_that_is_stopped_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loky, "run_in_worker", eval)
-    begun = tmp_path / "begun"
-    endless = f"[open({str(begun)!r}, 'w').close(), __import__('time').sleep(3600)]"  # in place of a job
-    run = LokyRun(endless)  # type: ignore[arg-type]
-    (process,) = run._pool._processes
-    wait_for(begun.exists)
-    assert not run.has_ended()
-    run.stop()
-    assert "shutdown" in ends(run)
-    wait_for(lambda: not Path(f"/proc/{process}").exists())
-    run.stop()  # which changes nothing

@@ -21,8 +21,9 @@ from tests.sweep.fakes import (
     search,
     states,
 )
+from tffd.failures import Failure, FailureKind
 from tffd.records import FAILED, read_result
-from tffd.sweep.signals import without_interrupts
+from tffd.sweep.processes import without_interrupts
 from tffd.sweep.worker import Job
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
@@ -161,8 +162,8 @@ def test_an_interrupt_before_a_run_has_made_its_directory(tmp_path: Path) -> Non
                 os.kill(os.getpid(), signal.SIGINT)
             return self.looks > 3
 
-        def reason(self) -> str:
-            return "it was stopped"
+        def failure(self) -> Failure:
+            return Failure(FailureKind.LOST, "it was stopped")
 
         def seconds(self) -> float:
             return 0.1
@@ -186,8 +187,8 @@ def test_jobs_that_wait_in_a_queue_are_taken_out_of_it_by_an_interrupt(tmp_path:
                 os.kill(os.getpid(), signal.SIGINT)
             return self.stopped
 
-        def reason(self) -> str:
-            return "it was cancelled"
+        def failure(self) -> Failure:
+            return Failure(FailureKind.LOST, "it was cancelled")
 
         def seconds(self) -> float:
             return 0.0
@@ -215,8 +216,8 @@ def test_a_job_that_is_back_in_the_queue_is_taken_out_of_it_after_an_interrupt(t
                 os.kill(os.getpid(), signal.SIGINT)
             return self.stopped
 
-        def reason(self) -> str:
-            return "it was cancelled"
+        def failure(self) -> Failure:
+            return Failure(FailureKind.LOST, "it was cancelled")
 
         def seconds(self) -> float:
             return 5.0 if self.looks < 4 else 0.0

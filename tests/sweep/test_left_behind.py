@@ -25,8 +25,8 @@ from tests.sweep.fakes import (
     value_of,
 )
 from tffd.records import FAILED, PRUNE, PRUNED, RESULT, ask_to_stop, write_metrics
-from tffd.sweep.lease import Lease
-from tffd.sweep.study import Claim
+from tffd.sweep.studies.attributes import Claim
+from tffd.sweep.studies.lease import Lease
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 

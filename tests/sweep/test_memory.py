@@ -16,7 +16,8 @@ from tffd import session
 from tffd.config import require_config
 from tffd.identity import hash_config
 from tffd.records import read_result
-from tffd.sweep.study import Claim, ResumableStudy
+from tffd.sweep.studies.attributes import Claim
+from tffd.sweep.studies.study import ResumableStudy
 from tffd.sweep.worker import Job
 from tffd.training.progress import EpochReporter
 from tffd.trial import run_trial
@@ -33,14 +34,14 @@ from tffd.trial import run_trial
 def test_it_fails_with_its_reason_after_its_retries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str, retries: int
 ) -> None:
-    cfg = compose_config(*places(tmp_path), *TINY)
+    cfg = require_config(compose_config(*places(tmp_path), *TINY))
 
     def train(*arguments: object) -> None:
         raise error
 
-    def make_job(study: ResumableStudy, claim: Claim, seed: int | None, slot: int) -> Job:
+    def make_job(study: ResumableStudy, claim: Claim, seed: int | None) -> Job:
         job = job_of(tmp_path, "grid", claim, seed)
-        return replace(job, config=cfg, config_hash=hash_config(require_config(cfg)).run)
+        return replace(job, config=cfg, config_hash=hash_config(cfg).run)
 
     def script(job: Job, attempt: int) -> Act:
         with suppress(MemoryError, torch.OutOfMemoryError):

@@ -12,21 +12,26 @@ from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
 from tests.sweep import fakes
-from tests.sweep.fakes import Act, FakeExecutor, acts, config, failing, good, grid, name_of, states
+from tests.sweep.fakes import Act, FakeExecutor, acts, config, failing, good, grid, name_of, run_config, states
+from tffd.failures import FailureKind
 from tffd.records import LOCK
 from tffd.sweep.executors import ClusterError, choose
 from tffd.sweep.executors.cards import Cards
 from tffd.sweep.executors.on_cards import CardExecutor, CardRun
-from tffd.sweep.outcome import is_accelerator_error
 from tffd.sweep.worker import Job
 
 BROKEN = "AcceleratorError: CUDA error: an illegal memory access was encountered"
+
+
+def broken() -> Act:
+    return failing(BROKEN, FailureKind.DEVICE)
+
 
 Pinned = Callable[..., tuple[CardExecutor, FakeExecutor]]
 
 
 def card_of(job: Job) -> str:
-    card: str = job.config.hydra.job.env_set["CUDA_VISIBLE_DEVICES"]
+    card: str = job.composed.hydra.job.env_set["CUDA_VISIBLE_DEVICES"]
     return card
 
 
@@ -44,7 +49,7 @@ def pinned(tmp_path: Path) -> Pinned:
 
 def job(directory: Path, name: str = "0000") -> Job:
     cfg = OmegaConf.create({"hydra": {"job": {"env_set": {"OTHER": "1"}}}})
-    return Job(cfg, "hash", directory / "search" / name, (None, None), "search", int(name), None)
+    return Job(run_config(), cfg, "hash", directory / "search" / name, (None, None), "search", int(name), None)
 
 
 def finish(run: CardRun) -> None:
@@ -60,7 +65,7 @@ def test_each_run_has_a_device(tmp_path: Path, pinned: Pinned) -> None:
     for one in jobs:
         executor.start(one)
     assert [card_of(one) for one in jobs] == ["a", "b", "a", "b"]
-    assert jobs[0].config.hydra.job.env_set.OTHER == "1"
+    assert jobs[0].composed.hydra.job.env_set.OTHER == "1"
     assert (executor.slots, executor.threads, executor.on_this_machine) == (4, 1, True)
 
 
@@ -81,7 +86,7 @@ def test_two_commands_do_not_pin_the_same_device(tmp_path: Path, pinned: Pinned,
     assert not stuck.has_ended()
     assert "All CUDA devices are taken by other commands" in capsys.readouterr().err
     stuck.stop()
-    assert stuck.has_ended() and stuck.reason() == "it was stopped before a device was free"
+    assert stuck.has_ended() and stuck.failure().reason == "it was stopped before a device was free"
     second.close(cancel=False)
     assert third.start(job(tmp_path, "0004")).seconds() == 1.0
 
@@ -99,9 +104,9 @@ def test_a_place_is_free_once_the_process_has_ended(tmp_path: Path, pinned: Pinn
     assert played.started == ["search/0000", "search/0001"]
 
 
-@pytest.mark.parametrize("error", ["RuntimeError: broken", BROKEN])
-def test_a_retry_goes_to_another_device(tmp_path: Path, pinned: Pinned, error: str) -> None:
-    executor, _ = pinned(acts(failing(error), Act()))
+@pytest.mark.parametrize("act", [failing(), broken()])
+def test_a_retry_goes_to_another_device(tmp_path: Path, pinned: Pinned, act: Act) -> None:
+    executor, _ = pinned(acts(act, Act()))
     seen = []
     for _ in range(2):
         run = executor.start(job(tmp_path))
@@ -112,8 +117,8 @@ def test_a_retry_goes_to_another_device(tmp_path: Path, pinned: Pinned, error: s
 
 
 def test_after_an_error_of_the_accelerator_a_retry_waits_for_another_device(tmp_path: Path, pinned: Pinned) -> None:
-    broken = {"search/0000": failing(BROKEN), "search/0002": failing("ValueError: no such file")}
-    executor, _ = pinned(lambda job, attempt: broken.get(name_of(job), Act()) if attempt == 0 else Act())
+    by_name = {"search/0000": broken(), "search/0002": failing("ValueError: no such file")}
+    executor, _ = pinned(lambda job, attempt: by_name.get(name_of(job), Act()) if attempt == 0 else Act())
     first, second = executor.start(job(tmp_path, "0000")), executor.start(job(tmp_path, "0001"))
     finish(first)
     (first.job.run_dir / "result.json").unlink()
@@ -130,7 +135,7 @@ def test_after_an_error_of_the_accelerator_a_retry_waits_for_another_device(tmp_
 def test_a_broken_device_is_retired_and_the_sweep_goes_on(
     tmp_path: Path, pinned: Pinned, no_waiting: None, capsys: Any
 ) -> None:
-    executor, played = pinned(lambda job, attempt: failing(BROKEN) if card_of(job) == "a" else good(job, attempt))
+    executor, played = pinned(lambda job, attempt: broken() if card_of(job) == "a" else good(job, attempt))
     opened = fakes.open_sweep(tmp_path, grid(*range(8)), config(retries=2), slots=2)
     opened.scheduler._executor = executor
     copy_of = opened.scheduler._make_job
@@ -145,7 +150,12 @@ def test_a_broken_device_is_retired_and_the_sweep_goes_on(
 
 
 def test_a_success_ends_a_row_of_errors_and_the_last_device_ends_the_sweep(tmp_path: Path, pinned: Pinned) -> None:
-    sequence = [failing(BROKEN), failing(BROKEN), Act(), *[failing(BROKEN)] * 3]
+    sequence = [
+        broken(),
+        broken(),
+        Act(),
+        *[broken()] * 3,
+    ]
     executor, _ = pinned(lambda job, attempt: sequence[job.number], devices="a")
     for number in range(6):
         finish(executor.start(job(tmp_path, f"{number:04d}")))
@@ -155,25 +165,7 @@ def test_a_success_ends_a_row_of_errors_and_the_last_device_ends_the_sweep(tmp_p
 
 def own_config(one: Job) -> Job:
     """The jobs of the fakes share a config, in which a device is written."""
-    return Job(**{**vars(one), "config": OmegaConf.create({**one.config, "hydra": {"job": {"env_set": {}}}})})
-
-
-@pytest.mark.parametrize(
-    ("reason", "expected"),
-    [
-        (BROKEN, True),
-        ("RuntimeError: CUDA error: uncorrectable ECC error encountered", True),
-        ("RuntimeError: cuDNN error: CUDNN_STATUS_EXECUTION_FAILED", True),
-        ("DeviceMissing: device=cuda: PyTorch sees no CUDA device here; use device=cpu or device=auto", True),
-        ("DeviceMissing: trainer.precision=bf16: Tesla V100 does not have it; use trainer.precision=fp32", False),
-        ("OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", False),
-        ("AcceleratorError: CUDA error: out of memory", False),
-        ("AcceleratorError: CUDA error: device-side assert triggered", False),
-        ("TrainingDiverged: the training loss became nan", False),
-    ],
-)
-def test_what_is_an_error_of_the_accelerator(reason: str, expected: bool) -> None:
-    assert is_accelerator_error(reason) is expected
+    return Job(**{**vars(one), "composed": OmegaConf.create({**one.composed, "hydra": {"job": {"env_set": {}}}})})
 
 
 def test_devices_are_told_apart_whatever_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,12 +17,14 @@ from tests.sweep.fakes import COMPLETE_STATE, RUNNING, Act, Opened, failing, gri
 from tests.sweep.processes import start, study_of, wait_until
 from tffd import session
 from tffd.build import build_parts
-from tffd.config import Config, require_config
+from tffd.config import require_config
 from tffd.data import DataChanged
 from tffd.identity import hash_config
 from tffd.records import read_result
+from tffd.schema import Config
 from tffd.sweep.pinned import PinnedData
-from tffd.sweep.study import Claim, ResumableStudy
+from tffd.sweep.studies.attributes import Claim
+from tffd.sweep.studies.study import ResumableStudy
 from tffd.sweep.worker import Job
 from tffd.training.progress import EpochReporter
 from tffd.trial import run_trial
@@ -96,7 +98,7 @@ def opened(tree: Path, script: Callable[[Job, int], Act]) -> Opened:
     pinned = PinnedData()
     pinned.pin(config)
 
-    def make(study: ResumableStudy, claim: Claim, seed: int | None, slot: int) -> Job:
+    def make(study: ResumableStudy, claim: Claim, seed: int | None) -> Job:
         pinned.require_same(config)
         return job_of(tree.parent, study.plan.key, claim, seed)
 
@@ -136,7 +138,7 @@ def test_a_run_that_was_planned_on_other_pictures_is_not_trained(tree: Path) -> 
     planned = hash_config(require_config(cfg)).run
     picture(tree / "train" / "a" / "new.png", 7)
     with pytest.raises(DataChanged, match="have changed since this run was planned"):
-        run_trial(cfg, run_dir, QUIET, planned=planned)
+        run_trial(require_config(cfg), run_dir, QUIET, planned=planned)
     record = read_result(run_dir)
     assert record is not None
     # As a failure of the run that was planned, which the sweep would take for another one otherwise.
@@ -153,9 +155,9 @@ def test_pictures_that_change_while_a_run_begins_are_noticed(tree: Path, monkeyp
 
     monkeypatch.setattr(session, "build_parts", edit_and_build)
     with pytest.raises(DataChanged, match="changed while the run began"):
-        run_trial(cfg, run_dir, QUIET)
+        run_trial(require_config(cfg), run_dir, QUIET)
     monkeypatch.undo()
-    result = run_trial(cfg, tree.parent / "again", QUIET)
+    result = run_trial(require_config(cfg), tree.parent / "again", QUIET)
     assert (result["status"], result["data"]) == ("complete", hash_config(require_config(cfg)).data)
 
 

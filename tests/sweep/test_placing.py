@@ -17,10 +17,11 @@ from tests.support import CONF, places, results, run_py
 from tests.sweep.fakes import FakeExecutor, good
 from tests.sweep.processes import study_of
 from tffd.app import register_resolvers
-from tffd.config import ConfigError, require_config
+from tffd.refusal import ConfigError
 from tffd.sweep import engine
-from tffd.sweep.plan import make_plan
-from tffd.sweep.study import Claim
+from tffd.sweep.jobs import JobMaker
+from tffd.sweep.planning import make_plan
+from tffd.sweep.studies.attributes import Claim
 from tffd.sweep.worker import Job
 
 MakeJob = Callable[..., Job]
@@ -28,10 +29,10 @@ MakeJob = Callable[..., Job]
 
 @pytest.fixture
 def make_job(tmp_path: Path) -> MakeJob:
-    """Compose the run in a slot."""
+    """Compose the run of a trial."""
     register_resolvers()
 
-    def make(slot: int, *overrides: str, on_this_machine: bool = True) -> Job:
+    def make(number: int, *overrides: str, on_this_machine: bool = True) -> Job:
         def composed(more: list[str]) -> DictConfig:
             with initialize_config_dir(str(CONF)):
                 return compose("config", [*places(tmp_path), *overrides, *more], return_hydra_config=True)
@@ -45,8 +46,8 @@ def make_job(tmp_path: Path) -> MakeJob:
         }
         study: Any = SimpleNamespace(plan=parts["plan"].studies[0])
         trial = optuna.create_study().ask()
-        jobs = engine._Jobs(executor=executor, compose=composed, **parts)
-        return jobs.make(study, Claim(slot, {"seed": "1"}, trial), None, slot)
+        jobs = JobMaker(executor=executor, compose=composed, **parts)
+        return jobs.make(study, Claim(number, {"seed": "1"}, trial), None)
 
     return make
 
@@ -56,8 +57,8 @@ def test_the_job_of_a_cluster_outlives_the_sweep(make_job: MakeJob) -> None:
 
 
 def test_a_run_has_its_share_of_the_threads_unless_told_otherwise(make_job: MakeJob) -> None:
-    assert require_config(make_job(0).config).threads == 5
-    assert require_config(make_job(0, "threads=2").config).threads == 2
+    for job, threads in ((make_job(0), 5), (make_job(0, "threads=2"), 2)):
+        assert (job.config.threads, job.composed.threads) == (threads, threads)
 
 
 @pytest.mark.gpu

@@ -12,12 +12,12 @@ from optuna.trial import TrialState
 
 from tests.sweep.fakes import MEDIAN, WILCOXON, Act, config, good, grid, name_of, open_sweep, search
 from tffd import records
-from tffd.config import Config
 from tffd.files import replacing
 from tffd.records import FAILED, read_result
+from tffd.schema import Config
 from tffd.sweep import scheduler as scheduler_module
-from tffd.sweep.plan import StudyPlan
-from tffd.sweep.storage import Storage, open_storage
+from tffd.sweep.plan import GridPlan, StudyPlan
+from tffd.sweep.studies.storage import Storage, open_storage
 from tffd.sweep.worker import Job
 
 WRITES = (
@@ -167,7 +167,7 @@ def check(case: str, directory: Path, storage: Storage) -> None:
             assert trial.user_attrs["epochs_run"] == sum(record["epochs_run"] for record in ran)
         if trial.params:
             assert [str(trial.params["lambda_intra"]) in record["config_hash"] for record in ran] == [True] * len(ran)
-    if plan.cells is not None:
+    if isinstance(plan, GridPlan):
         assert [trial.user_attrs["cell"] for trial in trials] == plan.cells
 
 

@@ -26,6 +26,7 @@ from tests.sweep.fakes import (
     search,
     states,
 )
+from tffd.failures import FailureKind
 from tffd.records import FAILED, PRUNED, STOP
 from tffd.sweep.worker import Job
 
@@ -57,7 +58,9 @@ def test_a_failure_is_final_after_its_retries(tmp_path: Path, retries: int) -> N
 
 
 def test_a_faulty_config_is_not_tried_again_before_the_next_command(tmp_path: Path) -> None:
-    sweep = open_sweep(tmp_path, grid(5), config(retries=3), acts(failing("ConfigError: no pictures")))
+    sweep = open_sweep(
+        tmp_path, grid(5), config(retries=3), acts(failing("ConfigError: no pictures", FailureKind.UNTIL_MENDED))
+    )
     assert sweep.run() == 1
     assert sweep.executor.started == ["grid/0000"]
     again = open_sweep(tmp_path, grid(5), config(retries=3))
@@ -66,7 +69,7 @@ def test_a_faulty_config_is_not_tried_again_before_the_next_command(tmp_path: Pa
 
 def test_what_would_happen_again_is_not_tried_again(tmp_path: Path) -> None:
     error = "TrainingDiverged: the training loss became nan"
-    sweep = open_sweep(tmp_path, grid(5), config(retries=3), acts(failing(error)))
+    sweep = open_sweep(tmp_path, grid(5), config(retries=3), acts(failing(error, FailureKind.SAME_AGAIN)))
     assert sweep.run() == 1
     assert sweep.executor.started == ["grid/0000"]
     (trial,) = sweep.studies[0].trials()
@@ -137,7 +140,8 @@ def test_losses_are_retried_like_other_failures(tmp_path: Path) -> None:
 @pytest.mark.parametrize("retries", [0, 2])
 def test_a_lack_of_memory_that_the_cluster_tells_is_a_failure_and_no_loss(tmp_path: Path, retries: int) -> None:
     reason = "OutOfMemory: job 17 was killed for its memory"
-    sweep = open_sweep(tmp_path, grid(5), config(retries=retries), acts(Act((1.0,), LOST, reason=reason)))
+    killed = Act((1.0,), LOST, reason=reason, kind=FailureKind.OUT_OF_MEMORY)
+    sweep = open_sweep(tmp_path, grid(5), config(retries=retries), acts(killed))
     assert sweep.run() == 1
     assert sweep.executor.started == ["grid/0000"] * (1 + retries)
     (trial,) = sweep.studies[0].trials()

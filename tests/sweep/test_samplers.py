@@ -20,12 +20,15 @@ from optuna.trial import TrialState
 
 from tests.support import CONF
 from tests.sweep.fakes import config, search
-from tffd.config import SweepSection
-from tffd.sweep.lease import Lease
-from tffd.sweep.plan import StudyPlan
-from tffd.sweep.samplers import EvenGrid, ReplayedCmaEs, auto_pruner, make_pruner, make_sampler, require_fit
-from tffd.sweep.storage import open_storage
-from tffd.sweep.study import Claim, ResumableStudy
+from tffd.schema import SweepSection
+from tffd.sweep.optuna_private import ReplayedCmaEs
+from tffd.sweep.plan import SearchPlan, StudyPlan
+from tffd.sweep.rules import require_fit
+from tffd.sweep.samplers import EvenGrid, auto_pruner, make_pruner, make_sampler
+from tffd.sweep.studies.attributes import Claim
+from tffd.sweep.studies.lease import Lease
+from tffd.sweep.studies.storage import open_storage
+from tffd.sweep.studies.study import ResumableStudy
 
 TWO: dict[str, BaseDistribution] = {
     "lambda_intra": FloatDistribution(1e-5, 0.1, log=True),
@@ -371,7 +374,7 @@ def test_a_grid_of_less_than_two_points_is_refused(points: Any) -> None:
 def test_a_grid_search_tries_every_point_once(tmp_path: Path) -> None:
     sampler = EvenGrid(2)
     known = sampler.points_of(TWO)
-    plan = StudyPlan("search", tuple(TWO), 4, space=dict(TWO), enqueue=known)
+    plan = SearchPlan("search", tuple(TWO), 4, space=dict(TWO), known_points=known)
     points = [Command(tmp_path, plan, "grid").run(2) for _ in range(2)]
     assert [list(point.values()) for part in points for _, point in part] == [
         [1e-5, 1e-5], [1e-5, 0.1], [0.1, 1e-5], [0.1, 0.1]

@@ -33,9 +33,9 @@ from tests.sweep.fakes import (
 from tffd.records import RESULT
 from tffd.sweep import running as running_module
 from tffd.sweep import scheduler as scheduler_module
-from tffd.sweep.attributes import ForeignEntry
-from tffd.sweep.storage import StorageLost, open_storage
-from tffd.sweep.study import ResumableStudy
+from tffd.sweep.studies.attributes import ForeignEntry
+from tffd.sweep.studies.storage import StorageLost, open_storage
+from tffd.sweep.studies.study import ResumableStudy
 from tffd.sweep.worker import Job
 
 pytestmark = pytest.mark.usefixtures("no_waiting")

@@ -4,22 +4,17 @@ import optuna
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from tffd.sweep.space import (
+from tffd.sweep.arguments import (
     Arguments,
-    applies,
     as_overrides,
-    contains,
-    corners,
+    decide_conditions,
     merge,
-    parse_distribution,
-    parse_grid,
-    require_conditions,
-    settle,
     sort_arguments,
-    suggest,
     trial_overrides,
     write_value,
 )
+from tffd.sweep.rules import require_conditions
+from tffd.sweep.space import applies, contains, corners, parse_distribution, parse_grid, suggest
 
 
 @pytest.mark.parametrize(
@@ -130,18 +125,18 @@ KEYS = {
 }
 
 
-def settled(*fixed: str) -> tuple[dict[str, str], dict[str, Any]]:
+def with_effective_device(*fixed: str) -> tuple[dict[str, str], dict[str, Any]]:
     arguments = Arguments(list(fixed), {})
-    return settle(merge(DIMENSIONS, arguments), WHEN, arguments)
+    return decide_conditions(merge(DIMENSIONS, arguments), WHEN, arguments)
 
 
 def modes() -> dict[str, BaseDistribution]:
-    dimensions, _ = settled()
+    dimensions, _ = with_effective_device()
     return {key: parse_distribution(key, text) for key, text in dimensions.items()}
 
 
 def test_dimensions_with_a_condition_come_after_those_that_decide() -> None:
-    dimensions, when = settled()
+    dimensions, when = with_effective_device()
     assert list(dimensions) == ["kd_mode", "lambda_intra", "lambda_inter"]
     assert when == WHEN
 
@@ -151,12 +146,12 @@ def test_dimensions_with_a_condition_come_after_those_that_decide() -> None:
     [("intra", ["lambda_intra"]), ("inter", ["lambda_inter"]), ("tfd", ["lambda_intra", "lambda_inter"]), ("none", [])],
 )
 def test_a_mode_fixed_on_the_command_line_settles_its_conditions(mode: str, left: list[str]) -> None:
-    dimensions, when = settled(f"kd_mode={mode}", "seed=3", "~ablation")
+    dimensions, when = with_effective_device(f"kd_mode={mode}", "seed=3", "~ablation")
     assert (list(dimensions), when) == (left, {})
 
 
 def test_a_conditional_dimension_that_is_fixed_leaves_the_others_their_conditions() -> None:
-    dimensions, when = settled("lambda_intra=0.1")
+    dimensions, when = with_effective_device("lambda_intra=0.1")
     assert list(dimensions) == ["kd_mode", "lambda_inter"]
     assert when == {"lambda_inter": WHEN["lambda_inter"]}
 
@@ -167,13 +162,13 @@ def test_of_several_conditions_all_must_hold() -> None:
     assert not applies("x", {"a": 1, "b": 3}, when)
     assert not applies("x", {"a": 1}, when)
     assert applies("y", {}, when)
-    dimensions, left = settle({"x": "interval(0,1)", "a": "0,1", "b": "2,3"}, when, Arguments(["b=2"], {}))
+    dimensions, left = decide_conditions({"x": "interval(0,1)", "a": "0,1", "b": "2,3"}, when, Arguments(["b=2"], {}))
     assert (list(dimensions), left) == (["a", "b", "x"], {"x": {"a": ["1"]}})
 
 
 @pytest.mark.parametrize(("allowed", "typed"), [("True", "true"), ("a", "'a'"), ("0.1", "0.10"), ("None", "null")])
 def test_a_condition_is_met_however_the_value_is_written(allowed: str, typed: str) -> None:
-    dimensions, _ = settle({"x": "interval(0,1)"}, {"x": {"c": [allowed]}}, Arguments([f"c={typed}"], {}))
+    dimensions, _ = decide_conditions({"x": "interval(0,1)"}, {"x": {"c": [allowed]}}, Arguments([f"c={typed}"], {}))
     assert list(dimensions) == ["x"]
 
 

@@ -8,13 +8,15 @@ from omegaconf import DictConfig
 
 from tests.support import TINY, compose_config, places
 from tests.sweep.fakes import COMPLETE_STATE, FAIL, Act, config, failing, good, grid, open_sweep, states
-from tffd.config import ConfigError, require_config
+from tffd.config import require_config
 from tffd.identity import hash_config, teacher_run
-from tffd.sweep.lease import Lease
-from tffd.sweep.plan import StudyPlan, SweepPlan, make_plan
-from tffd.sweep.space import sort_arguments
-from tffd.sweep.storage import open_storage
-from tffd.sweep.study import ResumableStudy
+from tffd.refusal import ConfigError
+from tffd.sweep.arguments import sort_arguments
+from tffd.sweep.plan import GridPlan, StudyPlan, SweepPlan
+from tffd.sweep.planning import make_plan
+from tffd.sweep.studies.lease import Lease
+from tffd.sweep.studies.storage import open_storage
+from tffd.sweep.studies.study import ResumableStudy
 from tffd.sweep.worker import Job
 
 AUTO = ("teacher=resnet14", "teacher.checkpoint=auto")
@@ -80,7 +82,7 @@ def test_a_search_chooses_among_compositions(tmp_path: Path) -> None:
 
 def waiting(*seeds: int) -> StudyPlan:
     made = grid(*seeds)
-    return StudyPlan("students", made.keys, made.n_trials, cells=made.cells, identities=made.identities, after="grid")
+    return GridPlan("students", made.keys, made.n_trials, cells=made.cells, identities=made.identities, after="grid")
 
 
 def test_students_begin_when_their_teacher_has_ended(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from tffd.data.arrays import Arrays, Summary
 from tffd.data.content import content_of, digest_content
-from tffd.data.loading import Augmentation, Batch, Data, Partner, Pictures, load_arrays, load_data
+from tffd.data.pictures import Augmentation, Batch, Partner, Pictures
+from tffd.data.loading import Data, load_arrays, load_data
 from tffd.data.sources import DataChanged, Source
 
 __all__ = [

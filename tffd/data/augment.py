@@ -18,9 +18,9 @@ def crop_and_flip(
 
     Args:
         images: All pictures, uint8, [N, H, W, C].
-        picks: Which ones, [B].
+        picks: The places of the picked ones, [B].
         top, left: Upper left corner of each window in the padded picture, [B], from 0 to 2 * pad.
-        flip: Which to mirror, bool, [B].
+        flip: Whether each is mirrored, bool, [B].
         pad: Pixels on each side; below H and W for "reflect".
         mode: "reflect" (without repeating the edge) or "zero".
     Returns:

@@ -21,7 +21,7 @@ def require_room(needed: int, memory: int, kind: str, trials: int = 1) -> None:
         needed: Bytes that they take in one run.
         memory: Bytes of the card.
         kind: Which these are: "in all" or "free".
-        trials: That share the card.
+        trials: How many trials share the card.
     Raises:
         DataTooLarge: If they do not fit.
     """

@@ -23,7 +23,7 @@ class Manifest:
     """What a directory holds.
 
     Attributes:
-        content: Of what it was made.
+        content: The content of the source that it was made of.
         classes: Names of classes.
         sha256: Digest of every file, by name.
     """

@@ -51,7 +51,7 @@ def split_training_set(
         labels: Class of every training picture, [N].
         val_fraction: Share to hold out, in (0, 1); None holds nothing out.
         train_size: Pictures to keep for training; None keeps all that remain.
-        seed: Of both draws.
+        seed: The seed of both draws.
         classes: Names of the labels, for messages.
     Raises:
         ValueError: If a part would hold fewer pictures than there are classes, a class has but one picture to divide,

@@ -78,7 +78,7 @@ def attentive_loss(student: Tensor, teacher: Tensor, attention: Tensor) -> Tenso
     Args:
         student: Feature map, [B, C, H1, W1].
         teacher: Feature map of the same pictures, [B, C, H2, W2]; receives no gradient.
-        attention: Of each channel, [B, C]; it is trained too.
+        attention: The attention of each channel, [B, C]; it is trained too.
     Returns:
         Unweighted scalar, float32 for half-precision maps.
     Raises:
@@ -104,7 +104,7 @@ class ChannelAttention(nn.Module):
     sigmoid(mlp(mean over positions)) / its sum over the channels; the weights start as Kaiming normal of fan_out.
 
     Args:
-        channels: Of the map.
+        channels: The number of channels of the map.
         factor: Width of the middle, as a fraction of them; there is at least one.
     Source: AFD (kd_losses/afd.py of Knowledge-Distillation-Zoo at 65470c8), in the place of the paper's attention.
     """

@@ -73,7 +73,7 @@ def attention_map(features: Tensor, p: float = 2, form: Form = "repdistiller") -
     Args:
         features: Feature map, [B, C, H, W].
         p: Power >= 1; below that the gradient at 0, where a ReLU leaves many values, is infinite.
-        form: Which published form.
+        form: The published form.
     Returns:
         Attention, [B, H * W], float32 for half-precision maps.
     Raises:

@@ -16,8 +16,8 @@ class Networks:
     """The networks of a run, for modes that show them pictures of their own.
 
     Attributes:
-        student: In train mode.
-        teacher: In eval mode, without gradients of its own; None where no mode needs one.
+        student: The student, in train mode.
+        teacher: The teacher, in eval mode and without gradients of its own; None where no mode needs one.
     """
 
     student: nn.Module
@@ -32,7 +32,7 @@ class Step:
         inputs: Normalised and augmented pictures, [B, C, H, W]; they require gradients where the mode asks for that.
         labels: Classes, [B].
         index: Place of each picture among the run's training pictures, [B].
-        epoch: From 1.
+        epoch: The epoch, counted from 1.
         draw: Seed of this step's random numbers, made of the run's seed, the epoch and the step, so that a resumed run
             and one on another device draw the same.
         student: What the network in training returned for the inputs.
@@ -74,6 +74,7 @@ class Setting:
         epochs: Length of the run.
         new_student: Builds another network like the student, with weights of its own.
         labels: Class of each training picture, [pictures]; None in `check`, before the pictures have been read.
+        teacher_network: The teacher's layers, without values (on the meta device); None where they are not known.
     """
 
     student: ModelOutput
@@ -83,6 +84,7 @@ class Setting:
     epochs: int
     new_student: Callable[[], nn.Module]
     labels: Tensor | None = None
+    teacher_network: nn.Module | None = None
 
     @property
     def teacher_output(self) -> ModelOutput:

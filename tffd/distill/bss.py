@@ -27,8 +27,8 @@ class BoundarySamples(DistillMode):
         temperature: T > 0.
         samples: Most pictures of a batch that are attacked, >= 1.
         attack_steps: Most steps of the attack, >= 1.
-        attack_rate: Of the attack, > 0.
-        bound: Of the attacked pictures' numbers, which are normalised, > 0.
+        attack_rate: The rate of the attack, > 0.
+        bound: The bound of the attacked pictures' numbers, which are normalised, > 0.
         idle_epochs: At the beginning, without this loss, >= 0; the source's are 10.
         end: Fraction of the run after which the loss has faded out, > 0; None leaves it as it is.
     """
@@ -61,6 +61,12 @@ class BoundarySamples(DistillMode):
         require_logits("bss", setting.student.logits, setting.teacher_output.logits)
         if setting.classes < 2:
             raise ValueError("bss moves pictures to the boundary between two classes, and there is one class alone.")
+        if any(shape_of(maps)[2:] == (1, 1) for maps in setting.student.stages[-1:]):
+            raise ValueError(
+                "bss shows the student some pictures apart, of which there may be one alone, and for pictures "
+                "of this size its last maps are single values, where batch norm needs two. Choose larger pictures or "
+                "another network."
+            )
 
     def build(self, setting: Setting) -> None:
         self._epochs = setting.epochs
@@ -191,7 +197,7 @@ def drawn_classes(teacher: Tensor, labels: Tensor, seed: int) -> Tensor:
     Args:
         teacher: Class scores, [B, K], K >= 2.
         labels: Classes, [B].
-        seed: Of the draw, which is the same on every device.
+        seed: The seed of the draw, which is the same on every device.
     Returns:
         Classes, [B]; the likeliest, where all wrong ones have probability 0.
     Raises:

@@ -19,7 +19,7 @@ class BeYourOwnTeacher(DistillMode):
     is judged without them.
 
     Args:
-        temperature: Of the soft targets.
+        temperature: The temperature of the soft targets.
         stages: Which stages get a head, counted from 1; None takes all but the last. The source's network has four
             stages and so three heads.
     """
@@ -129,7 +129,7 @@ class Head(nn.Module):
     Args:
         maps: Channels, rows and columns of the stage.
         last: Rows and columns of the last stage.
-        width: Of the features that are compared, those of the student's classifier.
+        width: The width of the features that are compared, those of the student's classifier.
         classes: Number of classes.
     Source: branchBottleNeck and middle_fc (models/resnet.py of pytorch-be-your-own-teacher at 8045079).
     """

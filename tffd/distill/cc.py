@@ -19,7 +19,7 @@ class CorrelationCongruence(DistillMode):
 
     Args:
         form: Whose.
-        gamma, order: Of the kernel of `correlation_congruence`; of no effect in the other form.
+        gamma, order: Those of the kernel of `correlation_congruence`; of no effect in the other form.
         width: Of the embeddings that `neighbour_products` compares, both trained; of no effect in the other form.
     """
 
@@ -62,7 +62,7 @@ def correlation_congruence(student: Tensor, teacher: Tensor, gamma: float = 0.4,
         student: Feature vectors, [B, D1].
         teacher: Those of the same pictures, [B, D2]; they receive no gradient.
         gamma: > 0.
-        order: Of the series, at least 1.
+        order: The order of the series, at least 1.
     Returns:
         Unweighted scalar, float32 for half-precision vectors; 0 for one picture.
     Raises:

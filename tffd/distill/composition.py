@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tffd.data import Partner
 from tffd.distill.base import DistillMode, FirstStage, Setting, Step
-from tffd.training.schedule import kd_factor
+from tffd.schedule import kd_factor
 
 
 class CompositionError(ValueError):
@@ -28,7 +28,7 @@ class Weighing:
     """How much a mode's terms count.
 
     Attributes:
-        weights: Of its terms by name; those that are not named count 0.
+        weights: The weights of its terms by name; those that are not named count 0.
         cross_entropy: Weight of cross-entropy that the mode brings along; None leaves it at 1.
         warmup_epochs: Over which its terms are faded in; None leaves that to the trainer.
     """
@@ -47,8 +47,8 @@ class Distillation(nn.Module):
     and [tfd,at] are one run to the last bit.
 
     Args:
-        modes: By name.
-        weighing: Of each of them.
+        modes: The modes by name.
+        weighing: How much each of them counts, by name.
     Raises:
         CompositionError: If a weight belongs to no term, two modes have a term of one name, weigh cross-entropy
             differently, ask for different partners, or both have a first stage.
@@ -117,6 +117,10 @@ class Distillation(nn.Module):
                 mode.check(setting)
             except ValueError as error:
                 faults.append(f"kd_mode={name}: {error}")
+            except IndexError:
+                faults.append(
+                    f"kd_mode={name}: compares a stage, or a map before a ReLU (preacts), that a network does not have"
+                )
         return faults
 
     def build(self, setting: Setting) -> None:

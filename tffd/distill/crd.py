@@ -29,8 +29,8 @@ class ContrastiveDistillation(DistillMode):
     Args:
         negatives: How many places a picture is compared with.
         temperature: T > 0.
-        momentum: Of the memory, from 0 to below 1: how much of a remembered embedding stays.
-        width: Of the embeddings.
+        momentum: The momentum of the memory, from 0 to below 1: how much of a remembered embedding stays.
+        width: The width of the embeddings.
     Source: Tian et al., "Contrastive Representation Distillation", ICLR 2020; crd/criterion.py and crd/memory.py of
         RepDistiller at b84f547, kd_losses/crd.py of Knowledge-Distillation-Zoo at 65470c8.
     """
@@ -115,11 +115,11 @@ def draw_others(labels: Tensor, by_class: Tensor, bounds: Tensor, count: int, se
     """Draw pictures of other classes, with replacement.
 
     Args:
-        labels: Of the batch, [B].
+        labels: The labels of the batch, [B].
         by_class: Places of all pictures, class by class, [N].
-        bounds: Where each class begins and ends in it, [K, 2].
+        bounds: The places at which each class begins and ends in it, [K, 2].
         count: How many for each.
-        seed: Of the draw, which is the same on every device.
+        seed: The seed of the draw, which is the same on every device.
     Returns:
         Places, [B, count]; any, where all pictures are of one class.
     """
@@ -139,7 +139,7 @@ def memory_scores(vectors: Tensor, memory: Tensor, places: Tensor, temperature: 
     Args:
         vectors: Embeddings, [B, D].
         memory: One of each training picture, [N, D]; it may be written to afterwards.
-        places: Which of them, [B, 1 + k].
+        places: The places of those that are compared, [B, 1 + k].
         temperature: T > 0.
     Returns:
         Scores, [B, 1 + k].
@@ -156,7 +156,7 @@ def noise_contrast(probabilities: Tensor, pictures: int) -> Tensor:
                               + sum over j = 1 to k of log((k / N) / (p[b, j] + k / N + eps)))
 
     Args:
-        probabilities: Of the own place, in column 0, and of the others, [B, 1 + k].
+        probabilities: The probabilities of the own place, in column 0, and of the others, [B, 1 + k].
         pictures: N.
     Returns:
         Unweighted scalar.

@@ -34,7 +34,7 @@ class FeatureRefinement(DistillMode):
 
     Args:
         feature: How maps are compared. "od" takes those before the ReLU.
-        temperature: Of the soft targets.
+        temperature: The temperature of the soft targets.
         width: The pyramid's channels over the student's.
         depth: How many depthwise separable convolutions each of the pyramid's blocks has.
     Source: Ji et al., "Refine Myself by Teaching Myself: Feature Refinement via Self-Knowledge Distillation", CVPR
@@ -141,7 +141,7 @@ class FeaturePyramid(nn.Module):
     it fails unless width is 1; its published setting is one.
 
     Args:
-        channels: Of the stages, shallow to deep, at least 2.
+        channels: The numbers of channels of the stages, shallow to deep, at least 2.
         classes: Number of classes.
         width: Output channels over input channels.
         depth: Separable convolutions in a block.

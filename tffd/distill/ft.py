@@ -105,7 +105,7 @@ def factor_loss(
         student: Factors, [B, C1, H1, W1].
         teacher: Factors of the same pictures, [B, C2, H2, W2], C1 = C2 for kdzoo; they receive no gradient.
         form: Whose.
-        power: Of the numbers before the mean over channels, >= 1; without effect for kdzoo.
+        power: The power of the numbers before the mean over channels, >= 1; without effect for kdzoo.
         difference: 1 or 2, the power of the differences.
     Returns:
         Unweighted scalar, float32 for half precision.
@@ -139,7 +139,7 @@ class Translator(nn.Module):
     convolutions from a normal distribution instead.
 
     Args:
-        channels: Of the map.
+        channels: The number of channels of the map.
         factors: Channels of the factors.
         norm: Whether there are batch norms.
         bias: Whether the convolutions have a bias.

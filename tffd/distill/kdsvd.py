@@ -27,7 +27,7 @@ class SingularVectors(DistillMode):
     Args:
         k: How many of the teacher's vectors count.
         form: Whose matrix.
-        signs: Of the teacher's vectors.
+        signs: The signs of the teacher's vectors.
         stages: None takes all in their order; or at least two pairs [student's, teacher's], counted from 1.
     """
 
@@ -84,7 +84,7 @@ def singular_vector_relations(
             gradient.
         k: At least 1.
         form: Whose matrix.
-        signs: Of the teacher's vectors.
+        signs: The signs of the teacher's vectors.
     Returns:
         Unweighted scalar, float32 for half-precision maps.
     Raises:

@@ -50,7 +50,7 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float, for
         logits: Class scores before the softmax, [B, K].
         labels: Classes, [B].
         smoothing: a, from 0 to below 1.
-        form: Which published form.
+        form: The published form.
     Returns:
         Scalar, float32 for half-precision scores.
     Raises:

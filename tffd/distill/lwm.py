@@ -60,7 +60,7 @@ def class_activation(maps: Tensor, gradients: Tensor, form: Form = "kdzoo") -> T
 
     Args:
         maps: Feature map, [B, C, H, W].
-        gradients: Of the class's score with respect to it, of the same shape.
+        gradients: The gradients of the class's score with respect to it, of the same shape.
         form: x is the map in the paper (Grad-CAM), and the gradients in Knowledge-Distillation-Zoo.
     Returns:
         [B, 1, H, W], float32 for half precision.

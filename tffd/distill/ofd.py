@@ -9,9 +9,6 @@ from torch import Tensor, nn
 
 from tffd.distill.base import DistillMode, Setting, Step
 from tffd.distill.pairs import Chosen, stage_pairs
-from tffd.models.resnet import ResNet
-from tffd.models.vgg import VGG
-from tffd.models.wide_resnet import WideResNet
 from tffd.tensors import in_float32, pool_to_smaller, require_maps, shape_of
 
 Form = Literal["overhaul", "kdzoo"]
@@ -33,7 +30,8 @@ class FeatureOverhaul(DistillMode):
     larger; the other sources take equal sizes alone.
 
     Args:
-        margin: Where the margins come from. Those of the teacher's batch norms need a ResNet, a wide ResNet or a VGG.
+        margin: Where the margins come from. Those of the teacher's batch norms need a network that names them; see
+            `norms_before_relu`.
         form: Whose sum over the stages.
         stages: Pairs [student's, teacher's], counted from 1; None takes all in their order, "last" the last.
     """
@@ -51,6 +49,8 @@ class FeatureOverhaul(DistillMode):
 
     def check(self, setting: Setting) -> None:
         stage_pairs(setting, self.chosen)
+        if self.margin == "batch_norm" and setting.teacher_network is not None:
+            norms_before_relu(setting.teacher_network)
 
     def build(self, setting: Setting) -> None:
         self._pairs = stage_pairs(setting, self.chosen)
@@ -186,24 +186,22 @@ def batch_margin(teacher: Tensor) -> Tensor:
 def norms_before_relu(network: nn.Module) -> list[nn.BatchNorm2d]:
     """Return the batch norm that each stage's map before its ReLU comes from, shallow to deep.
 
-    In a ResNet that is the last one of the stage's last block, to whose output the shortcut is added.
+    A network says so itself, in a method of this name. In a ResNet that is the last one of the stage's last block, to
+    whose output the shortcut is added. The ShuffleNets have none, as in RepDistiller: half of their map, or the
+    averaged input in it, comes from elsewhere.
 
     Raises:
-        ValueError: If it is not known where a network of this kind has them.
+        ValueError: If the network does not say.
     Source: get_bn_before_relu (models/ of RepDistiller at b84f547).
     """
-    if isinstance(network, ResNet):
-        found = [stage[-1].bn2 for stage in (network.layer1, network.layer2, network.layer3)]
-    elif isinstance(network, WideResNet):
-        found = [network.block2[0].bn1, network.block3[0].bn1, network.bn1]
-    elif isinstance(network, VGG):
-        found = [block[-1] for block in (network.block1, network.block2, network.block3, network.block4)]
-    else:
+    find = getattr(network, "norms_before_relu", None)
+    if find is None:
         raise ValueError(
             f"the batch norms before the ReLUs of class {type(network).__name__} are not known, so it has no margins. "
-            "Set margin=batch, which takes them from the teacher's maps, or choose a ResNet, a wide ResNet or a VGG."
+            "Set margin=batch, which takes them from the teacher's maps, or choose a ResNet, a Wide ResNet, a VGG or "
+            "MobileNetV2."
         )
-    return cast(list[nn.BatchNorm2d], found)
+    return cast(list[nn.BatchNorm2d], find())
 
 
 def connector(student: int, teacher: int) -> nn.Sequential:

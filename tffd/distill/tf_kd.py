@@ -15,8 +15,8 @@ class TeacherFreeKD(DistillMode):
     well, which the source calls its normal distillation.
 
     Args:
-        temperature: Of `self_targets`.
-        reg_temperature: Of `virtual_teacher_loss`, which softens the teacher alone.
+        temperature: The temperature of `self_targets`.
+        reg_temperature: The temperature of `virtual_teacher_loss`, which softens the teacher alone.
         correct: What the teacher made by hand believes of the right class.
     """
 

@@ -16,7 +16,7 @@ class VariationalInformation(DistillMode):
     """The teacher's stages can be predicted from the student's; see `prediction_loss` and `VariationalRegressor`.
 
     Args:
-        initial_variance: Of the predictions.
+        initial_variance: The initial variance of the predictions.
         eps: Added to every variance; RepDistiller's is 1e-5, Knowledge-Distillation-Zoo's 1e-6.
         stages: Pairs [student's, teacher's], counted from 1; None takes all in their order, "last" the last.
         reduction: Over the stages: "sum" is RepDistiller's, "mean" Knowledge-Distillation-Zoo's.
@@ -65,7 +65,7 @@ def prediction_loss(prediction: Tensor, teacher: Tensor, variance: Tensor) -> Te
     Args:
         prediction: What a regressor makes of the student's map, [B, C, H, W].
         teacher: Feature map of the same pictures, [B, C, H, W]; receives no gradient.
-        variance: Of each channel, [C], above 0.
+        variance: The variance of each channel, [C], above 0.
     Returns:
         Unweighted scalar, float32 for half-precision maps; below 0 where variances below 1 are deserved.
     Raises:

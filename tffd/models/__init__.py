@@ -7,14 +7,26 @@ from pathlib import Path
 from torch import nn
 
 from tffd.checkpoints import load_weights
+from tffd.models.bottleneck import BOTTLENECK_RESNETS
+from tffd.models.mobilenet import MOBILENETS
 from tffd.models.output import ModelOutput
 from tffd.models.resnet import RESNETS
+from tffd.models.shufflenet_v1 import SHUFFLENETS_V1
+from tffd.models.shufflenet_v2 import SHUFFLENETS_V2
 from tffd.models.vgg import VGGS
 from tffd.models.wide_resnet import WIDE_RESNETS
 
 __all__ = ["MODEL_NAMES", "ModelOutput", "create_model"]
 
-_MODELS: dict[str, Callable[..., nn.Module]] = {**RESNETS, **WIDE_RESNETS, **VGGS}
+_MODELS: dict[str, Callable[..., nn.Module]] = {
+    **RESNETS,
+    **WIDE_RESNETS,
+    **VGGS,
+    **BOTTLENECK_RESNETS,
+    **MOBILENETS,
+    **SHUFFLENETS_V1,
+    **SHUFFLENETS_V2,
+}
 
 MODEL_NAMES: tuple[str, ...] = tuple(_MODELS)
 
@@ -23,7 +35,8 @@ def create_model(name: str, num_classes: int, *, in_channels: int = 3, weights: 
     """Build a network with fresh weights, or with those of a checkpoint.
 
     Calling it on pictures [B, in_channels, H, W], 8x8 to 64x64, gives a ModelOutput. Besides that it has
-    `num_stages` and `feature_channels`, the channels of each stage, shallow to deep.
+    `num_stages` and `feature_channels`, the channels of each stage, shallow to deep, and where they are known
+    `norms_before_relu()`, the batch norms that the stages' maps before their ReLU come from.
 
     Args:
         name: One of MODEL_NAMES.

@@ -6,11 +6,12 @@ at b84f547). resnet20 and resnet110 are also Knowledge-Distillation-Zoo's networ
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tffd.models.layers import conv1x1, conv3x3, global_average, init_convolutions
+from tffd.models.layers import conv1x1, conv3x3, global_average, init_convolutions, run_stage
 from tffd.models.output import ModelOutput
 
 
@@ -77,9 +78,9 @@ class ResNet(nn.Module):
     def forward(self, x: Tensor) -> ModelOutput:
         """Classify pictures, [B, in_channels, H, W]; stages are HxW, HxW / 2 and HxW / 4."""
         stem = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        stage1, preact1 = _run_stage(self.layer1, stem)
-        stage2, preact2 = _run_stage(self.layer2, stage1)
-        stage3, preact3 = _run_stage(self.layer3, stage2)
+        stage1, preact1 = run_stage(self.layer1, stem)
+        stage2, preact2 = run_stage(self.layer2, stage1)
+        stage3, preact3 = run_stage(self.layer3, stage2)
         pooled = global_average(stage3)
         return ModelOutput(
             logits=self.fc(pooled),
@@ -89,20 +90,14 @@ class ResNet(nn.Module):
             pooled=pooled,
         )
 
+    def norms_before_relu(self) -> list[nn.BatchNorm2d]:
+        """Return the last batch norm of each stage, to whose output the shortcut is added."""
+        return [cast(BasicBlock, stage[-1]).bn2 for stage in (self.layer1, self.layer2, self.layer3)]
+
 
 def _stage(blocks: int, in_channels: int, out_channels: int, stride: int) -> nn.ModuleList:
     first = BasicBlock(in_channels, out_channels, stride)
     return nn.ModuleList([first, *(BasicBlock(out_channels, out_channels, 1) for _ in range(blocks - 1))])
-
-
-def _run_stage(blocks: nn.ModuleList, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the stage's output after and before its last ReLU."""
-    *inner, last = blocks
-    for block in inner:
-        x = F.relu(block(x), inplace=True)
-    # Not in place: distillation reads the map before the ReLU too.
-    preact = last(x)
-    return F.relu(preact), preact
 
 
 _NARROW = (16, 16, 32, 64)

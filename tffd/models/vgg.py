@@ -6,6 +6,7 @@ vgg8 and the single linear layer as in RepDistiller (models/vgg.py at b84f547).
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -75,6 +76,10 @@ class VGG(nn.Module):
             stem=stem,
             pooled=pooled,
         )
+
+    def norms_before_relu(self) -> list[nn.BatchNorm2d]:
+        """Return the last batch norm of each stage, whose output is the map before the ReLU."""
+        return [cast(nn.BatchNorm2d, block[-1]) for block in (self.block1, self.block2, self.block3, self.block4)]
 
 
 def _block(convolutions: int, in_channels: int, out_channels: int) -> nn.Sequential:

@@ -10,6 +10,7 @@ Source: Zagoruyko and Komodakis 2016, section 2; RepDistiller (models/wrn.py at 
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -93,6 +94,10 @@ class WideResNet(nn.Module):
             stem=stem,
             pooled=pooled,
         )
+
+    def norms_before_relu(self) -> list[nn.BatchNorm2d]:
+        """Return the batch norms that read the stages: of the next stage's first block, and the last one."""
+        return [*(cast(PreactBlock, stage[0]).bn1 for stage in (self.block2, self.block3)), self.bn1]
 
 
 def _stage(blocks: int, in_channels: int, out_channels: int, stride: int) -> nn.ModuleList:

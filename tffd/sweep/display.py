@@ -1,7 +1,5 @@
 """What a person sees of a sweep: a live table on a terminal, a line a trial elsewhere, and a summary at the end."""
 
-import shlex
-import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -10,21 +8,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from tffd.data import DataChanged
-from tffd.printable import printable
 from tffd.records import read_last_metrics
 from tffd.streams import LastingStream
+from tffd.sweep.arguments import Value
 from tffd.sweep.plan import SweepPlan
-from tffd.sweep.space import Value
-from tffd.sweep.storage import StorageLost
-from tffd.sweep.study import ResumableStudy
-from tffd.wording import counted
+from tffd.sweep.studies.storage import StorageLost
+from tffd.sweep.studies.study import ResumableStudy
+from tffd.sweep.summary import describe_point, shorten, summary_lines
+from tffd.texts import counted, printable
 
 _REFRESH_SECONDS = 0.5
 _ROWS = 12  # of the live table: running trials and the last ones that ended
@@ -35,8 +32,8 @@ class TrialLine:
     """One trial as it is shown.
 
     Attributes:
-        run_dir: Of the run that is at work.
-        epochs: Of one run.
+        run_dir: The directory of the run that is at work.
+        epochs: The number of epochs of one run.
         runs: How many it has, one a seed.
         outcome: Empty while it runs.
     """
@@ -59,10 +56,10 @@ class SweepDisplay:
 
     Args:
         plan: What is being done.
-        studies: Where it is recorded.
-        directory: Of the sweep.
-        command: That starts and continues it.
-        console: Where to show it.
+        studies: The studies that record it.
+        directory: The directory of the sweep.
+        command: The command that starts and continues it.
+        console: The console that shows it.
     """
 
     def __init__(
@@ -191,52 +188,14 @@ class SweepDisplay:
 
     def summarise(self) -> None:
         """Say how the sweep ended: counts, the best trial of a search, its baseline beside it, and where all lies."""
-        self._print("")
-        for study in self._studies:
-            self._print(_count(study))
-        search = next((study for study in self._studies if study.plan.cells is None), None)
-        best = search.best() if search is not None else []
-        if best and len(self._objectives) > 1:
-            self._show_front(best)
-        elif best:
-            baseline = next((study for study in self._studies if study.plan.key == "baseline"), None)
-            self._compare(best[0], baseline)
-        self._print(f"Results:  {self._directory}")
-        self._print(f"Table:    {_analysis('table', self._directory)}")
-        if best:
-            self._print(f"Best:     {_analysis('best', self._directory)}")
-
-    def _show_front(self, front: list[FrozenTrial]) -> None:
-        self._print(f"Pareto front of {' and '.join(self._objectives)}:")
-        for trial in sorted(front, key=lambda trial: trial.values):
-            numbers = "  ".join(f"{value:10.2f}" for value in trial.values)
-            self._print(f"{numbers}  search/{trial.number:04d}  {_point(trial.params)}")
-
-    def _compare(self, best: FrozenTrial, baseline: ResumableStudy | None) -> None:
-        objective, sweep = self._objectives[0], self._plan.config.sweep
-        runs = f"mean of seeds {sweep.seeds}" if sweep.seeds else f"1 run, seed {self._plan.config.seed}"
-        rows = [("best trial", f"{best.values[0]:.2f}", f"search/{best.number:04d}  {_point(best.params)}  ({runs})")]
-        if baseline is not None and (numbers := [t.values[0] for t in baseline.trials(TrialState.COMPLETE)]):
-            spread = f" +- {statistics.stdev(numbers):.2f}" if len(numbers) > 1 else ""
-            planned = baseline.plan.cells or []
-            varied = {
-                key: ",".join(dict.fromkeys(cell[key] for cell in planned if key in cell)) for key in baseline.plan.keys
-            }
-            cells = " ".join(f"{key}={text}" for key, text in varied.items())
-            rows.append(("baseline", f"{statistics.mean(numbers):.2f}{spread}", f"{cells}  (n={len(numbers)})"))
-        width = max(len(number) for _, number, _ in rows)
-        for name, number, origin in rows:
-            self._print(f"{name:<10}  {objective} {number:<{width}}  {origin}")
-        self._print(
-            "The best of many trials was picked for its score, which flatters it: repeat it on fresh seeds before you "
-            "believe the difference."
-        )
+        for line in summary_lines(self._plan, self._studies, self._directory):
+            self._print(line)
 
     def _end(self, line: TrialLine, outcome: str, detail: str) -> None:
         line.outcome = f"{outcome}  {detail}"
         self._done = self._count_done()
         if self._live is None:
-            self._print(f"[{self._done}/{self._total}] {line.label()}  {_point(line.values)}  {line.outcome}")
+            self._print(f"[{self._done}/{self._total}] {line.label()}  {describe_point(line.values)}  {line.outcome}")
 
     def _count_done(self) -> int:
         """Trials that ended, here or in commands that share the study; a grid's failed ones may yet be repeated."""
@@ -252,7 +211,7 @@ class SweepDisplay:
         for heading in ("trial", *keys, "epoch", self._objectives[0], "outcome"):
             table.add_column(Text(printable(heading)), no_wrap=True)
         for line in self._lines[-_ROWS:]:
-            values = [_short(line.values[key]) if key in line.values else "" for key in keys]
+            values = [shorten(line.values[key]) if key in line.values else "" for key in keys]
             row = {} if line.outcome else read_last_metrics(line.run_dir)
             epoch = f"{row.get('epoch', 0)}/{line.epochs}" if not line.outcome else ""
             metric = row.get(self._objectives[0])
@@ -266,24 +225,3 @@ class SweepDisplay:
         elapsed = time.monotonic() - self._started
         left = f"  {elapsed / done_now * (self._total - self._done):.0f} s left" if done_now else ""
         return f"{self._done}/{self._total} done{left}"
-
-
-def _count(study: ResumableStudy) -> str:
-    counts = study.counts()
-    named = ((TrialState.PRUNED, "pruned"), (TrialState.FAIL, "failed"))
-    others = "".join(f", {counts[state]} {word}" for state, word in named if counts[state])
-    total = max(study.plan.n_trials, sum(counts.values()))
-    return f"{study.plan.key}: {counts[TrialState.COMPLETE]} of {counted(total, 'trial')} complete{others}"
-
-
-def _analysis(command: str, directory: Path) -> str:
-    """A command of the analysis, quoted for the shell."""
-    return shlex.join(["python", "-m", "analysis", command, str(directory)])
-
-
-def _short(value: Value) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _point(values: Mapping[str, Any]) -> str:
-    return "  ".join(f"{key}={_short(value)}" for key, value in values.items())

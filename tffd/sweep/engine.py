@@ -3,31 +3,31 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 from hydra.types import HydraContext
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 from optuna.trial import TrialState
 
-from tffd.app import STUDY_VARIABLE, TRIAL_VARIABLE, multirun_command
-from tffd.config import ConfigError, require_config
+from tffd.app import multirun_command
 from tffd.records import write_json
-from tffd.sweep.attributes import ForeignEntry
-from tffd.sweep.compose import Composer
-from tffd.sweep.directory import PLAN, count_recorded, require_owned, require_same_sweep
+from tffd.refusal import ConfigError
+from tffd.sweep.compose import Composer, with_effective_device
 from tffd.sweep.display import SweepDisplay
-from tffd.sweep.executors import Executor, make_executor, pin_to_devices
-from tffd.sweep.lease import Lease
-from tffd.sweep.place import settled
-from tffd.sweep.plan import Compose, SweepPlan, make_plan
+from tffd.sweep.executors import make_executor, pin_to_devices
+from tffd.sweep.implied import implied_words, key_of, without_keys
+from tffd.sweep.jobs import JobMaker
+from tffd.sweep.plan import GridPlan, SearchPlan, SweepPlan
+from tffd.sweep.planning import make_plan
 from tffd.sweep.samplers import judges_epochs
 from tffd.sweep.scheduler import Scheduler
-from tffd.sweep.storage import STORAGE_ERRORS, is_lacking, name_storage, open_storage, reason_of
-from tffd.sweep.study import Claim, ResumableStudy, name_study
-from tffd.sweep.worker import Job
+from tffd.sweep.studies.attributes import ForeignEntry
+from tffd.sweep.studies.continuation import PLAN, count_recorded, name_study, require_owned, require_same_sweep
+from tffd.sweep.studies.lease import Lease
+from tffd.sweep.studies.storage import STORAGE_ERRORS, is_lacking, name_storage, open_storage, reason_of
+from tffd.sweep.studies.study import ResumableStudy
 
 
 class Engine:
@@ -43,7 +43,7 @@ class Engine:
         self._context = context
         self._base = base
         self._arguments = list(arguments)
-        self._compose = settled(Composer(context.config_loader, base), base)
+        self._compose = with_effective_device(Composer(context.config_loader, base), base)
 
     def run(self) -> int:
         """Check the command, do what is left to do of it, and show how it ended.
@@ -53,8 +53,8 @@ class Engine:
         Raises:
             ConfigError: If anything in the command is wrong; nothing has been written then.
             KeyboardInterrupt: If the user interrupts; what has ended is recorded.
-            DataChanged: If the pictures are not those any more that the sweep was checked with; likewise.
-            StorageLost: If the study cannot be read or written any more; likewise.
+            DataChanged: If the pictures are not those that the sweep was checked with; what has ended is recorded.
+            StorageLost: If the study cannot be read or written any more; what has ended is recorded.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         plan = make_plan(self._arguments, self._base, self._compose, self._context.config_loader.get_group_options)
@@ -65,29 +65,19 @@ class Engine:
 
             estimate(plan, self._compose, executor)
             return 0
+        varied = [key for study in plan.studies if study.key not in ("teacher", "baseline") for key in study.keys]
+        implied = implied_words(self._base, plan.fixed, varied, self._compose)
         directory = Path(plan.config.results_dir) / plan.config.name
-        every_epoch = judges_epochs(sweep)
-        kept_in = name_storage(sweep.storage, directory, every_epoch)
-        require_same_sweep(directory, plan, kept_in)
-        recorded = count_recorded(directory, plan)
-        if is_lacking(sweep.storage, directory, every_epoch):
-            require_owned(directory, recorded, {}, kept_in)
         with _refusing_what_cannot_be_written(directory):
-            if sweep.storage in (None, "journal"):
-                directory.mkdir(parents=True, exist_ok=True)
-            storage = open_storage(sweep.storage, directory, every_epoch)  # refused, if it is, before anything is made
-            known = {study.key: storage.count_trials(name_study(plan.config, study)) for study in plan.studies}
-            require_owned(directory, recorded, known, kept_in)
-            directory.mkdir(parents=True, exist_ok=True)
-            studies = [ResumableStudy(study, plan.config, storage) for study in plan.studies]
-            write_json(directory / PLAN, self._description(plan, kept_in))
+            studies, kept_in = _open_studies(plan, directory)
+            write_json(directory / PLAN, self._description(plan, kept_in, implied))
         with (
             Lease(directory, [study.optuna for study in studies], sweep.heartbeat_timeout) as lease,
             SweepDisplay(plan, studies, directory, self.command()) as display,
         ):
-            executor = pin_to_devices(executor, plan.config)
-            jobs = _Jobs(self._context, plan, executor, lease, self._compose)
-            Scheduler(sweep, studies, executor, lease, jobs.make, display).run()
+            pinned = pin_to_devices(executor, plan.config)
+            jobs = JobMaker(self._context, plan, self._compose, pinned, lease, implied)
+            Scheduler(sweep, studies, pinned, lease, jobs.make, display).run()
         display.summarise()
         return sum(study.counts()[TrialState.FAIL] for study in studies)
 
@@ -95,7 +85,7 @@ class Engine:
         """The command that starts this sweep, and continues it."""
         return multirun_command(self._base)
 
-    def _description(self, plan: SweepPlan, kept_in: str) -> dict[str, Any]:
+    def _description(self, plan: SweepPlan, kept_in: str, implied: list[str]) -> dict[str, Any]:
         """What was planned, for `python -m analysis` to tell what is missing and how the best is trained again."""
         sweep = plan.config.sweep
         return {
@@ -106,17 +96,20 @@ class Engine:
             "directions": sweep.directions,
             "seeds": sweep.seeds,
             "storage": kept_in,
-            "space": next((study.texts for study in plan.studies if study.cells is None), {}),
-            "fixed": [override for override in plan.fixed if not override.lstrip("+").startswith("sweep")],
+            "space": plan.search.texts if plan.search is not None else {},
+            "fixed": [
+                *without_keys(implied, map(key_of, plan.fixed)),
+                *(override for override in plan.fixed if not override.lstrip("+").startswith("sweep")),
+            ],
             "command": self.command(),
             "cwd": os.getcwd(),
             "results_dir": os.path.abspath(plan.config.results_dir),
             "studies": [
                 {
                     "study": study.key,
-                    "kind": "search" if study.cells is None else "grid",
+                    "kind": "search" if isinstance(study, SearchPlan) else "grid",
                     "n_trials": study.n_trials,
-                    "cells": study.cells,
+                    "cells": study.cells if isinstance(study, GridPlan) else None,
                 }
                 for study in plan.studies
             ],
@@ -137,41 +130,22 @@ def _refusing_what_cannot_be_written(directory: Path) -> Iterator[None]:
         ) from error  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Jobs:
-    """Composes the runs of a plan."""
+def _open_studies(plan: SweepPlan, directory: Path) -> tuple[list[ResumableStudy], str]:
+    """Open the studies of a plan, which a command may go on in, and return them with the name of their storage.
 
-    context: HydraContext
-    plan: SweepPlan
-    executor: Executor
-    lease: Lease
-    compose: Compose
-
-    def make(self, study: ResumableStudy, claim: Claim, seed: int | None, slot: int) -> Job:
-        """Compose one run: of a trial, with a seed of its own or the config's, in one of the executor's slots."""
-        base, key = self.plan.config, study.plan.key
-        # What only concerns the sweep is left out, for it may hold a password.
-        fixed = [override for override in self.plan.fixed if not override.lstrip("+").startswith("sweep.storage")]
-        seeds = [] if seed is None else [f"seed={seed}"]
-        config = self.compose([*study.plan.overrides(fixed, claim.values), *seeds])
-        config_hash = self.plan.data.require_same(require_config(config)).run
-        subdir = f"{key}/{claim.number:04d}" + ("" if seed is None else f"/seed{seed}")
-        with open_dict(config):
-            config.hydra.job.id = subdir.replace("/", "-")
-            config.hydra.job.num = claim.number
-            # Absolute, as all that another process is told: it may have another working directory.
-            config.hydra.sweep.dir = str((Path(base.results_dir) / base.name).absolute())
-            config.hydra.sweep.subdir = subdir
-            config.hydra.job.env_set |= {STUDY_VARIABLE: key, TRIAL_VARIABLE: str(claim.number)}
-            config.sweep.storage = None
-            if config.threads is None:
-                config.threads = self.executor.threads
-        return Job(
-            config=config,
-            config_hash=config_hash,
-            run_dir=Path(config.hydra.sweep.dir) / subdir,
-            context_parts=(self.context.config_loader, self.context.execution_whitelist),
-            study=key,
-            number=claim.number,
-            lease=self.lease.path if self.executor.on_this_machine else None,
-        )
+    Raises:
+        ConfigError: If it may not. Whatever can be told without opening anything is refused before anything is made.
+    """
+    address, every_epoch = plan.config.sweep.storage, judges_epochs(plan.config.sweep)
+    kept_in = name_storage(address, directory, every_epoch)
+    require_same_sweep(directory, plan, kept_in)
+    recorded = count_recorded(directory, plan)
+    if is_lacking(address, directory, every_epoch):
+        require_owned(directory, recorded, {}, kept_in)
+    if address in (None, "journal"):
+        directory.mkdir(parents=True, exist_ok=True)
+    storage = open_storage(address, directory, every_epoch)
+    known = {study.key: storage.count_trials(name_study(plan.config, study)) for study in plan.studies}
+    require_owned(directory, recorded, known, kept_in)
+    directory.mkdir(parents=True, exist_ok=True)
+    return [ResumableStudy(study, plan.config, storage) for study in plan.studies], kept_in

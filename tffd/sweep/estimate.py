@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,19 +9,23 @@ import torch
 from omegaconf import DictConfig
 from rich.console import Console
 
-from tffd.build import WEIGHING, build_parts, uses_teacher
-from tffd.config import Config, ConfigError, require_config
-from tffd.data import Data
-from tffd.devices import device_name
-from tffd.printable import printable
+from tffd.build import build_parts
+from tffd.config import require_config
+from tffd.data import Data, Pictures
+from tffd.data.augment import normalise
+from tffd.instantiation import WEIGHING, uses_teacher
+from tffd.machine import device_name
+from tffd.refusal import ConfigError
+from tffd.schema import Config
 from tffd.sweep.executors import Executor
-from tffd.sweep.plan import Compose, StudyPlan, SweepPlan
-from tffd.sweep.space import Value, corners
+from tffd.sweep.plan import Compose, SearchPlan, StudyPlan, SweepPlan
+from tffd.sweep.space import corners
+from tffd.texts import counted, printable
 from tffd.training.loop import Progress, evaluate, make_optimizer, train
-from tffd.wording import counted
 
 _STEPS = 6  # timed, after as many to warm up
 _EVALUATED = 2000  # pictures at most
+_SETTLED = 32
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class RunCost:
         device: On which it was measured.
         step: Seconds of one training step.
         epoch: Seconds of an epoch, its evaluation included.
-        epochs: Of a run.
+        epochs: The number of epochs of a run.
         first_stage: Epochs that a kd_mode trains before them.
     """
 
@@ -47,20 +50,30 @@ class RunCost:
 
     @property
     def seconds(self) -> float:
-        """Of a run."""
+        """The seconds of a whole run."""
         return self.epoch * (self.first_stage + self.epochs)
 
 
 def measure_run(config: Config, executor: Executor) -> RunCost:
     """Time a few real steps and a part of the evaluation, and extend them to a run."""
     if not executor.on_this_machine and not torch.cuda.is_available():
-        trainer = config.trainer.model_copy(update={"precision": "fp32"})
-        config = config.model_copy(update={"device": "cpu", "trainer": trainer})  # as what is printed says
+        return _measure(_on_this_cpu(config), executor)  # what is printed says so
+    return _measure(config, executor)
+
+
+def _on_this_cpu(config: Config) -> Config:
+    trainer = config.trainer.model_copy(update={"precision": "fp32"})
+    return config.model_copy(update={"device": "cpu", "trainer": trainer})
+
+
+def _measure(config: Config, executor: Executor) -> RunCost:
     torch.set_num_threads(config.threads or executor.threads)
     parts = build_parts(config, untrained=True)
     batch, data = config.trainer.batch_size, parts.data
     few = replace(data, train=data.train.first(_STEPS * batch), val=None, test=None)
     steps = -(-len(few.train) // batch)
+    if parts.learners.teacher is not None:
+        settle(parts.learners.teacher, few.train)
     # Steps take as long at any learning rate, and at this one they cannot diverge.
     recipe = replace(parts.recipe, epochs=2, test_every_epoch=False, lr=1e-9)
     optimizer = make_optimizer(parts.learners, recipe)
@@ -75,11 +88,29 @@ def measure_run(config: Config, executor: Executor) -> RunCost:
     return RunCost(name, device_name(parts.device), step, epoch, config.trainer.epochs, first)
 
 
+@torch.no_grad()
+def settle(network: torch.nn.Module, pictures: Pictures) -> None:
+    """Give an untrained network the batch statistics of some pictures.
+
+    Without them its maps grow from block to block: those of a resnet110 end near 1e9, and losses on them overflow.
+    """
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0  # the statistics of this batch alone
+    network.train()
+    some = pictures.first(_SETTLED)
+    network(normalise(some.images, some.mean, some.std))
+    network.eval()
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.momentum = momentum
+
+
 def estimate(plan: SweepPlan, compose: Compose, executor: Executor, console: Console | None = None) -> float:
     """Print what each study and the whole sweep would take.
 
     Args:
-        executor: That would train it.
+        executor: The executor that would train it.
     Returns:
         Device-hours in all: hours that runs keep a device busy, however many there are.
     """
@@ -88,7 +119,7 @@ def estimate(plan: SweepPlan, compose: Compose, executor: Executor, console: Con
     measured: dict[str, RunCost] = {}
     total = runs_in_all = 0.0
     for study in plan.studies:
-        seeds = len(plan.config.sweep.seeds or [0]) if study.cells is None else 1
+        seeds = len(plan.config.sweep.seeds or [0]) if isinstance(study, SearchPlan) else 1
         costs = [_cost(config, executor, measured) for config in _configs(study, plan, compose)]
         runs = study.n_trials * seeds
         # The trials of a search are taken to spread evenly over what it varies.
@@ -110,7 +141,7 @@ def estimate(plan: SweepPlan, compose: Compose, executor: Executor, console: Con
 
 
 def _configs(study: StudyPlan, plan: SweepPlan, compose: Compose) -> list[DictConfig]:
-    points: Sequence[dict[str, Value]] = study.cells or corners(study.space, study.when)  # type: ignore[assignment]
+    points = corners(study.space, study.when) if isinstance(study, SearchPlan) else study.points()
     return [compose(study.overrides(plan.fixed, point)) for point in points]
 
 

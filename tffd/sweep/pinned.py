@@ -3,11 +3,11 @@
 import json
 from dataclasses import dataclass, field
 
-from tffd.build import build_source, data_content
-from tffd.config import Config
 from tffd.data import DataChanged, digest_content
 from tffd.data.sources import ReadsFiles
 from tffd.identity import Hashes, hash_config
+from tffd.instantiation import build_source, data_content
+from tffd.schema import Config
 
 _SHOWN = 5
 

@@ -1,66 +1,33 @@
-"""What a sweep command will do: its studies, checked completely before anything is written."""
+"""What a sweep command will do, as values: its studies, their trials, and where the data stood when it was checked."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
-from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution
 
-from tffd.build import uses_teacher
-from tffd.checks import check_config, find_faults, trains_elsewhere
-from tffd.choices import Options, describe_composition
-from tffd.config import Config, ConfigError, SweepSection, read_config
-from tffd.identity import hash_config
-from tffd.records import COST_OBJECTIVES, TEACHER, VALIDATION_OBJECTIVES
-from tffd.sweep.effect import require_effect, require_fit_for_grid
+from tffd.schema import Config
+from tffd.sweep.arguments import Cell, Conditions, Value, trial_overrides, write_value
 from tffd.sweep.pinned import PinnedData
-from tffd.sweep.reach import idle_dimensions, without_idle_settings
-from tffd.sweep.samplers import EvenGrid, make_pruner, make_sampler, require_epochs, require_fit
-from tffd.sweep.space import (
-    Arguments,
-    Cell,
-    Conditions,
-    Value,
-    as_overrides,
-    contains,
-    corners,
-    expand_globs,
-    is_interval,
-    merge,
-    parse_distribution,
-    parse_grid,
-    require_conditions,
-    settle,
-    sort_arguments,
-    trial_overrides,
-    write_value,
-)
-from tffd.sweep.teachers import DROPPED, Teachers, kept
-
-_NOTHING_VARIES = (
-    "nothing varies in this sweep: choose one with sweep=lambdas or ablation=terms, or list values, such as seed=0,1,2"
-)
+from tffd.sweep.space import corners
+from tffd.sweep.teachers import kept
 
 Compose = Callable[[list[str]], DictConfig]
 """Overrides on top of the primary config to a composed config with Hydra's node."""
 
+Point = Mapping[str, Value]
+"""What varies in a sweep, each at one value."""
+
 
 @dataclass(frozen=True)
-class StudyPlan:
+class StudyPlan(ABC):
     """One Optuna study: a search or a grid.
 
     Attributes:
         key: "teacher", "baseline", "search" or "grid": the directory of its trials, and the study in their records.
         keys: What varies.
         n_trials: Total number of trials, those of earlier commands included.
-        cells: Every trial of a grid; None for a search.
-        space: Of a search.
-        texts: Its dimensions as they were written.
-        when: Its dimensions that apply only for some choices of others.
-        enqueue: Points that a search tries first; Optuna chooses the dimensions that they leave open.
-        identities: Of a grid's cells, what may not change when one is run again.
         drops: Sections whose fixed settings do not hold for it.
         after: Key of a study that has to end before this one begins.
     """
@@ -68,19 +35,65 @@ class StudyPlan:
     key: str
     keys: tuple[str, ...]
     n_trials: int
-    cells: list[Cell] | None = None
-    space: dict[str, BaseDistribution] = field(default_factory=dict)
+    drops: tuple[str, ...] = field(default=(), kw_only=True)
+    after: str | None = field(default=None, kw_only=True)
+
+    @abstractmethod
+    def points(self) -> Sequence[Point]:
+        """The points at which its configs are checked before anything is written."""
+
+    @abstractmethod
+    def write(self, point: Point) -> Point:
+        """The values of a point, texts among them in Hydra's grammar."""
+
+    def overrides(self, fixed: Sequence[str], point: Point) -> list[str]:
+        """Return the overrides of the trial at a point."""
+        return trial_overrides(kept(fixed, self.drops), self.write(point))
+
+
+@dataclass(frozen=True)
+class GridPlan(StudyPlan):
+    """A grid: every trial is known beforehand.
+
+    Attributes:
+        cells: The point of each trial, as it was typed.
+        identities: What may not change when a cell is run again, for each.
+    """
+
+    cells: list[Cell]
+    identities: list[dict[str, str]] = field(default_factory=list)
+
+    def points(self) -> Sequence[Point]:
+        return self.cells
+
+    def write(self, point: Point) -> Point:
+        return point
+
+
+@dataclass(frozen=True)
+class SearchPlan(StudyPlan):
+    """A search: a sampler chooses the points, but for some that are known beforehand.
+
+    Attributes:
+        space: The dimensions.
+        texts: The dimensions as they were written.
+        when: Dimensions that apply only for some choices of others.
+        known_points: What it tries first; Optuna chooses the dimensions that they leave open.
+    """
+
+    space: dict[str, BaseDistribution]
     texts: dict[str, str] = field(default_factory=dict)
     when: Conditions = field(default_factory=dict)
-    enqueue: list[dict[str, Any]] = field(default_factory=list)
-    identities: list[dict[str, str]] = field(default_factory=list)
-    drops: tuple[str, ...] = ()
-    after: str | None = None
+    known_points: list[Point] = field(default_factory=list)
 
-    def overrides(self, fixed: Sequence[str], point: Mapping[str, Value]) -> list[str]:
-        """Write the overrides of the trial at a point; those of a grid's cell are written as they were typed."""
-        texts = {key: write_value(key, value, self.texts[key]) for key, value in point.items() if key in self.texts}
-        return trial_overrides(kept(fixed, self.drops), {**point, **texts} if self.cells is None else point)
+    def points(self) -> Sequence[Point]:
+        return [*corners(self.space, self.when), *self.known_points]
+
+    def write(self, point: Point) -> Point:
+        return {
+            key: write_value(key, value, self.texts[key]) if key in self.texts else value
+            for key, value in point.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -90,7 +103,7 @@ class SweepPlan:
     Attributes:
         config: The base config, without what varies.
         fixed: Overrides that hold for every trial.
-        studies: In the order in which they run.
+        studies: Its studies, in the order in which they run.
         objectives: The fields of result.json that are each trial's values; in a grid, whose trials may read the test
             set, the test accuracy stands in where nothing was held out.
         data: What its trials train on, as it was checked.
@@ -102,168 +115,7 @@ class SweepPlan:
     objectives: list[str]
     data: PinnedData = field(default_factory=PinnedData)
 
-
-def make_plan(
-    arguments: Sequence[str], base: DictConfig, compose: Compose, options: Options = lambda group: []
-) -> SweepPlan:
-    """Read a sweep command and check every config that it can lead to, without writing anything.
-
-    Args:
-        arguments: Overrides as typed.
-        base: Composed config of the command, without what varies.
-        compose: Composes the config of a trial.
-        options: The names in a config group.
-    Raises:
-        ConfigError: With every fault found.
-    """
-    reading, elsewhere = read_config(base), trains_elsewhere(base)
-    faults = objective_faults(reading.sound["sweep"]) if "sweep" in reading.sound else []
-    if reading.config is None:
-        raise ConfigError([*faults, *find_faults(base, elsewhere)])
-    config = reading.config
-    try:
-        sorted_arguments = sort_arguments(arguments, options)
-        require_effect(sorted_arguments, base)
-        studies = _studies(config, sorted_arguments, options)
-    except (ValueError, TypeError, InstantiationException) as error:
-        raise ConfigError([*faults, str(error).strip().splitlines()[0], *find_faults(base, elsewhere)]) from error
-    data, teachers = PinnedData(), Teachers(sorted_arguments.fixed, compose)
-    studies = [_checked(study, sorted_arguments.fixed, compose, elsewhere, faults, data, teachers) for study in studies]
-    if teachers.cells and not faults:
-        keys = tuple(dict.fromkeys(key for cell in teachers.cells for key in cell))
-        first = StudyPlan(TEACHER, keys, len(teachers.cells), cells=teachers.cells, drops=DROPPED)
-        studies.insert(0, _checked(first, sorted_arguments.fixed, compose, elsewhere, faults, data, teachers))
-    if not faults:
-        faults = [fault for study in studies for fault in idle_dimensions(study, sorted_arguments.fixed, compose)]
-    if faults:
-        raise ConfigError(dict.fromkeys(faults))
-    return SweepPlan(config, sorted_arguments.fixed, studies, config.sweep.objectives, data)
-
-
-def objective_faults(sweep: SweepSection) -> list[str]:
-    """Say why trials may not be judged by the objectives that were asked for."""
-    faults = []
-    for objective in sweep.objectives:
-        if objective not in (*VALIDATION_OBJECTIVES, *COST_OBJECTIVES):
-            test = "is a test metric, and no choice may see the test set"
-            reason = test if "test" in objective else "is no objective"
-            faults.append(f"sweep.objective={objective}: {reason}; use one of {', '.join(VALIDATION_OBJECTIVES)}")
-    if not faults and not set(sweep.objectives) & set(VALIDATION_OBJECTIVES):
-        faults.append(f"sweep.objective={sweep.objective}: would choose the cheapest trial, however bad; add val_top1")
-    return faults
-
-
-def _studies(config: Config, arguments: Arguments, options: Options) -> list[StudyPlan]:
-    sweep, grid = config.sweep, config.ablation.grid
-    if sweep.space and grid:
-        raise ValueError("a search and an ablation were asked for at once; start one with sweep=..., then the other")
-    searches = bool(sweep.space) or (not grid and any(is_interval(key, text) for key, text in arguments.varied.items()))
-    dimensions = merge(expand_globs(sweep.space or grid, options), arguments)
-    if not dimensions:
-        raise ValueError(_NOTHING_VARIES)
-    if not searches:
-        require_fit_for_grid(sweep, arguments)
-        return [_grid("grid", dimensions)]
-    if "trainer.epochs" not in dimensions:
-        require_epochs(make_pruner(sweep), config.trainer.epochs)
-    search = _search(sweep, dimensions, arguments)
-    if not sweep.baseline:
-        return [search]
-    # Each trial is compared with the baseline seed by seed.
-    seeds = {"seed": ",".join(map(str, sweep.seeds))} if sweep.seeds else {}
-    return [_grid("baseline", expand_globs(sweep.baseline, options) | seeds), search]
-
-
-def _search(sweep: SweepSection, dimensions: dict[str, str], arguments: Arguments) -> StudyPlan:
-    if "seed" in dimensions:
-        raise ValueError(
-            f"seed={dimensions['seed']}: a search over seeds would choose luck. Fix one, such as seed=1, average over "
-            "some with sweep.seeds=[1,2,3], or compare seeds with ablation=terms"
-        )
-    if idle := sweep.when.keys() - sweep.space.keys() - dimensions.keys():
-        raise ValueError(f"sweep.when.{sorted(idle)[0]}: this search has no such dimension")
-    dimensions, when = settle(dimensions, sweep.when, arguments)
-    if not dimensions:
-        raise ValueError(_NOTHING_VARIES)
-    space = {key: parse_distribution(key, text) for key, text in dimensions.items()}
-    require_conditions(space, when)
-    known = [_known_point(point, space, sweep.space) for point in sweep.enqueue]
-    known = [point for point in known if point]
-    sampler = make_sampler(sweep)
-    if isinstance(sampler, EvenGrid):
-        known = sampler.points_of(space)
-        if sweep.n_trials != len(known):
-            raise ValueError(f"sweep.n_trials={sweep.n_trials}: this grid has {len(known)} points; set that number")
-    require_fit(sweep, sampler, make_pruner(sweep), space, when)
-    return StudyPlan("search", tuple(space), sweep.n_trials, space=space, texts=dimensions, when=when, enqueue=known)
-
-
-def _known_point(
-    point: dict[str, Any], space: dict[str, BaseDistribution], configured: dict[str, str]
-) -> dict[str, Any]:
-    """Reduce a known point to what is searched; {} where the command line has narrowed that to leave it out."""
-    unknown = point.keys() - space.keys() - configured.keys()
-    if unknown:
-        raise ValueError(f"sweep.enqueue has {sorted(unknown)[0]}, which this search does not vary")
-    for key, value in point.items():
-        meant = [space[key]] if key in space else []
-        meant += [parse_distribution(key, configured[key])] if key in configured else []
-        if not any(contains(distribution, value) for distribution in meant):
-            raise ValueError(
-                f"sweep.enqueue: {key}={value} lies outside what is searched, {configured.get(key, meant[0])}"
-            )
-    reduced = {key: point[key] for key in space if key in point}
-    return reduced if all(contains(space[key], value) for key, value in reduced.items()) else {}
-
-
-def _grid(key: str, dimensions: dict[str, str]) -> StudyPlan:
-    cells = parse_grid(dimensions)
-    return StudyPlan(key, tuple(dimensions), len(cells), cells=cells)
-
-
-def _checked(
-    study: StudyPlan,
-    fixed: list[str],
-    compose: Compose,
-    elsewhere: bool,
-    faults: list[str],
-    data: PinnedData,
-    teachers: Teachers,
-) -> StudyPlan:
-    """Check the config of every cell, bound and known point, pin its data, and give a grid's cells their hashes.
-
-    Faults are added to the list, each with a point where it shows.
-    """
-    points = study.cells if study.cells is not None else [*corners(study.space, study.when), *study.enqueue]
-    configs = []
-    for point in points:
-        where = f"  [in {' '.join(as_overrides(point))}]"
-        try:
-            config = check_config(compose(study.overrides(fixed, point)), elsewhere)
-            data.pin(config)
-        except (ConfigError, HydraException) as error:
-            found = error.faults if isinstance(error, ConfigError) else [describe_composition(error)]
-            known = {fault.split("  [in ")[0] for fault in faults}
-            faults += [f"{fault}{where}" for fault in found if fault not in known]
-            continue
-        configs.append(config)
-        if teachers.waits_for(config, study.overrides(fixed, point)):
-            study = replace(study, after=TEACHER)
-        if study.cells is None and config.protocol.test != "never":
-            faults.append(
-                f"protocol={config.protocol.name}: reads the test set, which no search may; use protocol=validation"
-            )
-    if study.cells is None or len(configs) < len(points):
-        return study
-    cells, configs = without_idle_settings(study.cells, configs)
-    return replace(study, cells=cells, n_trials=len(cells), identities=[_identify(config) for config in configs])
-
-
-def _identify(config: Config) -> dict[str, str]:
-    """What must not change when a cell is run again, with its weights and teacher, so that a message says what did."""
-    told = {f"weight of {term}": str(weight) for term, weight in config.term_weights.items()}
-    if uses_teacher(config):
-        teacher = config.teacher
-        told |= {"teacher": teacher.name, "teacher.checkpoint": str(teacher.checkpoint)}
-        told |= {f"teacher.trainer.{key}": str(value) for key, value in teacher.trainer.items()}
-    return {"hash": hash_config(config).run} | told
+    @property
+    def search(self) -> SearchPlan | None:
+        """The search, where it has one."""
+        return next((study for study in self.studies if isinstance(study, SearchPlan)), None)

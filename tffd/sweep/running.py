@@ -1,33 +1,20 @@
 """A trial at work: its runs, one after the other, and what the study is told of them."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from tffd.config import SweepSection
-from tffd.records import (
-    COMPLETE,
-    FAILED,
-    INTERRUPT,
-    PRUNE,
-    PRUNED,
-    RESULT,
-    STOP,
-    TRIAL,
-    ask_to_stop,
-    asked_to_stop,
-    read_result,
-    write_json,
-)
+from tffd import records
+from tffd.failures import Failure, FailureKind
+from tffd.schema import SweepSection
 from tffd.sweep.display import SweepDisplay, TrialLine
 from tffd.sweep.executors import Executor, Handle
-from tffd.sweep.outcome import is_final, is_loss, is_of_teacher, last_epoch, may_be_retried, read_outcome, values_of
-from tffd.sweep.reports import EpochReports
-from tffd.sweep.study import Claim, ResumableStudy
+from tffd.sweep.jobs import MakeJob
+from tffd.sweep.outcome import EpochReports, Losses, Outcome, outcome_of, read_outcome, values_of
+from tffd.sweep.plan import GridPlan, SearchPlan
+from tffd.sweep.studies.attributes import Claim
+from tffd.sweep.studies.study import ResumableStudy
+from tffd.sweep.trial_state import State
 from tffd.sweep.worker import Job
 from tffd.trial import RunInUse, record_loss
-
-MakeJob = Callable[[ResumableStudy, Claim, int | None, int], Job]
-"""Study, trial, seed (None: that of the config) and slot to a run."""
 
 _MOST_LOSSES = 5  # of a run's process in a row, without a new epoch in between
 
@@ -36,36 +23,33 @@ class RunningTrial:
     """One trial that this command has claimed: a run, or with `sweep.seeds` one run a seed.
 
     Args:
-        study: Of the trial.
+        study: The study of the trial.
         claim: The trial.
-        slot: Of the executor; no two trials at work have the same.
         sweep: The sweep's settings.
         executor: Trains the runs.
         make_job: Composes them.
         display: Shown what happens.
 
     Attributes:
-        has_ended: Whether it is recorded, or left to a later command.
-        has_failed: Whether it is recorded as failed.
-        lacks_teacher: Whether it failed because nobody could learn from its teacher.
+        state: Where it stands.
+        failure: Why it failed, if it did.
     """
 
     def __init__(
         self,
         study: ResumableStudy,
         claim: Claim,
-        slot: int,
         sweep: SweepSection,
         executor: Executor,
         make_job: MakeJob,
         display: SweepDisplay,
     ) -> None:
-        self.slot = slot
-        self.has_ended = self.has_failed = self.lacks_teacher = False
+        self.state = State.CLAIMED
+        self.failure: Failure | None = None
         self._study, self._claim, self._trial = study, claim, claim.trial
         self._sweep, self._executor, self._display = sweep, executor, display
-        self._seeds: Sequence[int | None] = (sweep.seeds if study.plan.cells is None else None) or [None]
-        self._make = lambda seed: make_job(study, claim, seed, slot)
+        self._seeds: Sequence[int | None] = (sweep.seeds if isinstance(study.plan, SearchPlan) else None) or [None]
+        self._make = lambda seed: make_job(study, claim, seed)
         self._job = self._make(self._seeds[0])
         epochs = self._job.config.trainer.epochs
         self._line = TrialLine(study.plan.key, claim.number, claim.values, self._job.run_dir, epochs, len(self._seeds))
@@ -73,9 +57,7 @@ class RunningTrial:
         self._handle: Handle | None = None
         self._reports: EpochReports | None = None
         self._values: list[list[float]] = []
-        self._seconds = 0.0
-        self._losses = self._last_epoch = 0
-        self._is_overtime = self._is_interrupted = False
+        self._seconds, self._losses = 0.0, Losses(self._job.run_dir)
 
     def begin(self) -> None:
         """Start the first run, or take what an earlier command left of it."""
@@ -84,95 +66,100 @@ class RunningTrial:
 
     def look(self) -> None:
         """Act on what has become of the run since the last look."""
-        handle = self._handle
-        if handle is None:
+        if (handle := self._handle) is None:
             return
         if handle.has_ended():
-            result = read_outcome(self._job)
-            if result is not None:
-                self._conclude(result)
+            outcome = read_outcome(self._job)
+            if outcome is not None:
+                self._conclude(outcome)
             else:
-                self._mourn(handle.reason())
-        elif self._is_interrupted and handle.seconds() == 0:
-            handle.stop()  # the cluster has put it back into its queue
-        elif self._takes_too_long(handle):
-            self._is_overtime = True
+                self._go_on_without_record(handle.failure())
+        elif self.state is State.INTERRUPTED:
+            if handle.seconds() == 0 or self._takes_too_long(handle):  # at 0 the cluster has put it back into its queue
+                handle.stop()
+        elif self.state is not State.OVERTIME and self._takes_too_long(handle):
+            self.state = State.OVERTIME
             handle.stop()
-        elif self._reports is not None and not self._is_interrupted and self._reports.should_prune():
-            self._reports = None
-            ask_to_stop(self._job.run_dir, PRUNE)
+        elif self.state is State.TRAINING and self._reports is not None and self._reports.should_prune():
+            self.state = State.GIVEN_UP
+            records.ask_to_stop(self._job.run_dir, records.PRUNE)
 
     def interrupt(self) -> None:
         """Let the run end with a checkpoint after its epoch, and begin no other."""
-        self._is_interrupted = True
-        if self._handle is not None and self._handle.seconds() == 0:
+        if self._handle is None:
+            self.state = State.LEFT
+            return
+        self.state = State.INTERRUPTED
+        if self._handle.seconds() == 0:
             self._handle.stop()  # it waits in a queue
             return
         try:
-            ask_to_stop(self._job.run_dir, INTERRUPT)
+            records.ask_to_stop(self._job.run_dir, records.INTERRUPT)
         except OSError:  # a full disk takes neither the request nor a checkpoint
-            if self._handle is not None:
-                self._handle.stop()
+            self._handle.stop()
 
     def is_training(self) -> bool:
         """Tell whether a process is still at work."""
         return self._handle is not None and not self._handle.has_ended()
 
     def _begin(self, job: Job) -> None:
-        self._job, self._line.run_dir, self._is_overtime = job, job.run_dir, False
-        self._losses, self._last_epoch = 0, last_epoch(job.run_dir)
+        self._job, self._line.run_dir = job, job.run_dir
+        self._losses = Losses(job.run_dir)
         if self._is_judged_by_epochs:
             self._reports = self._make_reports()
-        result = read_outcome(job)
-        if result is not None:
-            self._conclude(result)
+        outcome = read_outcome(job)
+        if outcome is not None:
+            self._conclude(outcome)
         else:
             self._train()
 
     def _train(self) -> None:
-        if asked_to_stop(self._job.run_dir) == INTERRUPT:  # an earlier command; what was given up stays so
-            (self._job.run_dir / STOP).unlink(missing_ok=True)
+        asked = records.asked_to_stop(self._job.run_dir)
+        if asked == records.INTERRUPT:  # by an earlier command; what was given up stays so
+            (self._job.run_dir / records.STOP).unlink(missing_ok=True)
         self._handle = self._executor.start(self._job)
+        self.state = State.GIVEN_UP if asked == records.PRUNE else State.TRAINING
 
     def _make_reports(self) -> EpochReports:
         return EpochReports(self._study, self._claim, self._job.run_dir, self._sweep.objectives[0])
 
     def _takes_too_long(self, handle: Handle) -> bool:
         limit = self._sweep.trial_timeout
-        return limit is not None and not self._is_overtime and handle.seconds() > limit
+        return limit is not None and handle.seconds() > limit
 
-    def _conclude(self, result: dict[str, Any]) -> None:
+    def _conclude(self, outcome: Outcome) -> None:
         """Record how a run ended, and go on with the trial's next seed if there is one."""
-        if result["status"] == FAILED:
-            self._retry_or_fail(result["error"] or "no reason was recorded")
+        if outcome.failure is not None:
+            self._retry_or_fail(outcome.failure)
             return
-        self._seconds += result.get("train_seconds") or 0.0
+        record = outcome.record
+        self._seconds += record.get("train_seconds") or 0.0
         if self._is_judged_by_epochs:
             self._make_reports().flush()
-        if result["status"] != COMPLETE:
-            self._prune(result["epochs_run"])
+        if outcome.status != records.COMPLETE:
+            self._prune(record["epochs_run"])
             return
-        values = values_of(result, self._sweep.objectives, in_grid=self._study.plan.cells is not None)
+        values = values_of(record, self._sweep.objectives, in_grid=isinstance(self._study.plan, GridPlan))
         if values is None:
-            reason = f"NotFinite: {self._sweep.objective} is not a finite number"
-            write_json(self._job.run_dir / RESULT, result | {"status": FAILED, "error": reason})
-            self._fail(reason, final=True)
+            failure = Failure(FailureKind.SAME_AGAIN, f"NotFinite: {self._sweep.objective} is not a finite number")
+            records.write_json(self._job.run_dir / records.RESULT, record | failure.record())
+            self._fail(failure)
             return
         self._values.append(values)
-        self._go_on_with_seeds(result["epochs_run"])
+        self._go_on_with_seeds(record["epochs_run"])
 
     def _go_on_with_seeds(self, epochs_run: int) -> None:
         done = len(self._values)
-        is_behind = self._study.prunes() and len(self._seeds) > 1 and self._report_seed()
+        is_behind = len(self._seeds) > 1 and self._study.prunes() and self._report_seed()
         if done == len(self._seeds):
             means = [sum(column) / done for column in zip(*self._values, strict=True)]
             self._study.succeed(self._trial, means)
-            self._leave()
+            self._end(State.COMPLETE)
             self._display.completed(self._line, means, self._seconds)
         elif is_behind:
             self._prune(done * epochs_run)
-        elif self._is_interrupted:
-            self._leave()
+        elif self.state is State.INTERRUPTED:
+            self._end(State.LEFT)
         else:
             self._begin(self._make(self._seeds[done]))
 
@@ -184,62 +171,64 @@ class RunningTrial:
             return step == reported and self._trial.should_prune()
         return self._study.report(self._trial, self._values[-1][0], step)
 
-    def _mourn(self, reason: str) -> None:
+    def _go_on_without_record(self, failure: Failure) -> None:
         """Go on with a run whose process ended without a record, unless it does so time and again."""
-        if self._is_interrupted:
-            self._leave()  # it was asked to, and goes on from its checkpoint next time
-            return
-        if self._is_overtime:
-            reason = f"Timeout: took longer than sweep.trial_timeout={self._sweep.trial_timeout:g} s"
-        job, epoch = self._job, last_epoch(self._job.run_dir)
-        self._losses = 1 if epoch > self._last_epoch else self._losses + 1
-        self._last_epoch = max(epoch, self._last_epoch)
-        if is_loss(reason) and self._losses < _MOST_LOSSES:
+        match self.state:
+            case State.INTERRUPTED:
+                self._end(State.LEFT)  # it was asked to end, and goes on from its checkpoint next time
+                return
+            case State.OVERTIME:
+                reason = f"Timeout: took longer than sweep.trial_timeout={self._sweep.trial_timeout:g} s"
+                failure = Failure(FailureKind.OVERTIME, reason)
+        if self._losses.count() < _MOST_LOSSES and not failure.kind.is_of_the_run:
             self._require_same_data()
-            self._display.lost(self._line, reason)
+            self._display.lost(self._line, failure.reason)
             self._train()
             return
+        job = self._job
         try:
-            record_loss(job.config, job.run_dir, reason, study=job.study, trial=job.number)
+            record_loss(job.config, job.run_dir, failure, study=job.study, trial=job.number)
         except RunInUse:
             return  # its process is about to end; the next look will find it gone
-        self._conclude(read_result(job.run_dir) or {"status": FAILED, "error": reason})
+        self._conclude(outcome_of(records.read_result(job.run_dir) or failure.record()))
 
     def _require_same_data(self) -> None:
         """Raise DataChanged rather than to try again on other pictures."""
         self._make(self._seeds[len(self._values)])
 
-    def _retry_or_fail(self, reason: str) -> None:
-        if not self._is_interrupted:
+    def _retry_or_fail(self, failure: Failure) -> None:
+        is_interrupted = self.state is State.INTERRUPTED
+        if not is_interrupted:
             self._require_same_data()
-        retried = may_be_retried(reason) and self._study.attempts(self._trial) < self._sweep.retries
-        if self._is_interrupted and retried:
-            self._leave()  # the next command finds its record
-            return
-        if not retried:
-            self._fail(reason, final=is_final(reason))
-            return
+        if not failure.kind.may_go_away or self._study.attempts(self._trial) >= self._sweep.retries:
+            self._fail(failure)
+        elif is_interrupted:
+            self._end(State.LEFT)  # the next command finds its record
+        else:
+            self._retry(failure.reason)
+
+    def _retry(self, reason: str) -> None:
         # In this order: a command that is killed in between may try once more than it should, but not once less.
-        (self._job.run_dir / RESULT).unlink(missing_ok=True)
+        (self._job.run_dir / records.RESULT).unlink(missing_ok=True)
         attempts = self._study.count_attempt(self._trial, reason)
         self._display.retried(self._line, reason, attempts, self._sweep.retries)
-        self._losses, self._is_overtime = 0, False
+        self._losses.forget()
         self._train()
 
     def _prune(self, epochs_run: int) -> None:
         if len(self._seeds) > 1:  # its runs are complete: nothing else in the files would tell
-            done = self._seeds[: len(self._values)]
-            record = {"status": PRUNED, "seeds": list(done), "epochs_run": epochs_run}
-            write_json(self._job.run_dir.parent / TRIAL, record)
+            done = list(self._seeds[: len(self._values)])
+            record = {"status": records.PRUNED, "seeds": done, "epochs_run": epochs_run}
+            records.write_json(self._job.run_dir.parent / records.TRIAL, record)
         self._study.prune(self._trial, epochs_run)
-        self._leave()
+        self._end(State.PRUNED)
         self._display.pruned(self._line, epochs_run)
 
-    def _fail(self, reason: str, final: bool) -> None:
-        self._study.fail(self._trial, reason, final)
-        self.has_failed, self.lacks_teacher = True, is_of_teacher(reason)
-        self._leave()
-        self._display.failed(self._line, reason)
+    def _fail(self, failure: Failure) -> None:
+        self._study.fail(self._trial, failure.reason, final=failure.kind is FailureKind.SAME_AGAIN)
+        self.failure = failure
+        self._end(State.FAILED)
+        self._display.failed(self._line, failure.reason)
 
-    def _leave(self) -> None:
-        self._handle, self.has_ended = None, True
+    def _end(self, state: State) -> None:
+        self._handle, self.state = None, state

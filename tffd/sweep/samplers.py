@@ -7,17 +7,15 @@ from typing import Any
 
 import numpy as np
 from hydra.utils import instantiate
-from optuna._transform import _SearchSpaceTransform  # as CmaEsSampler uses it; it has no public name
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner, WilcoxonPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
-from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial
 
-from tffd.config import SweepSection
-from tffd.sweep.space import Conditions
-from tffd.trust import TRUSTED_TARGETS
+from tffd.parts import blaming
+from tffd.schema import SweepSection
+from tffd.sweep.optuna_private import ReplayedCmaEs
+from tffd.trust import trusted_targets
 
 Point = dict[str, Any]
 
@@ -44,10 +42,16 @@ def make_sampler(sweep: SweepSection, number: int = 0) -> BaseSampler:
             )
         if sweep.sampler.target.endswith("QMCSampler"):
             # It counts its points, and one seed scrambles them all. What it draws by itself is another matter.
-            sampler: BaseSampler = _make(arguments, independent_sampler=RandomSampler(seed=seed + number))
-            return sampler
+            points: BaseSampler = _make(arguments, independent_sampler=RandomSampler(seed=seed + number))
+            return points
         arguments["seed"] = seed + number
-    return require_harmless(_make(arguments))
+    sampler = _make(arguments)
+    if not isinstance(sampler, BaseSampler):
+        raise ValueError(
+            f"sweep/sampler: {sweep.sampler.target} made a {type(sampler).__name__}; a sampler is an "
+            "optuna.samplers.BaseSampler"
+        )
+    return require_harmless(sampler)
 
 
 def require_harmless(sampler: BaseSampler) -> BaseSampler:
@@ -92,81 +96,6 @@ def auto_pruner(seeds: Sequence[int] | None, objective: str | Sequence[str]) -> 
     return WilcoxonPruner(p_threshold=max(0.1, min(1.0, 1.01 * reachable)))
 
 
-def require_fit(
-    sweep: SweepSection,
-    sampler: BaseSampler,
-    pruner: BasePruner,
-    space: Mapping[str, BaseDistribution],
-    when: Conditions,
-) -> None:
-    """Check that sampler, pruner, space, objectives and seeds of a search go together.
-
-    Raises:
-        ValueError: If not. Optuna itself would fall back to random draws, or never prune.
-    """
-    choices = [key for key, distribution in space.items() if isinstance(distribution, CategoricalDistribution)]
-    if isinstance(sampler, CmaEsSampler) and choices:
-        raise ValueError(f"sweep/sampler=cmaes: is for numbers, and {choices[0]} is a choice; use sweep/sampler=tpe")
-    if isinstance(sampler, CmaEsSampler) and len(sweep.objectives) > 1:
-        raise ValueError("sweep/sampler=cmaes: takes one objective; use sweep/sampler=tpe")
-    if when and type(sampler) not in (TPESampler, RandomSampler):
-        raise ValueError("sweep.when: conditional dimensions need sweep/sampler=tpe or random")
-    if isinstance(pruner, NopPruner):
-        return
-    if len(sweep.objectives) > 1:
-        raise ValueError("sweep/pruner: with several objectives no trial is the worse one early; use sweep/pruner=none")
-    if isinstance(pruner, WilcoxonPruner) and not sweep.seeds:
-        raise ValueError("sweep/pruner=wilcoxon: compares trials seed by seed; set sweep.seeds, such as [1,2,3,4,5]")
-    if sweep.seeds and not isinstance(pruner, WilcoxonPruner):
-        raise ValueError("sweep.seeds: trials of several seeds are pruned between seeds; use sweep/pruner=wilcoxon")
-
-
-def require_epochs(pruner: BasePruner, epochs: int) -> None:
-    """Check that a pruner that judges epochs may stop a trial before the last one.
-
-    Raises:
-        ValueError: If not: it would never stop any.
-    """
-    for name, before in (("min_resource", "the first rung"), ("n_warmup_steps", "any epoch is judged")):
-        first = getattr(pruner, f"_{name}", None)
-        if isinstance(first, int) and first >= epochs:
-            raise ValueError(
-                f"sweep.pruner.{name}={first}: trials of trainer.epochs={epochs} end before {before}, so none is "
-                f"pruned; {f'use at most {epochs - 1}, or ' if epochs > 1 else ''}leave the pruner out"
-            )
-
-
-class ReplayedCmaEs(CmaEsSampler):
-    """Optuna's CMA-ES, which finds where it stands from the values of a study's trials.
-
-    Optuna keeps the pickled optimiser in a trial's attributes. To unpickle it is to run what anybody who can write to
-    the study has put there, so here nothing is read from them: the generations are told to a new optimiser again, some
-    0.1 ms each, and it has then nothing left to be told, so that nothing is pickled either.
-    """
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Choose a point; see CmaEsSampler."""
-        self._asked = study, search_space
-        return super().sample_relative(study, trial, search_space)
-
-    def _restore_optimizer(self, completed_trials: list[FrozenTrial]) -> Any:
-        study, space = self._asked
-        transform = _SearchSpaceTransform(space, transform_step=not self._with_margin, transform_0_1=True)
-        optimizer = self._init_optimizer(transform, study.direction)
-        sign = 1 if study.direction is StudyDirection.MINIMIZE else -1
-        while True:
-            told = self._get_solution_trials(completed_trials, optimizer.generation)[: optimizer.population_size]
-            if len(told) < optimizer.population_size:
-                return optimizer
-            points = [
-                t.system_attrs["x_for_tell"] if self._with_margin else transform.transform(t.params) for t in told
-            ]
-            values = [sign * t.value for t in told if t.value is not None]
-            optimizer.tell([(np.asarray(x, dtype=float), y) for x, y in zip(points, values, strict=True)])
-
-
 class EvenGrid(RandomSampler):
     """Every combination of evenly spaced values; the engine puts them in line, so that nothing is left to sample.
 
@@ -200,4 +129,5 @@ class EvenGrid(RandomSampler):
 def _make(arguments: dict[str, Any], **objects: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # the config names them on purpose, and we test them
-        return instantiate(arguments, **objects, _execution_whitelist_=TRUSTED_TARGETS)
+        with blaming(arguments["_target_"], "making it"):
+            return instantiate(arguments, **objects, _execution_whitelist_=trusted_targets())

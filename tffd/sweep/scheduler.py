@@ -4,15 +4,18 @@ import time
 
 from optuna.trial import TrialState
 
-from tffd.config import SweepSection
-from tffd.data import DataChanged
+from tffd.data.sources import DataChanged
+from tffd.failures import FailureKind
+from tffd.schema import SweepSection
 from tffd.sweep.display import SweepDisplay
 from tffd.sweep.executors import Executor
-from tffd.sweep.lease import Lease
-from tffd.sweep.running import MakeJob, RunningTrial
-from tffd.sweep.signals import StopRequests
-from tffd.sweep.storage import STORAGE_ERRORS, StorageLost, is_of_storage, reason_of
-from tffd.sweep.study import ResumableStudy
+from tffd.sweep.jobs import MakeJob
+from tffd.sweep.processes import StopRequests
+from tffd.sweep.running import RunningTrial
+from tffd.sweep.studies.lease import Lease
+from tffd.sweep.studies.storage import STORAGE_ERRORS, StorageLost, is_of_storage, reason_of
+from tffd.sweep.studies.study import ResumableStudy
+from tffd.sweep.trial_state import State
 
 _POLL_SECONDS = 0.02
 _LOOK_SECONDS = 1.0  # how often a command with nothing to do looks what the others that share its study have left
@@ -23,9 +26,9 @@ class Scheduler:
 
     Args:
         sweep: Its settings.
-        studies: In the order in which their trials begin.
+        studies: Its studies, in the order in which their trials begin.
         executor: Trains them.
-        lease: Of this command.
+        lease: The lease of this command.
         make_job: Composes a run.
         display: Shown what happens.
     """
@@ -53,8 +56,8 @@ class Scheduler:
             How many trials failed.
         Raises:
             KeyboardInterrupt: If the user interrupts; what has ended is recorded, what has not can go on.
-            DataChanged: If a trial would not see the pictures that those before it saw; likewise.
-            StorageLost: If the study or a file cannot be read or written; likewise.
+            DataChanged: If a trial would not see the pictures that those before it saw; what has ended is recorded.
+            StorageLost: If the study or a file cannot be read or written; what has ended is recorded.
         """
         with StopRequests() as signals:
             try:
@@ -113,21 +116,21 @@ class Scheduler:
         claim = study.claim(self._lease)
         if claim is None:
             return False
-        slot = min(set(range(len(self._running) + 1)) - {other.slot for other in self._running})
-        running = RunningTrial(study, claim, slot, self._sweep, self._executor, self._make_job, self._display)
+        running = RunningTrial(study, claim, self._sweep, self._executor, self._make_job, self._display)
         self._running.append(running)
         running.begin()
         self._let_go_if_ended(running)
         return True
 
     def _let_go_if_ended(self, running: RunningTrial) -> None:
-        if not running.has_ended:
+        if not running.state.is_end:
             return
         self._running.remove(running)
         self._next_look = 0.0
-        if running.has_failed:
+        if running.state is State.FAILED:
             self._failed += 1
-            self._give_up_if_too_many_failed(running.lacks_teacher)
+            is_of_teacher = running.failure is not None and running.failure.kind is FailureKind.TEACHER
+            self._give_up_if_too_many_failed(is_of_teacher)
 
     def _give_up_if_too_many_failed(self, lacks_teacher: bool) -> None:
         failed = sum(study.counts()[TrialState.FAIL] for study in self._studies)

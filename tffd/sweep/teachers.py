@@ -6,11 +6,13 @@ from pathlib import Path
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from tffd.build import uses_teacher
-from tffd.config import Config, ConfigError, require_config
+from tffd.config import require_config
 from tffd.identity import hash_config, teacher_run
+from tffd.instantiation import uses_teacher
 from tffd.records import TEACHER
-from tffd.sweep.space import Cell, trial_overrides
+from tffd.refusal import ConfigError
+from tffd.schema import Config
+from tffd.sweep.arguments import Cell, trial_overrides
 from tffd.teacher import AUTO, find_teacher
 
 DROPPED = ("model", "kd_mode", "teacher")
@@ -40,8 +42,8 @@ class Teachers:
         Where the command of the teacher's run cannot be told from the student's, the first student trains it.
 
         Args:
-            config: Of the trial.
-            overrides: That it was composed of.
+            config: The config of the trial.
+            overrides: The overrides that it was composed of.
         """
         if not uses_teacher(config) or config.teacher.checkpoint != AUTO:
             return False

@@ -17,11 +17,14 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from tffd.app import register_resolvers, run_from_hydra
+from tffd.failures import Failure, FailureKind
 from tffd.links import require_no_links
+from tffd.program import work_for
 from tffd.records import read_result
+from tffd.schema import Config
 from tffd.session import RunInterrupted
 from tffd.streams import open_streams
-from tffd.sweep.lease import is_locked
+from tffd.sweep.studies.lease import is_locked
 from tffd.trial import RunInUse, record_loss
 
 LOG = "run.log"
@@ -32,21 +35,25 @@ class Job:
     """One run of a trial, on its way to the process that trains it.
 
     Attributes:
-        config: Composed config with Hydra's node.
+        config: The config of the run.
+        composed: The same as Hydra composed it, with Hydra's node.
         run_dir: Where hydra.sweep.dir and hydra.sweep.subdir lead to.
         context_parts: Hydra's config loader and execution whitelist.
-        config_hash: Of the config.
+        config_hash: The hash of the config.
         study, number: Which trial this is.
         lease: The sweep's lock file, for processes on its machine, which end when it does; None for cluster jobs.
+        program: The words that started the sweep, with the packages that it trusts; see `tffd.program`.
     """
 
-    config: DictConfig
+    config: Config
+    composed: DictConfig
     config_hash: str
     run_dir: Path
     context_parts: tuple[Any, Any]
     study: str
     number: int
     lease: Path | None
+    program: tuple[str, ...] = ()
 
 
 def run_in_worker(job: Job) -> None:
@@ -57,13 +64,16 @@ def run_in_worker(job: Job) -> None:
     for number in (signal.SIGINT, signal.SIGHUP):  # they reach all processes of a terminal; the sweep decides
         signal.signal(number, signal.SIG_IGN)
     open_streams()
+    if job.program:
+        work_for(job.program)
     if job.lease is not None:
         _end_with_the_sweep(job.lease)
     job.run_dir.mkdir(parents=True, exist_ok=True)
     try:
         require_no_links(job.run_dir)
     except ValueError as error:
-        record_loss(job.config, job.run_dir, f"ConfigError: {error}", study=job.study, trial=job.number)
+        failure = Failure(FailureKind.UNTIL_MENDED, f"ConfigError: {error}")
+        record_loss(job.config, job.run_dir, failure, study=job.study, trial=job.number)
         return
     log = os.open(job.run_dir / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
     for stream in (1, 2):  # by descriptor, so that what C libraries print is caught too
@@ -76,10 +86,10 @@ def run_in_worker(job: Job) -> None:
     except (RunInterrupted, RunInUse) as stopped:
         print(stopped, flush=True)
     except Exception as error:  # whatever it was, the sweep reads it in the record
-        print(f"{type(error).__name__}: {error}", flush=True)
+        failure = Failure.of(error)
+        print(failure.reason, flush=True)
         if not _has_record(job.run_dir):
-            reason = f"{type(error).__name__}: {error}"
-            record_loss(job.config, job.run_dir, reason, study=job.study, trial=job.number)
+            record_loss(job.config, job.run_dir, failure, study=job.study, trial=job.number)
 
 
 def _run(job: Job) -> None:
@@ -89,11 +99,12 @@ def _run(job: Job) -> None:
     context = HydraContext(config_loader=config_loader, callbacks=Callbacks(), execution_whitelist=whitelist)
 
     def task(cfg: DictConfig) -> None:
-        run_from_hydra(cfg, Console(file=sys.stdout, force_terminal=False, width=120), job.config_hash)
+        console = Console(file=sys.stdout, force_terminal=False, width=120)
+        run_from_hydra(cfg, console, config=job.config, planned=job.config_hash)
 
     outcome: JobReturn = run_job(
         task_function=task,
-        config=job.config,
+        config=job.composed,
         job_dir_key="hydra.sweep.dir",
         job_subdir_key="hydra.sweep.subdir",
         hydra_context=context,

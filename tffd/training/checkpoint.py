@@ -18,7 +18,7 @@ class Checkpoint:
     """State after a finished epoch.
 
     Attributes:
-        config_hash: Of the run that wrote it; a checkpoint of another run is never continued.
+        config_hash: The hash of the run that wrote it; a checkpoint of another run is never continued.
         epoch: Last finished epoch.
         history: The rows of metrics.csv so far.
         seconds: Training time so far.

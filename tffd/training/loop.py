@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tffd.data import Augmentation, Data, Pictures
-from tffd.training.schedule import kd_factor, learning_rate
+from tffd.schedule import kd_factor, learning_rate
 from tffd.training.step import Learners, StepFunction, autocast, batch_losses, first_stage_losses
 
 Row = dict[str, float]

@@ -10,9 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tffd.config import Config
-from tffd.printable import printable
-from tffd.wording import counted
+from tffd.schema import Config
+from tffd.texts import counted, printable
 
 _MIN_SECONDS_BETWEEN_LINES = 2.0
 
@@ -21,7 +20,7 @@ class EpochReporter:
     """Reports the epochs of one run.
 
     Args:
-        console: Where to; a terminal gets a bar, anything else a line every few seconds.
+        console: The console to report to; a terminal gets a bar, anything else a line every few seconds.
     """
 
     def __init__(self, console: Console | None = None) -> None:

@@ -49,7 +49,7 @@ def batch_losses(
     learners: Learners, batch: Batch, epoch: int, draw: int, factors: Mapping[str, Tensor]
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the loss to minimise, and detached scalars: batch means, and the number of correct pictures."""
-    step = _look(learners, batch, epoch, draw, learners.distillation.asks_teacher)
+    step = look(learners, batch, epoch, draw, learners.distillation.asks_teacher)
     cross_entropy = F.cross_entropy(step.student.logits, batch.labels)
     terms = learners.distillation(step)
     loss = learners.distillation.weigh(cross_entropy, terms, factors)
@@ -64,12 +64,12 @@ def first_stage_losses(
     """Return the loss of a first stage and its terms; cross-entropy takes no part."""
     staged = learners.distillation.staged
     assert staged is not None
-    terms = staged.first_stage_terms(_look(learners, batch, epoch, draw, staged.needs_teacher))
+    terms = staged.first_stage_terms(look(learners, batch, epoch, draw, staged.needs_teacher))
     loss = learners.distillation.weigh_first_stage(terms)
     return loss, {name: part.detach() for name, part in {"train_loss": loss, **terms}.items()}
 
 
-def _look(learners: Learners, batch: Batch, epoch: int, draw: int, asks_teacher: bool) -> Step:
+def look(learners: Learners, batch: Batch, epoch: int, draw: int, asks_teacher: bool) -> Step:
     """Show a batch to the student, and to the teacher if it is asked."""
     distillation, inputs = learners.distillation, batch.inputs
     if distillation.input_gradient:

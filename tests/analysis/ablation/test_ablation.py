@@ -7,13 +7,15 @@ import pytest
 from scipy.stats import permutation_test, ttest_1samp
 
 from analysis.__main__ import main
-from analysis.ablation.ablation import analyse
-from analysis.ablation.conclusion import conclude
-from analysis.ablation.factorial import Factorial
+from analysis.ablation.ablation import NoAblation, Reason, analyse
+from analysis.ablation.conclusion import Conclusion, Support, conclude
+from analysis.ablation.factorial import Factorial, Lack
 from analysis.ablation.sheet import factorial_content, factorial_records, lay_out_factorial
 from analysis.commands.output import as_json
 from analysis.read.gather import gather
+from analysis.sheets.notes import Kind
 from analysis.statistics.contrasts import BOTH, INTER, INTRA, NEITHER
+from tests.analysis.notes import cautions, kinds, text_of
 
 LAMBDAS = {"none": (0.0, 0.0), "intra": (8e-4, 0.0), "inter": (0.0, 5e-4), "tfd": (8e-4, 5e-4)}
 
@@ -33,6 +35,13 @@ def write_cells(write_runs: Any) -> Any:
 def _only(directory: Path, **options: Any) -> Factorial:
     (found,) = analyse(gather(directory), **options).found
     return found
+
+
+def _refused(directory: Path, **options: Any) -> tuple[Reason, ...]:
+    with pytest.raises(NoAblation) as raised:
+        analyse(gather(directory), **options)
+    assert str(raised.value).splitlines() == list(map(str, raised.value.reasons))
+    return raised.value.reasons
 
 
 def _effects(factorial: Factorial) -> dict[str, float]:
@@ -96,7 +105,9 @@ def test_effects_agree_with_scipy(tmp_path: Path, write_cells: Any) -> None:
 
 def test_what_eight_seeds_support(tmp_path: Path, write_cells: Any) -> None:
     write_cells(EIGHT)
-    assert conclude(_only(tmp_path)) == (
+    conclusion = conclude(_only(tmp_path))
+    assert (conclusion.better, conclusion.left_open) == (("intra",), ("inter", "interaction"))
+    assert conclusion.text == (  # the wording
         "The data of 8 seeds support that intra helps (+1.09 [+0.94, +1.25], p 0.023). Left open: "
         "inter +0.09 [-0.08, +0.29]; the interaction +0.06 [-0.25, +0.33]. A main effect is the average over the other "
         "term, in and out; an interaction is not excluded."
@@ -113,38 +124,40 @@ def test_harm_and_interaction_are_said(tmp_path: Path, write_cells: Any) -> None
             "tfd": [value - 5 - seed / 16 for seed, value in enumerate(none)],
         }
     )
-    sentence = conclude(_only(tmp_path))
-    assert "support that intra harms (" in sentence
-    assert "that inter harms (" in sentence
-    assert "that the terms together are worth less than the sum of both alone (-2.11 [" in sentence
-    assert sentence.endswith("intra is worth -1.05 alone and -3.16 beside inter.")
+    conclusion = conclude(_only(tmp_path))
+    assert (conclusion.better, conclusion.worse) == ((), ("intra", "inter", "interaction"))
+    assert "less than the sum of both alone (-2.11 [" in conclusion.text
+    assert conclusion.text.endswith("intra is worth -1.05 alone and -3.16 beside inter.")
 
 
 def test_losses_are_better_when_smaller(tmp_path: Path, write_cells: Any, write_sweep: Any) -> None:
     write_cells({kd_mode: [value / 100 for value in values] for kd_mode, values in EIGHT.items()}, metric="val_loss")
-    assert "support that intra harms (+0.0109 [" in conclude(_only(tmp_path, metrics=["val_loss"]))
+    conclusion = conclude(_only(tmp_path, metrics=["val_loss"]))
+    assert (conclusion.better, conclusion.worse) == ((), ("intra",))
+    assert "intra harms (+0.0109 [" in conclusion.text
 
 
 def test_five_seeds_support_nothing(tmp_path: Path, write_cells: Any) -> None:
     write_cells({kd_mode: values[:5] for kd_mode, values in EIGHT.items()})
-    sentence = conclude(_only(tmp_path))
-    assert sentence.startswith(
-        "With 5 seeds no effect can be told from none (p < 0.05), however large; 7 seeds allow it."
-    )
-    assert "Left open: intra +1.05 [" in sentence
+    conclusion = conclude(_only(tmp_path))
+    assert (conclusion.support, conclusion.better, conclusion.worse) == (Support.TOO_FEW_SEEDS, (), ())
+    assert all(words in conclusion.text for words in ("5 seeds", "7 seeds allow it", "intra +1.05 ["))
 
 
 def test_no_effect(tmp_path: Path, write_cells: Any) -> None:
     noise = [0.0, 1.0, -1.0, 2.0, -2.0, 1.0, -1.0, 0.0]
     write_cells({kd_mode: [60 + x * sign for x in noise] for kd_mode, sign in zip(LAMBDAS, (1, -1, 2, 0), strict=True)})
-    assert conclude(_only(tmp_path)).startswith("The data of 8 seeds support no effect of either term, and no inter")
+    conclusion = conclude(_only(tmp_path))
+    assert (conclusion.support, conclusion.better, conclusion.worse) == (Support.NO_EFFECT, (), ())
+    assert conclusion.left_open == ("intra", "inter", "interaction")
 
 
 def test_one_seed_has_no_effects(tmp_path: Path, write_cells: Any) -> None:
     write_cells({kd_mode: values[:1] for kd_mode, values in EIGHT.items()})
     factorial = _only(tmp_path)
     assert factorial.effects == ()
-    assert conclude(factorial).startswith("One seed has all four cells")
+    text = conclude(factorial).text
+    assert conclude(factorial) == Conclusion(Support.ONE_SEED, text) and "all four cells" in text
     assert [len(sheet.rows) for sheet in lay_out_factorial(factorial, "4 complete")] == [2, 0]
 
 
@@ -154,8 +167,7 @@ def test_only_seeds_with_all_four_cells_count(tmp_path: Path, write_cells: Any) 
     assert (factorial.seeds, factorial.other_seeds) == ((0, 1, 2, 3, 4, 5), (6, 7))
     mean, _ = factorial.means[NEITHER]
     assert mean == pytest.approx(sum(EIGHT["none"][:6]) / 6)
-    notes = lay_out_factorial(factorial, "")[1].lines
-    assert "not used, as not all four cells have a complete run of it: seed 6, 7" in notes
+    assert text_of(lay_out_factorial(factorial, "")[1].notes, Kind.UNSHARED_SEEDS).endswith(": seed 6, 7")
 
 
 def test_each_model_and_metric_is_an_ablation_of_its_own(tmp_path: Path, write_cells: Any) -> None:
@@ -173,26 +185,27 @@ def test_each_model_and_metric_is_an_ablation_of_its_own(tmp_path: Path, write_c
 
 def test_what_is_no_2_x_2_is_refused(tmp_path: Path, write_cells: Any, write_runs: Any) -> None:
     write_cells({"none": [60.0], "tfd": [61.0]})
-    with pytest.raises(ValueError, match="needs runs with neither term, each alone, and both; no .* intra alone"):
-        analyse(gather(tmp_path))
+    text = (  # the wording
+        "a 2 x 2 ablation needs runs with neither term, each alone, and both; no complete run has intra alone and a "
+        "value for val_top1. python run.py -m ablation=terms makes them all."
+    )
+    assert _refused(tmp_path) == (Reason(Lack.CELL, "", text),)
     write_cells({"intra": [60.0]}, first_seed=1)
     write_cells({"inter": [60.0]})
-    with pytest.raises(
-        ValueError, match="no seed has all four cells of the 2 x 2; seeds of neither: 0; intra alone: 1;"
-    ):
-        analyse(gather(tmp_path))
+    (reason,) = _refused(tmp_path)
+    assert (reason.kind, "seeds of neither: 0; intra alone: 1;" in reason.text) == (Lack.SEEDS, True)
     write_runs("st", [65.0])
-    with pytest.raises(ValueError, match=r"neither: several kd_modes \(none, st\); choose: --modes none,intra"):
-        analyse(gather(tmp_path))
+    (reason,) = _refused(tmp_path)
+    assert (reason.kind, reason.text.startswith("neither: ")) == (Lack.ONE_MODE, True)
+    assert "(none, st); choose: --modes none,intra" in reason.text
     with pytest.raises(ValueError, match="unknown kd_mode 'nonee'; the nearest: none"):
         analyse(gather(tmp_path), modes=["nonee"])
     write_cells({"intra": [62.0]})
     assert _effects(_only(tmp_path, modes=list(LAMBDAS))) == {}
     write_runs("intra", [60.0], lambda_intra=4e-4, lambda_inter=0.0)
-    with pytest.raises(
-        ValueError, match=r"intra alone: runs of several settings \(lambdas 0.0004 and 0; 0.0008 and 0\)"
-    ):
-        analyse(gather(tmp_path), modes=list(LAMBDAS))
+    (reason,) = _refused(tmp_path, modes=list(LAMBDAS))
+    assert (reason.kind, reason.text.startswith("intra alone: ")) == (Lack.ONE_SETTING, True)
+    assert "(lambdas 0.0004 and 0; 0.0008 and 0)" in reason.text
 
 
 def test_each_protocol_is_judged_by_its_own_metric(tmp_path: Path, write_cells: Any) -> None:
@@ -206,7 +219,7 @@ def test_each_protocol_is_judged_by_its_own_metric(tmp_path: Path, write_cells: 
     asked = analyse(gather(tmp_path), metrics=["val_top1"])
     assert [factorial.context for factorial in asked.found] == [{"protocol": "validation"}]
     (reason,) = asked.reasons
-    assert reason.startswith("protocol=final: a 2 x 2 ablation needs runs with neither term, each alone, and both; no ")
+    assert (reason.kind, reason.what) == (Lack.CELL, "protocol=final")
 
 
 def test_what_is_no_2_x_2_leaves_the_others_alone(tmp_path: Path, write_cells: Any, capsys: Any) -> None:
@@ -214,22 +227,20 @@ def test_what_is_no_2_x_2_leaves_the_others_alone(tmp_path: Path, write_cells: A
     write_cells({"none": [60.0], "tfd": [61.0]}, model="vgg8")
     assert main(["ablation", str(tmp_path)]) == 0
     out = capsys.readouterr().out
-    assert "Model resnet20, val top-1, last epoch (%): mean" in out
-    reason = "no 2 x 2: model=vgg8: a 2 x 2 ablation needs runs with neither term, each alone, and both; no complete"
-    assert out.count(f"\n- {reason} run has intra alone and a value for val") == 1
+    assert "Model resnet20, val top-1" in out
+    assert out.count("\n- no 2 x 2: model=vgg8: ") == 1
     for path in tmp_path.rglob("inter-*/result.json"):
         path.unlink()
-    with pytest.raises(ValueError) as caught:
-        analyse(gather(tmp_path))
-    assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == ["model=resnet20", "model=vgg8"]
+    assert [reason.what for reason in _refused(tmp_path)] == ["model=resnet20", "model=vgg8"]
 
 
 def test_a_message_lists_few_settings(tmp_path: Path, write_cells: Any, write_runs: Any) -> None:
     write_cells(EIGHT)
     for number in range(30):
         write_runs("tfd", [60.0], lambda_intra=1e-4 * (number + 1), lambda_inter=1.0)
-    with pytest.raises(ValueError, match=r"both: runs of several settings \(lambdas 0.0001 and 1; .*; and 26 more\)"):
-        analyse(gather(tmp_path))
+    (reason,) = _refused(tmp_path)
+    assert (reason.kind, reason.text.startswith("both: ")) == (Lack.ONE_SETTING, True)
+    assert "(lambdas 0.0001 and 1; " in reason.text and "; and 26 more)" in reason.text
 
 
 def test_lambdas_that_differ_between_cells_are_a_caution(tmp_path: Path, write_cells: Any, write_runs: Any) -> None:
@@ -237,8 +248,9 @@ def test_lambdas_that_differ_between_cells_are_a_caution(tmp_path: Path, write_c
     write_runs("tfd", EIGHT["tfd"], lambda_intra=4e-4, lambda_inter=5e-4)
     factorial = _only(tmp_path)
     assert factorial.weights == {"lambda_intra": (4e-4, 8e-4)}
-    expected = "caution: lambda_intra is not the same in both cells that have it (0.0004, 0.0008)"
-    assert expected in lay_out_factorial(factorial, "")[1].lines
+    notes = lay_out_factorial(factorial, "")[1].notes
+    assert Kind.WEIGHTS in cautions(notes)
+    assert all(words in text_of(notes, Kind.WEIGHTS) for words in ("lambda_intra", "0.0004, 0.0008"))
 
 
 def test_sheets(tmp_path: Path, write_cells: Any) -> None:
@@ -255,7 +267,8 @@ def test_sheets(tmp_path: Path, write_cells: Any) -> None:
         ["inter", "+0.09 [-0.08, +0.29]", "0.688", "8 paired seeds, exact"],
         ["interaction", "+0.06 [-0.25, +0.33]", "0.766", "8 paired seeds, exact"],
     ]
-    assert effects.lines[:2] == (conclude(factorial), "32 complete")
+    assert kinds(effects.notes)[:2] == [Kind.CONCLUSION, Kind.COUNTS]
+    assert [note.text for note in effects.notes[:2]] == [conclude(factorial).text, "32 complete"]
 
 
 def test_for_programs(tmp_path: Path, write_cells: Any) -> None:
@@ -275,7 +288,7 @@ def test_for_programs(tmp_path: Path, write_cells: Any) -> None:
     assert (records[0]["mean"], records[0]["n"], records[0]["p"]) == (60.65625, 8, None)
     assert (records[4]["mean"], records[4]["p"], records[4]["p_holm"]) == (1.09375, 2 / 256, 6 / 256)
     content = factorial_content(factorial, ["32 complete"])
-    assert content["conclusion"] == conclude(factorial)
+    assert content["conclusion"] == conclude(factorial).text
     assert '"neither": "none"' in as_json(content)
 
 
@@ -325,10 +338,10 @@ def test_what_a_cube_supports(tmp_path: Path, write_runs: Any) -> None:
     write_composition(write_runs, {}, ten)
     better = {kd_mode: [value + 4 + seed / 64 for seed, value in enumerate(of)] for kd_mode, of in ten.items()}
     write_composition(write_runs, {"st": 1.0}, better)
-    sentence = conclude(_only(tmp_path))
-    assert sentence.startswith("The data of 10 seeds support that st helps (+4.07 [")
-    assert "and that intra helps (" in sentence
-    assert sentence.endswith("An effect is the average over the factors that it does not name, in and out.")
+    conclusion = conclude(_only(tmp_path))
+    assert conclusion.better == ("st", "intra")
+    assert "10 seeds support that st helps (+4.07 [" in conclusion.text
+    assert "the factors that it does not name" in conclusion.text
 
 
 def test_an_incomplete_cube_leaves_the_square(tmp_path: Path, write_runs: Any) -> None:
@@ -337,12 +350,10 @@ def test_an_incomplete_cube_leaves_the_square(tmp_path: Path, write_runs: Any) -
     write_composition(write_runs, {"st": 1.0}, {"none": EIGHT["none"], "tfd": EIGHT["tfd"]})
     analysed = analyse(gather(tmp_path))
     assert [factorial.factors for factorial in analysed.found] == [("intra", "inter")]
-    assert analysed.reasons[0].startswith(
-        "a 2 x 2 x 2 ablation needs runs with neither term, each alone, and both, with"
-    )
-    assert "no complete run has st + intra and a value for val_top1. python run.py -m ablation=composition" in str(
-        analysed.reasons
-    )
+    reason, of_square = analysed.reasons
+    assert (of_square.kind, of_square.what) == (Lack.CELL, "beside=st")
+    assert (reason.kind, "has st + intra and a value for val_top1" in reason.text) == (Lack.CELL, True)
+    assert "with st and without it" in reason.text and "-m ablation=composition " in reason.text
     write_composition(write_runs, {"at": 1000.0}, EIGHT)
     assert [factorial.factors[0] for factorial in analyse(gather(tmp_path)).found] == ["at"]
 

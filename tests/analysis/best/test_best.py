@@ -11,6 +11,8 @@ from analysis.__main__ import main
 from analysis.best.best import find_best
 from analysis.best.sheet import lay_out_best, remarks
 from analysis.read.gather import gather
+from analysis.sheets.notes import Kind, Note
+from tests.analysis.notes import cautions, kinds, of_kind, text_of
 
 FIXED = ["model=resnet8", "protocol=validation", "protocol.split_seed=1", "seed=1", "dataset.root=a b", "name=lambdas"]
 SPACE = {"lambda_intra": "tag(log, interval(1e-5, 1e-1))", "lambda_inter": "tag(log, interval(1e-5, 1e-1))"}
@@ -46,8 +48,8 @@ def write_search(tmp_path: Path, write_run: Any, write_sweep: Any, monkeypatch: 
     return write
 
 
-def _notes(root: Path) -> list[str]:
-    return list(map(str, remarks(find_best(gather(root)))))
+def _notes(root: Path) -> list[Note]:
+    return list(remarks(find_best(gather(root))))
 
 
 def test_a_single_run_has_the_baselines_spread_as_its_yardstick(write_search: WriteSearch) -> None:
@@ -65,7 +67,8 @@ def test_a_single_run_has_the_baselines_spread_as_its_yardstick(write_search: Wr
     assert beside.sd == pytest.approx(2.6457513)
     assert entry.difference is not None
     assert (entry.difference.value, entry.difference.low) == (4.0, None)
-    assert _notes(root) == [
+    assert kinds(_notes(root)) == [Kind.PROGRESS, Kind.PICKED, Kind.CERTAINTY, Kind.SEEDS]
+    assert list(map(str, _notes(root))) == [  # the wording
         "3 of 4 trials are complete; the search goes on, and the best may change",
         "picked for its score as the best of 3 complete trials, which flatters it and its difference to the baseline",
         "a single run: its own spread is unknown; the only yardstick is the sample sd of the baseline's 3 runs, 2.65",
@@ -75,13 +78,13 @@ def test_a_single_run_has_the_baselines_spread_as_its_yardstick(write_search: Wr
 
 def test_a_search_of_one_trial_is_told_in_the_singular(write_search: WriteSearch) -> None:
     root = write_search(63.0)
-    assert _notes(root)[0] == "1 of 4 trials are complete; the search goes on, and the best may change"
+    assert text_of(_notes(root), Kind.PROGRESS).startswith("1 of 4 trials are complete; ")
     plan = json.loads((root / "sweep.json").read_text())
     plan["studies"][-1]["n_trials"] = 1
     (root / "sweep.json").write_text(json.dumps(plan))
-    assert _notes(root)[0] == "1 of 1 trial is complete"
+    assert text_of(_notes(root), Kind.PROGRESS) == "1 of 1 trial is complete"
     (root / "sweep.json").unlink()
-    assert _notes(root)[0] == "1 trial is complete"
+    assert text_of(_notes(root), Kind.PROGRESS) == "1 trial is complete"
 
 
 def test_runs_elsewhere_take_nothing_away_from_a_search(write_search: WriteSearch, write_run: Any) -> None:
@@ -118,12 +121,11 @@ def test_several_seeds_have_a_mean_with_its_interval(write_search: WriteSearch) 
     assert (best.complete, best.statuses) == (2, {"complete": 2, "missing": 1})
     assert entry.difference is not None
     assert (entry.difference.value, entry.difference.pairs) == (2.5, 2)  # seeds 1 and 2: 65 - 61 and 66 - 65
-    assert _notes(root)[:3] == [
-        "2 of 4 trials are complete, 1 with seeds to come; the search goes on, and the best may change",
-        "picked for its score as the best of 2 complete trials, which flatters it and its difference to the baseline",
-        "over 3 seeds (1 to 3): sample sd 2.65, 95 % t interval of the mean [60.43, 73.57], which does not know of the "
-        "picking",
-    ]
+    notes = _notes(root)
+    assert text_of(notes, Kind.PROGRESS).startswith("2 of 4 trials are complete, 1 with seeds to come; ")
+    assert "best of 2 complete trials" in text_of(notes, Kind.PICKED)
+    certainty = text_of(notes, Kind.CERTAINTY)
+    assert all(words in certainty for words in ("3 seeds (1 to 3)", "sd 2.65", "[60.43, 73.57]", "picking"))
 
 
 def test_a_trial_pruned_between_its_seeds_has_none_to_come(write_search: WriteSearch) -> None:
@@ -131,7 +133,7 @@ def test_a_trial_pruned_between_its_seeds_has_none_to_come(write_search: WriteSe
     (root / "search" / "0001" / "trial.json").write_text('{"status": "pruned", "seeds": [1, 2], "epochs_run": 4}')
     best = find_best(gather(root))
     assert (best.front[0].trial, best.statuses) == (2, {"complete": 2, "pruned": 1})
-    assert "2 of 4 trials are complete, 1 pruned; the search goes on, and the best may change" in _notes(root)
+    assert text_of(_notes(root), Kind.PROGRESS).startswith("2 of 4 trials are complete, 1 pruned; ")
 
 
 def test_the_command_trains_both_on_fresh_seeds(write_search: WriteSearch) -> None:
@@ -166,12 +168,12 @@ def test_a_searched_mode_and_dimensions_that_do_not_apply(tmp_path: Path, write_
     assert best.retraining.train == (
         "python run.py -m name=modes-final protocol=final +extra=1 kd_mode=intra lambda_intra=0.01 seed=1,2,3,4,5",
     )
-    assert list(map(str, remarks(best)))[1:-1] == [
-        "the only complete trial so far: nothing was picked yet",
-        "a single run: its own spread is unknown, and no runs of a baseline tell how large it may be",
-        "no baseline has been measured beside the search",
-        "the search has no baseline, so none is trained beside it",
-    ]
+    notes = list(remarks(best))
+    assert kinds(notes)[1:-1] == [Kind.PICKED, Kind.CERTAINTY, Kind.NO_BASELINE, Kind.NO_BASELINE]
+    assert "nothing was picked" in text_of(notes, Kind.PICKED)
+    assert "no runs of a baseline" in text_of(notes, Kind.CERTAINTY)
+    measured, trained = of_kind(notes, Kind.NO_BASELINE)
+    assert "measured" in measured.text and "none is trained" in trained.text
     # One kd_mode and one seed are no grid, which -m would refuse.
     (command,) = find_best(gather(tmp_path / "modes"), seeds=1).retraining.train
     assert command.startswith("python run.py name=modes-final")
@@ -269,7 +271,8 @@ def test_conditions_are_those_of_the_trial_and_its_baseline(write_search: WriteS
     caption = lay_out_best(best).caption
     assert "seeds 0 to 2; devices another, cpu;" in caption
     assert caption.endswith("commits 0123456789, not recorded for 1 run.")
-    assert _notes(root)[-1] == "caution: the runs differ in devices, commits"
+    assert cautions(_notes(root)) == [Kind.CONDITIONS]
+    assert text_of(_notes(root), Kind.CONDITIONS).endswith(" devices, commits")
 
 
 def test_the_page(write_search: WriteSearch, capsys: Any) -> None:

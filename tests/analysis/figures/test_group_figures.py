@@ -14,10 +14,12 @@ from analysis.figures.saliency import read_saliency, saliency_info
 from analysis.figures.series import choose_styles, make_series, mean_and_band
 from analysis.figures.style import BASELINE, GREY, MOST
 from analysis.read.curves import read_curves
+from analysis.read.faults import Fault
 from analysis.read.gather import gather
 from analysis.select.metrics import describe_metric
 from analysis.select.trials import trials_by_search
 from tests.analysis.figures.support import write_csv, write_saliency
+from tests.analysis.notes import faults
 
 
 def test_interval_of_two_and_three_runs() -> None:
@@ -143,24 +145,23 @@ def test_saliency_by_rank_and_stage(tmp_path: Path, write_terms: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "rows", "reason"),
+    ("header", "rows", "fault"),
     [
-        ("stage,rank", [(1, 1)], "has no column saliency"),
-        ("stage,rank,saliency", [], "has no rows"),
-        ("stage,rank,saliency", [(2, 1, 0.5)], "has stages that do not count up from 1"),
-        ("stage,rank,saliency", [(1, 2, 0.5)], "has ranks that do not count up from 1 in stage 1"),
-        ("stage,rank,saliency", [(1, 1, 0.5), (1, 2, 0.6)], "not in descending order, in stage 1"),
-        ("stage,rank,saliency", [(1, 1, "nan")], "has saliencies that are not finite"),
-        ("stage,rank,saliency", [(1, 1, "high")], "has saliency = 'high' in line 2"),
+        ("stage,rank", [(1, 1)], Fault.NO_COLUMN),
+        ("stage,rank,saliency", [], Fault.EMPTY),
+        ("stage,rank,saliency", [(2, 1, 0.5)], Fault.MISCOUNTED),
+        ("stage,rank,saliency", [(1, 2, 0.5)], Fault.MISCOUNTED),
+        ("stage,rank,saliency", [(1, 1, 0.5), (1, 2, 0.6)], Fault.DISORDERED),
+        ("stage,rank,saliency", [(1, 1, "nan")], Fault.DISORDERED),
+        ("stage,rank,saliency", [(1, 1, "high")], Fault.NO_NUMBER),
     ],
 )
-def test_malformed_saliency(tmp_path: Path, write_run: Any, header: str, rows: list[Any], reason: str) -> None:
+def test_malformed_saliency(tmp_path: Path, write_run: Any, header: str, rows: list[Any], fault: Fault) -> None:
     run = write_run("0000")
     write_csv(run / "saliency.csv", header, rows)
     saliency = read_saliency(gather(tmp_path))
     assert saliency.stages == {}
-    assert [bad.path for bad in saliency.skipped] == [str(run / "saliency.csv")]
-    assert reason in saliency.skipped[0].reason
+    assert faults(saliency.skipped, tmp_path) == [("0000/saliency.csv", fault)]
     with pytest.raises(ValueError, match="no complete run has a saliency.csv"):
         saliency_info(gather(tmp_path), saliency)
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from analysis.ablation.ablation import analyse
-from analysis.ablation.conclusion import conclude
+from analysis.ablation.ablation import NoAblation, analyse
+from analysis.ablation.conclusion import Support, conclude
+from analysis.ablation.factorial import Lack
 from analysis.ablation.sheet import lay_out_factorial
 from analysis.best.best import find_best
 from analysis.best.sheet import remarks
@@ -17,7 +18,9 @@ from analysis.means.means import summarise
 from analysis.read.gather import gather
 from analysis.report.content import report_content
 from analysis.sheets.notes import Kind
-from tests.analysis.configured import BETTER, SEVEN, WORDS, compared_values, notes_with, write_configured
+from analysis.sheets.words import capital
+from tests.analysis.configured import BETTER, SEVEN, compared_values, write_configured
+from tests.analysis.notes import cautions, kinds, of_kind, text_of
 
 Write = Callable[..., None]
 
@@ -51,16 +54,21 @@ def test_cells_of_a_2_x_2_that_differ_in_more_are_not_tested(tmp_path: Path, wri
     _write_terms(write, "terms", none={"split": {"val_sha256": "b"}})
     (factorial,) = analyse(gather(tmp_path)).found
     assert [effect.difference.p for effect in factorial.effects] == [None] * 3
-    assert conclude(factorial).startswith("The four cells differ in more than the terms, so no effect can be judged: s")
+    conclusion = conclude(factorial)
+    assert (conclusion.support, conclusion.left_open) == (Support.CONFOUNDED, ())
+    assert "split" in conclusion.text
     effects = lay_out_factorial(factorial, "")[1]
     assert [row[2].text for row in effects.rows] == ["-"] * 3
-    assert any(f"caution: {WORDS}the four cells (split" in line for line in effects.lines)
+    assert cautions(of_kind(effects.notes, Kind.CONFOUNDED)) == [Kind.CONFOUNDED]
+    assert "the four cells (split" in text_of(effects.notes, Kind.CONFOUNDED)
 
 
 def test_a_2_x_2_of_several_rates_is_made_where_it_is_asked_for(tmp_path: Path, write: Write) -> None:
     _write_terms(write, "terms", none={"lr": 0.2})
-    with pytest.raises(ValueError, match=r"^trainer.lr=0.1: a 2 x 2 .*\ntrainer.lr=0.2: a 2 x 2 "):
+    with pytest.raises(NoAblation) as raised:
         analyse(gather(tmp_path))
+    told = [(reason.kind, reason.what) for reason in raised.value.reasons]
+    assert told == [(Lack.CELL, "trainer.lr=0.1"), (Lack.CELL, "trainer.lr=0.2")]
     (factorial,) = analyse(gather(tmp_path), mix=True).found
     assert factorial.effects[0].difference.p == 2 / 2**7
     assert factorial.effects[0].difference.differs == ("trainer.lr 0.1 against 0.2",)
@@ -85,7 +93,7 @@ def searched(tmp_path: Path, write: Write, write_sweep: Any) -> Path:
 
 
 UNEQUAL = (
-    "caution: the search varied trainer.lr as well, and the baseline was not given the same search (it ran with "
+    "the search varied trainer.lr as well, and the baseline was not given the same search (it ran with "
     "trainer.lr 0.1), so a part of the difference may be that of a tuned setting"
 )
 
@@ -96,18 +104,19 @@ def test_a_search_compares_what_it_searched_and_says_what_the_baseline_lacked(se
     values = {key[0]: (value, p) for key, (value, p) in compared_values(table).items()}
     assert values == {0.03: (1.375, 2 / 2**7), 0.1: (2.375, 2 / 2**7), 0.3: (3.375, 2 / 2**7)}
     assert [cell.row[0] for cell in table.cells if cell.to_best is None] == [0.3]  # all trials and the baseline compete
-    assert notes_with(table, "caution") == [UNEQUAL]
-    assert f"T{UNEQUAL.removeprefix('caution: t')}." in report_content(read_source(searched)).cautions
+    assert cautions(table.notes) == [Kind.UNEQUAL_SEARCH]
+    assert text_of(table.notes, Kind.UNEQUAL_SEARCH) == UNEQUAL
+    assert f"{capital(UNEQUAL)}." in report_content(read_source(searched)).cautions
     best = find_best(gather(searched))
     assert best.front[0].difference is not None and best.front[0].difference.p == 2 / 2**7
-    assert list(map(str, remarks(best))).count(UNEQUAL) == 1
+    assert text_of(remarks(best), Kind.UNEQUAL_SEARCH) == UNEQUAL
 
 
 def test_a_search_of_the_method_alone_says_nothing_of_the_baseline(searched: Path, write_sweep: Any) -> None:
     write_sweep({"study": "search", "kind": "search", "n_trials": 3}, path="demo", space={"lambda_intra": "0,1"})
     table = summarise(gather(searched), where={"trainer.lr": "0.1"})
     assert len(compared_values(table)) == 1
-    assert not notes_with(table, "same search")
+    assert Kind.UNEQUAL_SEARCH not in kinds(table.notes)
 
 
 def test_a_baseline_of_other_pictures_is_not_compared_to_a_trial(searched: Path, write: Write) -> None:
@@ -115,5 +124,5 @@ def test_a_baseline_of_other_pictures_is_not_compared_to_a_trial(searched: Path,
         path.write_text(path.read_text().replace('"status"', '"data": "abc", "status"'))
     difference = find_best(gather(searched)).front[0].difference
     assert difference is not None and (difference.value, difference.low) == (3.375, None)
-    (note,) = [note.text for note in remarks(find_best(gather(searched))) if note.kind is Kind.CONFOUNDED]
+    note = text_of(remarks(find_best(gather(searched))), Kind.CONFOUNDED)
     assert "(analysis table --mix tests it all the same): trial 2 (data (absent) against abc" in note

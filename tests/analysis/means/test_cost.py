@@ -11,6 +11,7 @@ from analysis.means.means import summarise
 from analysis.read.gather import gather
 from analysis.read.results import Run
 from analysis.sheets.notes import Kind
+from tests.analysis.notes import kinds, text_of
 
 
 def _run(seed: int, seconds: float | None, **fields: Any) -> Run:
@@ -53,12 +54,12 @@ def test_costs_of_a_table(tmp_path: Path, write_runs: Any) -> None:
 
 def test_what_other_runs_cost_is_said(tmp_path: Path, write_run: Any, write_runs: Any) -> None:
     write_runs("none", [60.0], train_seconds=3600.0)
-    assert Kind.COST not in {note.kind for note in summarise(gather(tmp_path), cost=True).notes}
+    assert Kind.COST not in kinds(summarise(gather(tmp_path), cost=True).notes)
     for number, seconds in enumerate((900.0, 900.0, None)):
         write_run(f"failed-{number}", status="failed", seed=number, train_seconds=seconds)
     write_run("pruned", status="pruned", train_seconds=1800.0, device="NVIDIA H100")
     write_run("killed", ended=False)
-    (note,) = (note for note in summarise(gather(tmp_path), cost=True).notes if note.kind is Kind.COST)
+    note = text_of(summarise(gather(tmp_path), cost=True).notes, Kind.COST)
     others = "1 pruned (0.5 GPU hours); 3 failed (1 CPU core hours, 1 without a recorded time); 1 stale (1 without a "
-    assert note.text == f"cost: not counted in it, of all runs below the directory: {others}recorded time)"
-    assert Kind.COST not in {note.kind for note in summarise(gather(tmp_path)).notes}
+    assert note == f"cost: not counted in it, of all runs below the directory: {others}recorded time)"
+    assert Kind.COST not in kinds(summarise(gather(tmp_path)).notes)

@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 
 from analysis.means.means import summarise
-from analysis.means.table import Cell, Table
+from analysis.means.table import Cell
+from analysis.read.faults import Fault
 from analysis.read.gather import gather
 from analysis.select.columns import check_name
-
-
-def _note(table: Table, *words: str) -> bool:
-    return any(all(word in str(note) for word in words) for note in table.notes)
+from analysis.sheets.notes import Kind, Level
+from tests.analysis.notes import cautions, faults, kinds, of_kind, text_of
 
 
 def _value(cell: Cell) -> float | None:
@@ -35,6 +34,7 @@ def test_rows_of_an_ablation(tmp_path: Path, write_runs: Any) -> None:
     assert (tfd.difference.p, tfd.difference.p_holm) == (0.25, 0.5)
     assert intra.difference is not None and intra.difference.value == 0.0
     assert intra.difference.p_holm == 1.0
+    assert kinds(table.notes) == [Kind.COUNTS, Kind.PAIRED, Kind.P_VALUES, Kind.FEW_SEEDS, Kind.BOLD]
 
 
 def test_default_columns_are_the_settings_that_vary(tmp_path: Path, write_runs: Any) -> None:
@@ -61,7 +61,7 @@ def test_each_model_has_its_own_baseline(tmp_path: Path, write_runs: Any) -> Non
         ("vgg8", "tfd", 2.0),
         ("wrn_16_2", "tfd", None),
     ]
-    assert _note(table, "no measured baseline matches", "model=wrn_16_2 kd_mode=tfd")
+    assert text_of(table.notes, Kind.NO_BASELINE).endswith(": model=wrn_16_2 kd_mode=tfd")
 
 
 def test_rows_and_columns(tmp_path: Path, write_runs: Any) -> None:
@@ -75,7 +75,7 @@ def test_rows_and_columns(tmp_path: Path, write_runs: Any) -> None:
     cell = table[("tfd",), ("vgg8",), "val_top1"]
     assert cell is not None and (cell.mean, _value(cell), cell.key) == (52.5, 2.0, ("tfd", "vgg8"))
     assert table[("st",), ("resnet20",), "val_top1"] is None
-    assert _note(table, "1 cell without a complete run; --missing lists them")
+    assert "1 cell " in text_of(table.notes, Kind.EMPTY_CELLS)
     assert [cell.row for cell in table.cells if cell.is_best and cell.col == ("resnet20",)] == [("none",), ("tfd",)]
 
 
@@ -98,7 +98,7 @@ def test_several_metrics_and_one_family_of_comparisons(tmp_path: Path, write_run
         ("tfd", "val_loss", -0.25),
     ]
     assert [cell.difference.p_holm for cell in table.cells if cell.difference] == [1.0, 1.0]  # 2 x 0.5
-    assert _note(table, "corrected (Holm) for 2 comparisons")
+    assert "2 comparisons" in text_of(table.notes, Kind.P_VALUES)
 
 
 def test_another_baseline(tmp_path: Path, write_runs: Any) -> None:
@@ -126,7 +126,7 @@ def test_without_a_baseline_there_are_no_differences(tmp_path: Path, write_runs:
     table = summarise(gather(tmp_path))
     assert table.baseline is None
     assert [(cell.row, cell.difference) for cell in table.cells] == [(("tfd",), None), (("intra",), None)]
-    assert _note(table, "no differences", "kd_mode=none")
+    assert "kd_mode=none" in text_of(table.notes, Kind.NO_BASELINE)
     with pytest.raises(ValueError, match="no complete run has kd_mode=none as a baseline; there are: intra, tfd"):
         summarise(gather(tmp_path), baseline="none")
 
@@ -136,7 +136,7 @@ def test_a_baseline_needs_its_column(tmp_path: Path, write_runs: Any) -> None:
     write_runs("tfd", [61.0])
     table = summarise(gather(tmp_path), rows=["seed"])
     assert [(cell.row, cell.mean, cell.n) for cell in table.cells] == [((0,), 60.5, 2)]
-    assert _note(table, "no differences: kd_mode is not one of the columns")
+    assert "kd_mode is not one of the columns" in text_of(table.notes, Kind.NO_BASELINE)
     with pytest.raises(ValueError, match="a baseline needs the column kd_mode: --rows seed,kd_mode"):
         summarise(gather(tmp_path), rows=["seed"], baseline="none")
 
@@ -153,7 +153,7 @@ def test_a_selection_of_runs(tmp_path: Path, write_runs: Any) -> None:
     write_runs("none", [70.0], lambda_intra=8e-4)
     table = summarise(gather(tmp_path), where={"model": "vgg8,vgg11", "seed": "1"})
     assert [(cell.n, cell.mean) for cell in table.cells] == [(1, 61.0)]
-    assert _note(table, "a selection: 2 other complete runs are not in this table")
+    assert "2 other complete runs" in text_of(table.notes, Kind.SELECTION)
     assert summarise(gather(tmp_path), where={"lambda_intra": "8e-04"}).cells[0].mean == 70.0
     with pytest.raises(ValueError, match="--where model=vgg leaves no complete run; model is one of: resnet20, vgg8"):
         summarise(gather(tmp_path), where={"model": "vgg"})
@@ -181,11 +181,10 @@ def test_runs_that_lack_the_metric_are_counted(tmp_path: Path, write_runs: Any) 
     table = summarise(gather(tmp_path))
     assert [(cell.n, cell.runs, cell.mean) for cell in table.cells] == [(1, 2, 60.0), (0, 1, None)]
     assert table.cells[1].difference is None
-    assert _note(table, "kd_mode=none (1 of 2)", "kd_mode=tfd (0 of 1)")
-    assert [line.rpartition("has ")[2] for line in table.left_out if line.startswith("skipped: ")] == [
-        "val_top1 = nan, which is not finite",  # a run writes null
-        "val_top1 = inf, which is not finite",
-    ]
+    assert text_of(table.notes, Kind.NOT_MEASURED).endswith("kd_mode=none (1 of 2); kd_mode=tfd (0 of 1)")
+    skipped = gather(tmp_path).skipped
+    assert [bad.kind for bad in skipped] == [Fault.IMPOSSIBLE] * 2  # a run writes null
+    assert all(f"skipped: {bad}" in table.left_out for bad in skipped)
 
 
 def test_protocols_are_never_mixed_unless_asked_for(tmp_path: Path, write_runs: Any) -> None:
@@ -200,7 +199,7 @@ def test_protocols_are_never_mixed_unless_asked_for(tmp_path: Path, write_runs: 
         summarise(gather(tmp_path), rows=["kd_mode"])
     mixed = summarise(gather(tmp_path), rows=["kd_mode"], metrics=["train_seconds"], mix=True)
     assert (mixed.cells[0].n, mixed.conditions["protocol"]) == (4, ("final", "validation"))
-    assert _note(mixed, "caution: runs of several protocols are mixed")
+    assert Kind.SEVERAL_PROTOCOLS in cautions(mixed.notes)
     final = summarise(gather(tmp_path), rows=["kd_mode"], metrics=["test_top1"], where={"protocol": "final"})
     assert final.cells[0].mean == 70.5
 
@@ -210,7 +209,7 @@ def test_a_group_of_several_settings_is_named(tmp_path: Path, write_run: Any) ->
     write_run("1", seed=1, settings_hash="lr 0.2")
     table = summarise(gather(tmp_path))
     assert table.cells[0].settings == 2
-    assert _note(table, "differ in more than the seed", "kd_mode=none (2 settings)")
+    assert text_of(table.notes, Kind.SEVERAL_SETTINGS).endswith(": kd_mode=none (2 settings)")
 
 
 def test_the_best_of_a_search_is_not_taken_at_its_word(tmp_path: Path, write_runs: Any, write_sweep: Any) -> None:
@@ -220,17 +219,16 @@ def test_the_best_of_a_search_is_not_taken_at_its_word(tmp_path: Path, write_run
         write_runs("tfd", [61.0 + number], lambda_inter=1e-4 * (number + 1), study="search")
     table = summarise(gather(tmp_path))
     assert [cell.mean for cell in table.cells] == [60.1, 63.0, 62.0, 61.0]
-    assert _note(table, "the best of 3 trials of a search is chosen by its score")
-    assert _note(table, "a single run on one side allows no interval and no p-value")
-    assert not _note(summarise(gather(tmp_path), rows=["kd_mode"]), "chosen by its score")
+    assert "3 trials of a search" in text_of(table.notes, Kind.PICKED)
+    assert Kind.MEANS in kinds(table.notes)  # a single run on one side
+    assert Kind.PICKED not in kinds(summarise(gather(tmp_path), rows=["kd_mode"]).notes)
 
 
-def test_one_run_that_is_not_selected_is_counted_in_the_singular(tmp_path: Path, write_runs: Any) -> None:
+def test_the_wording_counts_one_and_several(tmp_path: Path, write_runs: Any) -> None:
     write_runs("none", [60.0, 61.0, 62.0])
-    table = summarise(gather(tmp_path), where={"seed": "0,1"})
-    assert _note(table, "a selection: 1 other complete run is not in this table")
-    table = summarise(gather(tmp_path), where={"seed": "0"})
-    assert _note(table, "a selection: 2 other complete runs are not in this table")
+    for seeds, told in (("0,1", "1 other complete run is"), ("0", "2 other complete runs are")):
+        table = summarise(gather(tmp_path), where={"seed": seeds})
+        assert text_of(table.notes, Kind.SELECTION) == f"a selection: {told} not in this table"
 
 
 def test_two_searches_have_a_best_trial_each(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
@@ -239,8 +237,8 @@ def test_two_searches_have_a_best_trial_each(tmp_path: Path, write_run: Any, wri
         for number in range(trials):
             fields = {"kd_mode": f"tfd{sweep}", "lambda_inter": 1e-4 * (number + 1), "study": "search", "trial": number}
             write_run(f"{sweep}/search/{number:04d}", **fields, val_top1=60.0 + number)
-    assert _note(summarise(gather(tmp_path)), "the best of 3 trials of each of 2 searches is chosen by its score")
-    assert _note(summarise(gather(tmp_path / "a")), "the best of 3 trials of a search is chosen by its score")
+    assert "3 trials of each of 2 searches" in text_of(summarise(gather(tmp_path)).notes, Kind.PICKED)
+    assert "3 trials of a search" in text_of(summarise(gather(tmp_path / "a")).notes, Kind.PICKED)
 
 
 def test_trials_of_several_seeds_are_picked_all_the_same(tmp_path: Path, write_runs: Any, write_sweep: Any) -> None:
@@ -248,16 +246,18 @@ def test_trials_of_several_seeds_are_picked_all_the_same(tmp_path: Path, write_r
     write_runs("none", [60.0, 60.2])
     for number in range(2):
         write_runs("tfd", [61.0 + number, 62.0], lambda_inter=1e-4 * (number + 1), study="search")
-    assert _note(summarise(gather(tmp_path)), "the best of 2 trials of a search is chosen by its score")
+    assert "2 trials of a search" in text_of(summarise(gather(tmp_path)).notes, Kind.PICKED)
 
 
 def test_too_few_seeds_are_a_warning(tmp_path: Path, write_runs: Any) -> None:
     write_runs("none", [60.0] * 5)
     write_runs("tfd", [61.0] * 5)
     table = summarise(gather(tmp_path))
-    assert _note(table, "warning: too few seeds. With 5 pairs no p below 0.0625 is possible", "6 shared seeds would do")
-    assert _note(table, "the interval leaves out zero, but p does not", "kd_mode=tfd (uncorrected p 0.0625)")
-    assert _note(table, "bold:", "here that is everything")
+    (warning,) = of_kind(table.notes, Kind.FEW_SEEDS)
+    assert warning.level is Level.WARNING
+    assert all(words in warning.text for words in ("5 pairs", "0.0625", "6 shared seeds"))
+    assert "kd_mode=tfd (uncorrected p 0.0625)" in text_of(table.notes, Kind.UNSUPPORTED)
+    assert "everything" in text_of(table.notes, Kind.BOLD)
 
 
 def test_comparisons_without_shared_seeds_are_a_warning(tmp_path: Path, write_runs: Any) -> None:
@@ -265,28 +265,28 @@ def test_comparisons_without_shared_seeds_are_a_warning(tmp_path: Path, write_ru
     write_runs("tfd", [61.0])  # a single run
     write_runs("st", [63.0, 64.0], first_seed=7)  # seeds of its own
     write_runs("at", [60.0, 61.0, 61.0])
-    warning = "fewer than 2 shared seeds, so no p tells them apart"
-    assert _note(summarise(gather(tmp_path)), "warning: too few seeds. 2 of 3 comparisons have", warning)
+    (warning,) = of_kind(summarise(gather(tmp_path)).notes, Kind.UNTESTED)
+    assert (warning.level, "2 of 3 comparisons have" in warning.text) == (Level.WARNING, True)
     one = summarise(gather(tmp_path), where={"kd_mode": "none,tfd"})
-    assert _note(one, "warning: too few seeds. 1 of 1 comparison has", warning)
+    assert "1 of 1 comparison has" in text_of(one.notes, Kind.UNTESTED)
     without = summarise(gather(tmp_path), where={"kd_mode": "st,tfd,at"})  # no baseline, and all of it is bold
     assert without.baseline is None
-    assert _note(without, "warning: too few seeds. 2 of 2 comparisons have", warning)
+    assert "2 of 2 comparisons have" in text_of(without.notes, Kind.UNTESTED)
     tested = summarise(gather(tmp_path), where={"kd_mode": "none,at"})
-    assert not _note(tested, warning)
+    assert Kind.UNTESTED not in kinds(tested.notes)
 
 
 def test_the_warning_counts_comparisons(tmp_path: Path, write_runs: Any) -> None:
     for number, kd_mode in enumerate(("none", "intra", "inter", "tfd")):
         write_runs(kd_mode, [60.0 + number + seed / 8 for seed in range(6)])
     table = summarise(gather(tmp_path))
-    expected = "With 6 pairs and 3 comparisons no p below 0.0938 is possible, so nothing can be told apart; 7 shared"
-    assert _note(table, expected)
+    text = text_of(table.notes, Kind.FEW_SEEDS)
+    assert all(words in text for words in ("6 pairs and 3 comparisons", "0.0938", "7 shared seeds"))
     for kd_mode, level in (("none", 60.0), ("tfd", 63.0)):
         write_runs(kd_mode, [level, level + 1], first_seed=6, name="more")
     # tfd has 8 pairs now, 3 * 2 / 256; the two others follow with 2 * 2 / 64.
-    problem = "In 2 of 3 comparisons (6 pairs) no p below 0.05 is possible"
-    assert _note(summarise(gather(tmp_path)), problem)
+    text = text_of(summarise(gather(tmp_path)).notes, Kind.FEW_SEEDS)
+    assert all(words in text for words in ("2 of 3 comparisons (6 pairs)", "0.05"))
 
 
 def test_seeds_that_the_baseline_lacks_are_named(tmp_path: Path, write_runs: Any) -> None:
@@ -294,16 +294,17 @@ def test_seeds_that_the_baseline_lacks_are_named(tmp_path: Path, write_runs: Any
     write_runs("tfd", [61.0, 61.0, 99.0])
     table = summarise(gather(tmp_path))
     assert [_value(cell) for cell in table.cells if cell.difference] == [1.0]
-    assert _note(table, "seeds that the baseline lacks do not count in the difference: kd_mode=tfd (2 of 3 runs)")
+    assert text_of(table.notes, Kind.UNSHARED_SEEDS).endswith(": kd_mode=tfd (2 of 3 runs)")
 
 
 def test_conditions_that_differ_are_a_caution(tmp_path: Path, write_run: Any) -> None:
     write_run("0", seed=0, device="cpu (one)", git_commit="a" * 40 + "+", split={"val_sha256": "a"})
     write_run("1", seed=1, device="cpu (two)", git_commit="b" * 40, split={"val_sha256": "b"})
     table = summarise(gather(tmp_path))
-    assert _note(table, "caution: the runs differ in held-out pictures, devices, commits")
-    assert _note(table, "caution: a commit with + is not what ran")
-    assert not _note(summarise(gather(tmp_path), rows=["kd_mode", "device"]), "differ in devices")
+    assert cautions(table.notes)[-2:] == [Kind.CONDITIONS, Kind.CHANGED_FILES]
+    assert text_of(table.notes, Kind.CONDITIONS).endswith(" held-out pictures, devices, commits")
+    by_device = summarise(gather(tmp_path), rows=["kd_mode", "device"]).notes
+    assert text_of(by_device, Kind.CONDITIONS).endswith(" held-out pictures, commits")
 
 
 def test_what_is_not_in_the_table_is_counted_and_named(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
@@ -318,9 +319,9 @@ def test_what_is_not_in_the_table_is_counted_and_named(tmp_path: Path, write_run
     (write_run("odd", ended=False) / "result.json").write_text("[]")
     root = str(tmp_path)
     table = summarise(gather(tmp_path))
-    assert (
-        table.notes[0].text == "1 complete, 0 pruned, 2 failed, 1 running, 1 stale, 1 missing, 1 skipped, 1 duplicate"
-    )
+    counts = text_of(table.notes, Kind.COUNTS)
+    assert counts == "1 complete, 0 pruned, 2 failed, 1 running, 1 stale, 1 missing, 1 skipped, 1 duplicate"
+    assert faults(gather(tmp_path).skipped, tmp_path) == [("odd/result.json", Fault.NOT_A_RESULT)]
     assert table.left_out == (
         f"failed: {root}/terms/0001: ValueError: loss is NaN",
         f"failed: {root}/terms/0002: KeyError: 3",

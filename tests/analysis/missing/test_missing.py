@@ -10,6 +10,8 @@ from analysis.missing.sheet import lay_out_lacking
 from analysis.read.gather import gather
 from analysis.select.request import Request
 from analysis.sheets.markdown import render_markdown
+from analysis.sheets.notes import Kind
+from tests.analysis.notes import kinds, text_of
 
 CELLS = [{"kd_mode": kd_mode, "seed": seed} for kd_mode in ("none", "tfd") for seed in ("0", "1", "2")]
 GRID = {"study": "grid", "kind": "grid", "n_trials": 6, "cells": CELLS}
@@ -69,7 +71,8 @@ def test_trials_of_a_search_that_did_not_end_well(tmp_path: Path, write_run: Any
         Lacking(f"lambda_inter=0.5 ({failed})", "failed", None),
         Lacking(f"lambda_inter=0.25 ({killed})", "stale", SWEEP),
     ]
-    assert lay_out_lacking(lacking, gathered).lines == (f"all that a sweep lacks: {SWEEP}",)
+    notes = lay_out_lacking(lacking, gathered).notes
+    assert kinds(notes) == [Kind.SWEEP] and text_of(notes, Kind.SWEEP).endswith(SWEEP)
     for run in (killed, broken):
         write_run(f"search/{run.name}-again", **fields)
         (run / ".hydra" / "config.yaml").unlink()
@@ -190,10 +193,7 @@ def test_layout(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
         ["kd_mode=none seed=1", "missing", SWEEP],
         [f"kd_mode=none seed=0 ({tmp_path}/grid/0000)", "running", ""],
     ]
-    assert sheet.lines == (
-        f"all that a sweep lacks: {SWEEP}",
-        "runs are at work: what is missing may be about to start",
-    )
+    assert kinds(sheet.notes) == [Kind.SWEEP, Kind.AT_WORK]
 
 
 def test_a_table_that_cannot_be_made_is_an_error(tmp_path: Path, write_run: Any) -> None:

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from analysis.read.curves import IDENTITY, read_curves
+from analysis.read.faults import Fault
 from analysis.read.gather import gather
+from tests.analysis.notes import faults
 
 
 def test_a_row_an_epoch_and_run(tmp_path: Path, write_run: Any) -> None:
@@ -55,37 +57,38 @@ def test_no_curve_at_all_is_an_empty_frame(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("content", "fault", "named"),
     [
-        (b"", "is empty"),
-        (b"\n \n", "is empty"),
-        (b"epoch,val_top1\n1,61.0\n2,60.", "ends in the middle of a line"),
-        (b"epoch,val_top1\n1,61.0\n2\n", "has 1 field in line 3, and 2 in its header"),
-        (b"epoch,val_top1\n1,61.0\n\n2,60.0\n", "has 0 fields in line 3, and 2 in its header"),
-        (b"epoch,val_top1\n1,61.0,5\n", "has 3 fields in line 2"),
-        (b"epoch,val_top1\n1,sixty\n", "has val_top1 = 'sixty' in line 2, which is not a number"),
-        (b"epoch,epoch\n1,1\n", "has a header with empty or repeated names: epoch,epoch"),
-        (b"epoch,\n1,1\n", "has a header with empty or repeated names"),
-        (b"val_top1\n61.0\n", "has no column epoch"),
-        (b"epoch,val_top1\n2,61.0\n3,60.0\n", "has epochs that do not count up from 1"),
-        (b"epoch,val_top1\n1,61.0\n,60.0\n", "has epochs that do not count up from 1"),
-        (b"epoch,val_top1\n1,61.0\n", "has 1 epoch, though the run did 2"),
-        (b"epoch,val_top1\n", "has 0 epochs, though the run did 2"),
-        (b"\xff\xfe\n", "is not CSV"),
-        (b'epoch,"val_top1\n1,2\n', "is not CSV"),
-        (b"epoch,val_top1\n1,61.0\n2,610\n", "has val_top1 = 610 in epoch 2, which no run can have measured"),
-        (b"epoch,val_top1\n1,61.0\n2,inf\n", "has val_top1 = inf in epoch 2"),
-        (b"epoch,val_top1,train_loss\n1,61.0,2\n2,61.0,1e308\n", "has train_loss = 1e+308 in epoch 2"),
+        (b"", Fault.EMPTY, ""),
+        (b"\n \n", Fault.EMPTY, ""),
+        (b"epoch,val_top1\n1,61.0\n2,60.", Fault.CUT_OFF, ""),
+        (b"epoch,val_top1\n1,61.0\n2\n", Fault.NOT_CSV, "1 field in line 3, and 2"),
+        (b"epoch,val_top1\n1,61.0\n\n2,60.0\n", Fault.NOT_CSV, "0 fields in line 3, and 2"),
+        (b"epoch,val_top1\n1,61.0,5\n", Fault.NOT_CSV, "3 fields in line 2"),
+        (b"epoch,val_top1\n1,sixty\n", Fault.NO_NUMBER, "val_top1 = 'sixty' in line 2"),
+        (b"epoch,epoch\n1,1\n", Fault.NOT_CSV, "epoch,epoch"),
+        (b"epoch,\n1,1\n", Fault.NOT_CSV, "epoch,"),
+        (b"val_top1\n61.0\n", Fault.NO_COLUMN, "epoch"),
+        (b"epoch,val_top1\n2,61.0\n3,60.0\n", Fault.MISCOUNTED, "from 1"),
+        (b"epoch,val_top1\n1,61.0\n,60.0\n", Fault.MISCOUNTED, "from 1"),
+        (b"epoch,val_top1\n1,61.0\n", Fault.MISCOUNTED, "1 epoch, though the run did 2"),
+        (b"epoch,val_top1\n", Fault.MISCOUNTED, "0 epochs, though the run did 2"),
+        (b"\xff\xfe\n", Fault.NOT_CSV, ""),
+        (b'epoch,"val_top1\n1,2\n', Fault.NOT_CSV, ""),
+        (b"epoch,val_top1\n1,61.0\n2,610\n", Fault.IMPOSSIBLE, "val_top1 = 610 in epoch 2"),
+        (b"epoch,val_top1\n1,61.0\n2,inf\n", Fault.IMPOSSIBLE, "val_top1 = inf in epoch 2"),
+        (b"epoch,val_top1,train_loss\n1,61.0,2\n2,61.0,1e308\n", Fault.IMPOSSIBLE, "train_loss = 1e+308 in epoch 2"),
     ],
 )
-def test_malformed_files_are_reported_by_path(tmp_path: Path, write_run: Any, content: bytes, reason: str) -> None:
+def test_malformed_files_are_reported_by_path(
+    tmp_path: Path, write_run: Any, content: bytes, fault: Fault, named: str
+) -> None:
     good = write_run("0000")
-    path = write_run("0001") / "metrics.csv"
-    path.write_bytes(content)
+    (write_run("0001") / "metrics.csv").write_bytes(content)
     curves = read_curves(gather(tmp_path))
     assert set(curves.frame["path"]) == {str(good)}
-    assert [bad.path for bad in curves.skipped] == [str(path)]
-    assert reason in curves.skipped[0].reason
+    assert faults(curves.skipped, tmp_path) == [("0001/metrics.csv", fault)]
+    assert named in curves.skipped[0].reason
 
 
 def test_a_byte_order_mark_and_a_loss_that_diverged_are_no_damage(tmp_path: Path, write_run: Any) -> None:
@@ -100,8 +103,8 @@ def test_a_file_that_is_missing_or_cannot_be_read_is_reported(tmp_path: Path, wr
     path = write_run("0001") / "metrics.csv"
     path.unlink()
     path.mkdir()
-    reasons = [bad.reason for bad in read_curves(gather(tmp_path)).skipped]
-    assert reasons == ["is not there, though the run is complete", "cannot be read (Is a directory)"]
+    skipped = read_curves(gather(tmp_path)).skipped
+    assert faults(skipped, tmp_path) == [("0000/metrics.csv", Fault.ABSENT), ("0001/metrics.csv", Fault.UNREADABLE)]
 
 
 def test_a_pruned_run_has_the_epochs_it_did(tmp_path: Path, write_run: Any) -> None:

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from analysis.read.faults import Fault
 from analysis.read.gaps import Unfinished
 from analysis.read.gather import gather
+from tests.analysis.notes import faults
 
 CELLS = [{"kd_mode": kd_mode, "seed": seed} for kd_mode in ("none", "tfd") for seed in ("0", "1")]
 GRID = {"study": "terms", "kind": "grid", "n_trials": 4, "cells": CELLS}
@@ -123,29 +125,30 @@ def test_cells_that_set_different_keys(tmp_path: Path, write_run: Any, write_swe
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("content", "fault", "named"),
     [
-        ("{", "is not JSON"),
-        ('{"name": "x"}', "is not an object with a list of studies"),
-        ('{"studies": [{}]}', "has a study without a name"),
+        ("{", Fault.NOT_JSON, ""),
+        ('{"name": "x"}', Fault.NOT_A_PLAN, "studies"),
+        ('{"studies": [{}]}', Fault.NOT_A_PLAN, "name"),
         (
             '{"studies": [{"study": "s", "kind": "grid", "cells": 3}]}',
-            "whose cells are not a list of objects",
+            Fault.NOT_A_PLAN,
+            "a study, s, whose cells",
         ),
-        ('{"studies": [{"study": "s", "kind": "walk"}]}', "without a kind (grid or search) or n_trials"),
-        ('{"studies": [{"study": "s", "kind": "search", "n_trials": -1}]}', "n_trials of 0 or more"),
-        ('{"studies": [], "objective": 3}', "has objective = 3, which is not a string"),
-        ('{"studies": [], "seeds": "1,2"}', "has seeds = '1,2', which is not a list of int"),
-        ('{"studies": [], "objectives": [1]}', "has objectives = [1], which is not a list of str"),
-        ('{"studies": [], "space": [1]}', "has space = [1], which is not an object"),
+        ('{"studies": [{"study": "s", "kind": "walk"}]}', Fault.NOT_A_PLAN, "(grid or search)"),
+        ('{"studies": [{"study": "s", "kind": "search", "n_trials": -1}]}', Fault.NOT_A_PLAN, "n_trials"),
+        ('{"studies": [], "objective": 3}', Fault.WRONG_TYPE, "objective = 3"),
+        ('{"studies": [], "seeds": "1,2"}', Fault.WRONG_TYPE, "seeds = '1,2'"),
+        ('{"studies": [], "objectives": [1]}', Fault.WRONG_TYPE, "objectives = [1]"),
+        ('{"studies": [], "space": [1]}', Fault.WRONG_TYPE, "space = [1]"),
     ],
 )
-def test_a_malformed_plan_is_reported(tmp_path: Path, write_run: Any, content: str, reason: str) -> None:
+def test_a_malformed_plan_is_reported(tmp_path: Path, write_run: Any, content: str, fault: Fault, named: str) -> None:
     write_run("terms/0000")
     (tmp_path / "sweep.json").write_text(content)
     gathered = gather(tmp_path)
-    assert [bad.path for bad in gathered.skipped] == [str(tmp_path / "sweep.json")]
-    assert reason in gathered.skipped[0].reason
+    assert faults(gathered.skipped, tmp_path) == [("sweep.json", fault)]
+    assert named in gathered.skipped[0].reason
     assert (gathered.plan, len(gathered.runs)) == ((), 1)
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from analysis.read import tree as scanning
-from analysis.read.gather import Duplicate, Skipped, gather
+from analysis.read.faults import Fault
+from analysis.read.gather import Duplicate, gather
 from analysis.read.tree import unfinished_status
 from analysis.select.inventory import left_out
+from tests.analysis.notes import faults
 
 
 def _status(gathered: Any) -> dict[str, str]:
@@ -33,6 +35,23 @@ def test_one_row_a_run_at_any_depth(tmp_path: Path, write_run: Any) -> None:
 
 def test_a_run_directory_alone(write_run: Any) -> None:
     assert len(gather(write_run("terms/0000")).runs) == 1
+
+
+def test_a_run_below_a_thousand_directories_is_found(tmp_path: Path) -> None:
+    here = os.getcwd()
+    try:
+        for name in ("top", *"d" * 1200):
+            os.mkdir(tmp_path / "top" if name == "top" else name)
+            os.chdir(tmp_path / "top" if name == "top" else name)
+        Path("result.json").write_text('{"status": "complete"}')
+    finally:
+        os.chdir(here)
+    (run,) = gather(tmp_path).runs["path"]
+    assert run.endswith("/d/d")
+    for end in range(len(run), len(str(tmp_path)), -2):  # pytest would recurse to remove it
+        if run[:end].endswith("/d/d"):
+            Path(run[:end], "result.json").unlink(missing_ok=True)
+            os.rmdir(run[:end])
 
 
 def test_statuses(tmp_path: Path, write_run: Any) -> None:
@@ -73,9 +92,8 @@ def test_traces_of_a_run_without_its_config_are_reported(tmp_path: Path, write_r
     (tmp_path / "foreign" / "metrics.csv").write_text("a,b\n")
     gathered = gather(tmp_path)
     assert len(gathered.runs) == 1
-    assert gathered.skipped == (
-        Skipped(str(tmp_path / "foreign"), "has metrics.csv, but no .hydra/config.yaml: not a run"),
-    )
+    assert faults(gathered.skipped, tmp_path) == [("foreign", Fault.NOT_A_RUN)]
+    assert "metrics.csv" in gathered.skipped[0].reason
 
 
 def test_a_config_above_runs_makes_no_run(tmp_path: Path, write_run: Any, write_sweep: Any) -> None:
@@ -96,59 +114,53 @@ def test_hidden_and_linked_directories_are_not_followed(tmp_path: Path, write_ru
     assert gathered.skipped == ()
 
 
-def test_a_link_that_leads_elsewhere_is_reported(tmp_path: Path, write_run: Any) -> None:
+def test_links_that_lead_elsewhere_or_nowhere_are_reported(tmp_path: Path, write_run: Any) -> None:
     write_run("here/0000")
     write_run("elsewhere/0001")
     (tmp_path / "here" / "more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "here" / "loop").symlink_to("loop")
     gathered = gather(tmp_path / "here")
     assert _status(gathered) == {"0000": "complete"}
-    reason = "is a link to a directory elsewhere, and links are not followed"
-    assert gathered.skipped == (Skipped(str(tmp_path / "here" / "more"), reason),)
-
-
-def test_a_link_to_itself_is_reported(tmp_path: Path, write_run: Any) -> None:
-    write_run("0000")
-    (tmp_path / "loop").symlink_to("loop")
-    gathered = gather(tmp_path)
-    assert _status(gathered) == {"0000": "complete"}
-    reason = "is a link that cannot be followed (Too many levels of symbolic links)"
-    assert gathered.skipped == (Skipped(str(tmp_path / "loop"), reason),)
+    expected = [("loop", Fault.BROKEN_LINK), ("more", Fault.LINK_ELSEWHERE)]
+    assert faults(gathered.skipped, tmp_path / "here") == expected
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("content", "fault", "named"),
     [
-        (b"", "is empty"),
-        (b'{"status": "compl', "is not JSON"),
-        (b"\xff\xfe\xfa", "is not JSON"),
-        (b"[" * 100_000, "is not JSON"),
-        (b"[1, 2]", "is not a JSON object"),
-        (b'{"accuracy": 3}', "has no status"),
-        (b'{"status": "done"}', "has the status 'done', not one of complete, pruned, failed"),
-        (b'{"status": ["complete"]}', "has the status"),
-        (b'{"status": "complete", "val_top1": "61"}', "has val_top1 = '61', which is not a number"),
-        (b'{"status": "complete", "seed": 0.5}', "has seed = 0.5, which is not a whole number"),
-        (b'{"status": "complete", "seed": true}', "which is not a whole number"),
-        (b'{"status": "complete", "parameters": 99999999999999999999}', "which is not a whole number"),
-        (b'{"status": "complete", "model": {"a": 1}}', "which is not a string"),
-        (b'{"status": "complete", "val_top1": 610}', "has val_top1 = 610, which is not between 0 and 100"),
-        (b'{"status": "complete", "best_test_top1": -0.5}', "has best_test_top1 = -0.5, which is not between"),
-        (b'{"status": "complete", "val_loss": 1e308}', "has val_loss = 1e+308, which is beyond 1e+50, so that no mean"),
-        (b'{"status": "complete", "test_loss": Infinity}', "has test_loss = inf, which is not finite"),
-        (b'{"status": "complete", "val_loss": -0.5}', "has val_loss = -0.5, which is below 0"),
-        (b'{"status": "complete", "epochs_run": -1}', "has epochs_run = -1, which is below 0"),
-        (b'{"status": "complete", "extra": {"score": -1e300}}', "has extra.score = -1e+300, which is beyond 1e+50"),
-        (b'{"status": "complete", "extra": 1%s}' % (b"0" * 400), "= 100000000000... (401 digits), which is beyond"),
+        (b"", Fault.EMPTY, ""),
+        (b'{"status": "compl', Fault.NOT_JSON, "char 11"),
+        (b"\xff\xfe\xfa", Fault.NOT_JSON, ""),
+        (b"[" * 100_000, Fault.NOT_JSON, ""),
+        (b"[1, 2]", Fault.NOT_A_RESULT, ""),
+        (b'{"accuracy": 3}', Fault.NOT_A_RESULT, "status"),
+        (b'{"status": "done"}', Fault.NOT_A_RESULT, "'done', not one of complete, pruned, failed"),
+        (b'{"status": ["complete"]}', Fault.NOT_A_RESULT, "['complete']"),
+        (b'{"status": "complete", "val_top1": "61"}', Fault.WRONG_TYPE, "val_top1 = '61'"),
+        (b'{"status": "complete", "seed": 0.5}', Fault.WRONG_TYPE, "seed = 0.5, which is not a whole number"),
+        (b'{"status": "complete", "seed": true}', Fault.WRONG_TYPE, "seed = True"),
+        (b'{"status": "complete", "parameters": 99999999999999999999}', Fault.WRONG_TYPE, "99999999999999999999"),
+        (b'{"status": "complete", "model": {"a": 1}}', Fault.WRONG_TYPE, "model = {'a': 1}"),
+        (b'{"status": "complete", "val_top1": 610}', Fault.IMPOSSIBLE, "val_top1 = 610"),
+        (b'{"status": "complete", "best_test_top1": -0.5}', Fault.IMPOSSIBLE, "best_test_top1 = -0.5"),
+        (b'{"status": "complete", "val_loss": 1e308}', Fault.IMPOSSIBLE, "val_loss = 1e+308"),
+        (b'{"status": "complete", "test_loss": Infinity}', Fault.IMPOSSIBLE, "test_loss = inf"),
+        (b'{"status": "complete", "val_loss": -0.5}', Fault.IMPOSSIBLE, "val_loss = -0.5"),
+        (b'{"status": "complete", "epochs_run": -1}', Fault.IMPOSSIBLE, "epochs_run = -1"),
+        (b'{"status": "complete", "extra": {"score": -1e300}}', Fault.IMPOSSIBLE, "extra.score = -1e+300"),
+        (b'{"status": "complete", "extra": 1%s}' % (b"0" * 400), Fault.IMPOSSIBLE, "100000000000... (401 digits)"),
     ],
 )
-def test_broken_results_are_reported_by_path(tmp_path: Path, write_run: Any, content: bytes, reason: str) -> None:
+def test_broken_results_are_reported_by_path(
+    tmp_path: Path, write_run: Any, content: bytes, fault: Fault, named: str
+) -> None:
     write_run("0000")
     path = write_run("0001", ended=False) / "result.json"
     path.write_bytes(content)
     gathered = gather(tmp_path)
     assert _status(gathered) == {"0000": "complete"}
-    assert [bad.path for bad in gathered.skipped] == [str(path)]
-    assert reason in gathered.skipped[0].reason
+    assert faults(gathered.skipped, tmp_path) == [("0001/result.json", fault)]
+    assert named in gathered.skipped[0].reason
 
 
 @pytest.mark.parametrize("path", [None, "/elsewhere", 3])
@@ -157,11 +169,6 @@ def test_a_result_does_not_say_where_it_lies(tmp_path: Path, write_run: Any, pat
     result = json.loads((run / "result.json").read_text())
     (run / "result.json").write_text(json.dumps(result | {"path": path}))
     assert list(gather(tmp_path).runs["path"]) == [str(run)]
-
-
-def test_a_result_that_cannot_be_read_is_reported(tmp_path: Path, write_run: Any) -> None:
-    (write_run("0000", ended=False) / "result.json").mkdir()
-    assert [bad.reason for bad in gather(tmp_path).skipped] == ["cannot be read (Is a directory)"]
 
 
 def test_a_directory_that_cannot_be_listed_is_reported(tmp_path: Path, monkeypatch: Any, write_run: Any) -> None:
@@ -176,7 +183,7 @@ def test_a_directory_that_cannot_be_listed_is_reported(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(scanning.os, "scandir", refuse)
     gathered = gather(tmp_path)
-    assert [bad.reason for bad in gathered.skipped] == ["cannot be listed (Permission denied)"]
+    assert faults(gathered.skipped, tmp_path) == [("locked", Fault.UNREADABLE)]
 
 
 def test_structure_inside_a_result_stays_groupable(tmp_path: Path, write_run: Any) -> None:
@@ -280,4 +287,5 @@ def test_a_complete_teacher_is_no_row_but_is_told(tmp_path: Path, write_run: Any
     assert gathered.runs[["model", "status"]].to_numpy().tolist() == [["resnet20", "complete"], ["resnet56", "failed"]]
     assert gathered.teachers["model"].tolist() == ["resnet110"]
     assert (gathered.counts()["complete"], gathered.counts()["teacher"]) == (1, 1)
-    assert f"teacher, in no row: {tmp_path}/x/teacher/0000" in list(left_out(gathered))
+    (told,) = [line for line in left_out(gathered) if f"{tmp_path}/x/teacher/0000" in line]
+    assert told.startswith("teacher")

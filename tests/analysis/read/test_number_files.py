@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.read import number_files
+from analysis.read.faults import Unreadable
 from analysis.read.number_files import read_columns, read_each
 
 ODD = {
@@ -34,18 +35,20 @@ ODD = {
 }
 
 
+def _refusal(error: OSError | Unreadable) -> tuple[Any, str]:
+    return getattr(error, "kind", type(error)), str(error)
+
+
 def _alone(path: str) -> Any:
     try:
         return {name: values.tolist() for name, values in read_columns(path).items()}
-    except (OSError, ValueError) as error:
-        return type(error), str(error)
+    except (OSError, Unreadable) as error:
+        return _refusal(error)
 
 
 def _together(paths: list[str]) -> list[Any]:
     return [
-        (type(found), str(found))
-        if isinstance(found, Exception)
-        else {name: values.tolist() for name, values in found.items()}
+        _refusal(found) if isinstance(found, Exception) else {name: values.tolist() for name, values in found.items()}
         for found in read_each(paths)
     ]
 

@@ -7,8 +7,10 @@ import pytest
 
 from analysis.means.means import summarise
 from analysis.read.configs import read_config, read_last_row
-from analysis.read.gather import Skipped, gather
+from analysis.read.faults import Fault, Unreadable
+from analysis.read.gather import gather
 from analysis.select.columns import with_columns
+from tests.analysis.notes import faults
 
 CONFIG = "trainer: {{lr: {lr}, nesterov: true}}\nmodel:\n  name: resnet20\n  stages: [1, 2]\nseed: 0\n"
 
@@ -77,17 +79,14 @@ def test_what_runs_lack_is_null_and_what_cannot_be_read_is_named(two_rates: Path
     gathered = with_columns(gather(two_rates), ["trainer.lr", "trainer.nesterov"])
     assert gathered.runs["trainer.lr"].isna().tolist() == [False, True, True]
     assert gathered.runs["trainer.nesterov"].tolist() == [True, None, None]
-    (skipped,) = gathered.skipped
-    assert skipped.path == str(two_rates / "1")
-    assert skipped.reason.startswith("has a config that is not YAML")
+    assert faults(gathered.skipped, two_rates) == [("1", Fault.NOT_YAML)]
 
 
 def test_a_config_that_holds_itself_is_named(two_rates: Path) -> None:
     (two_rates / "1" / ".hydra" / "config.yaml").write_text("a: &x {b: *x}\n")
     gathered = with_columns(gather(two_rates), ["trainer.lr"])
     assert gathered.runs["trainer.lr"].tolist()[::2] == [0.1, 0.05]
-    reason = "has a config that is YAML with an alias, such as *x, which no run writes"
-    assert gathered.skipped == (Skipped(str(two_rates / "1"), reason),)
+    assert faults(gathered.skipped, two_rates) == [("1", Fault.ALIAS)]
 
 
 def test_a_config_is_read_flat(two_rates: Path) -> None:
@@ -101,27 +100,27 @@ def test_a_config_is_read_flat(two_rates: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("content", "fault"),
     [
-        ("", "empty or cut off"),
-        ("epoch,loss\n", "empty or cut off"),
-        ("epoch,loss\n1,2.5\n2", "empty or cut off"),
-        ("epoch,loss\n1,2.5\n2,3.7", "empty or cut off"),  # 3.75 perhaps
-        ("epoch,loss\n1,two\n", "a value that is no number"),
-        ("epoch\r,loss\n1,2.5\n", "is not CSV"),
-        ("epoch,test_top1,loss\n2,101,2.5\n", "has test_top1 = 101.0, which is not between 0 and 100"),
+        ("", Fault.CUT_OFF),
+        ("epoch,loss\n", Fault.CUT_OFF),
+        ("epoch,loss\n1,2.5\n2", Fault.CUT_OFF),
+        ("epoch,loss\n1,2.5\n2,3.7", Fault.CUT_OFF),  # 3.75 perhaps
+        ("epoch,loss\n1,two\n", Fault.NO_NUMBER),
+        ("epoch\r,loss\n1,2.5\n", Fault.NOT_CSV),
+        ("\xff,loss\n1,2.5\n", Fault.NOT_CSV),
+        ("epoch,test_top1,loss\n2,101,2.5\n", Fault.IMPOSSIBLE),
     ],
 )
-def test_half_written_metrics_are_skipped(two_rates: Path, content: str, reason: str) -> None:
-    (two_rates / "2" / "metrics.csv").write_bytes(content.encode())
-    with pytest.raises(ValueError, match=reason):
+def test_half_written_metrics_are_skipped(two_rates: Path, content: str, fault: Fault) -> None:
+    (two_rates / "2" / "metrics.csv").write_bytes(content.encode("latin-1"))
+    with pytest.raises(Unreadable) as raised:
         read_last_row(str(two_rates / "2"))
+    assert raised.value.kind is fault
     (two_rates / "1" / "metrics.csv").unlink()
     gathered = with_columns(gather(two_rates), ["train_loss"], kind="metric")
     assert gathered.runs["train_loss"].tolist()[0] == 1.5
-    paths = [str(two_rates / "1" / "metrics.csv"), str(two_rates / "2")]
-    assert [other.path for other in gathered.skipped] == paths
-    assert gathered.skipped[0] == Skipped(paths[0], "cannot be read (No such file or directory)")
+    assert faults(gathered.skipped, two_rates) == [("1/metrics.csv", Fault.UNREADABLE), ("2", fault)]
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_name(two_rates: Path) -> None:
@@ -133,5 +132,7 @@ def test_a_setting_that_is_too_large_for_a_mean_is_named(two_rates: Path) -> Non
     (two_rates / "1" / ".hydra" / "config.yaml").write_text("trainer: {lr: 1.0e+308}\n")
     gathered = with_columns(gather(two_rates), ["trainer.lr"])
     assert gathered.runs["trainer.lr"].tolist()[::2] == [0.1, 0.05]
-    reason = "has trainer.lr = 1e+308, which is beyond 1e+50, so that no mean can be taken"
-    assert gathered.skipped == (Skipped(str(two_rates / "1"), reason),)
+    assert faults(gathered.skipped, two_rates) == [("1", Fault.IMPOSSIBLE)]
+    assert gathered.skipped[0].reason == (  # the wording
+        "has trainer.lr = 1e+308, which is beyond 1e+50, so that no mean can be taken"
+    )

@@ -69,7 +69,8 @@ def test_what_some_runs_did_not_record_is_a_value_too() -> None:
         "torch versions 2.9.0, not recorded for 2 runs; commits 0123456789, not recorded for 2 runs"
     )
     (note,) = condition_notes(conditions, ())
-    assert note.text == "the runs differ in devices, threads, torch versions, commits"
+    assert note.kind is Kind.CONDITIONS
+    assert all(name in note.text for name in ("devices", "threads", "torch versions", "commits"))
     assert "train_size" not in conditions  # null is all of it
     assert "device" not in conditions_of([_run(**unknown)])
 
@@ -87,7 +88,8 @@ def test_a_precision_that_was_not_recorded_is_not_the_same() -> None:
     runs = [_run(precision="fp32"), _run(precision="tf32"), _run()]
     conditions = conditions_of(runs)
     assert conditions["precision"] == ("fp32", "not recorded for 1 run", "tf32")
-    assert [note.text for note in condition_notes(conditions, ())] == ["the runs differ in precisions"]
+    (note,) = condition_notes(conditions, ())
+    assert note.kind is Kind.CONDITIONS and "precisions" in note.text
     assert list(condition_notes(conditions_of([_run(), _run()]), ())) == []
 
 

@@ -8,6 +8,8 @@ import pytest
 from analysis.means.means import summarise
 from analysis.read.gather import gather
 from analysis.select.metrics import describe_metric
+from analysis.sheets.notes import Kind
+from tests.analysis.notes import text_of
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,7 @@ def test_the_paper_protocol_shows_last_and_best(tmp_path: Path, write_runs: Any)
         "test top-1, best test epoch (%)",
     ]
     assert [cell.mean for cell in table.cells] == [70.0, 71.0]
-    assert any("best test epoch (%): the epoch is chosen by the very numbers" in note for note in map(str, table.notes))
+    assert text_of(table.notes, Kind.CHOSEN_EPOCH).startswith("test top-1, best test epoch (%)")
 
 
 def test_directions(tmp_path: Path, write_runs: Any, write_sweep: Any) -> None:

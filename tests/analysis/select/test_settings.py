@@ -17,7 +17,9 @@ from analysis.means.means import summarise
 from analysis.missing.missing import lacking_cells
 from analysis.read.gather import gather
 from analysis.select.request import Request
-from tests.analysis.configured import BETTER, SEVEN, WORDS, compared_values, notes_with, write_configured
+from analysis.sheets.notes import Kind
+from tests.analysis.configured import BETTER, SEVEN, compared_values, write_configured
+from tests.analysis.notes import cautions, kinds, text_of
 
 Write = Callable[..., None]
 
@@ -41,10 +43,11 @@ def test_a_setting_that_varies_makes_rows(tmp_path: Path, write: Write) -> None:
         ((0.1, "tfd"), 73.5, 2),
     ]
     assert compared_values(table) == {(0.01, "tfd"): (3.0, 0.5), (0.1, "tfd"): (3.0, 0.5)}
-    assert not notes_with(table, "mixes runs")
+    assert Kind.SEVERAL_SETTINGS not in kinds(table.notes)
     # Where a row mixes rates on purpose, the note names them, and what both sides mix alike is compared.
     mixed = summarise(gather(tmp_path), rows=["kd_mode"])
-    assert notes_with(mixed, "kd_mode=none (2 settings: trainer.lr); kd_mode=tfd (2 settings: trainer.lr)")
+    named = "kd_mode=none (2 settings: trainer.lr); kd_mode=tfd (2 settings: trainer.lr)"
+    assert named in text_of(mixed.notes, Kind.SEVERAL_SETTINGS)
     assert compared_values(mixed) == {("tfd",): (3.0, 0.5)}
 
 
@@ -75,29 +78,33 @@ def test_an_argument_of_the_method_keeps_its_differences_to_none(
     table = summarise(gather(tmp_path), rows=rows)
     assert table.by == ("kd_mode", "kd_mode.reduction")
     assert compared_values(table) == {("tfd", "mean"): (1.0, 0.5), ("tfd", "sum"): (2.5, 0.5)}
-    assert not notes_with(table, "caution")
+    assert cautions(table.notes) == []
     with pytest.raises(ValueError, match="kd_mode=tfd is several rows"):
         summarise(gather(tmp_path), baseline="tfd")
     compared = summarise(gather(tmp_path), baseline="kd_mode.reduction=mean")
     assert compared_values(compared) == {("tfd", "sum"): (1.5, 0.5), ("none", None): (-1.0, 0.5)}
 
 
-def test_other_rates_are_notcompared_values(tmp_path: Path, write: Write) -> None:
+def test_other_rates_are_not_compared(tmp_path: Path, write: Write) -> None:
     write("none", "none", SEVEN, lr=0.1)
     write("tfd", "tfd", BETTER, lr=0.001)
     apart = summarise(gather(tmp_path))
     assert (apart.by, apart.baseline) == (("trainer.lr", "kd_mode"), None)
-    assert notes_with(apart, "no difference, as no measured baseline matches: trainer.lr=0.001 kd_mode=tfd")
+    assert text_of(apart.notes, Kind.NO_BASELINE).endswith(": trainer.lr=0.001 kd_mode=tfd")
     table = summarise(gather(tmp_path), rows=["kd_mode"])
     (difference,) = [cell.difference for cell in table.cells if cell.difference]
     assert (difference.value, difference.low, difference.p, difference.p_holm) == (1.375, None, None, None)
     assert str(difference) == "7 paired seeds, confounded"
-    assert notes_with(table, "caution: ") == [f"caution: {WORDS}kd_mode=tfd (trainer.lr 0.001 against 0.1)"]
-    assert not notes_with(table, "fewer than 2 shared seeds")
+    assert cautions(table.notes) == [Kind.CONFOUNDED]
+    assert Kind.UNTESTED not in kinds(table.notes)
+    assert text_of(table.notes, Kind.CONFOUNDED) == (
+        "neither interval nor p, as more differs than what is compared (--mix tests it all the same): "
+        "kd_mode=tfd (trainer.lr 0.001 against 0.1)"
+    )
     mixed = summarise(gather(tmp_path), rows=["kd_mode"], mix=True)
     assert compared_values(mixed) == {("tfd",): (1.375, 2 / 2**7)}
-    expected = "caution: tested as was asked for, though more differs than what is compared: kd_mode=tfd (trainer.lr"
-    assert notes_with(mixed, expected)
+    assert cautions(mixed.notes) == [Kind.MIXED]
+    assert "kd_mode=tfd (trainer.lr" in text_of(mixed.notes, Kind.MIXED)
 
 
 @pytest.mark.parametrize(
@@ -120,17 +127,16 @@ def test_whatever_differs_besides_is_named(
     write("tfd", "tfd", BETTER, **tfd)
     table = summarise(gather(tmp_path), rows=["kd_mode"])
     assert compared_values(table)[("tfd",)] == (1.375, None)
-    (note,) = notes_with(table, WORDS)
-    assert words in note
+    assert words in text_of(table.notes, Kind.CONFOUNDED)
 
 
-def test_the_same_in_other_words_iscompared_values(tmp_path: Path, write: Write) -> None:
+def test_the_same_in_other_words_is_compared(tmp_path: Path, write: Write) -> None:
     write("none", "none", SEVEN, root="/there", data="a" * 12, name="one")
     write("tfd", "tfd", BETTER, root="/here", data="a" * 12, name="two", val_fraction=0.3)
     table = summarise(gather(tmp_path))
     assert table.by == ("kd_mode",)
     assert compared_values(table) == {("tfd",): (1.375, 2 / 2**7)}
-    assert not notes_with(table, "caution")
+    assert cautions(table.notes) == []
 
 
 def test_pictures_that_differ_make_rows(tmp_path: Path, write: Write) -> None:
@@ -139,14 +145,14 @@ def test_pictures_that_differ_make_rows(tmp_path: Path, write: Write) -> None:
     assert summarise(gather(tmp_path)).by == ("data", "kd_mode")
 
 
-def test_rows_that_mix_unlike_seeds_are_notcompared_values(tmp_path: Path, write: Write) -> None:
+def test_rows_that_mix_unlike_seeds_are_not_compared(tmp_path: Path, write: Write) -> None:
     """Each side has the same two rates, and no seed has the same on both."""
     for kd_mode, rates in (("none", (0.1, 0.2)), ("tfd", (0.2, 0.1))):
         write(f"{kd_mode}-a", kd_mode, SEVEN[:3], lr=rates[0])
         write(f"{kd_mode}-b", kd_mode, SEVEN[3:], first_seed=3, lr=rates[1])
     table = summarise(gather(tmp_path), rows=["kd_mode"])
     assert compared_values(table)[("tfd",)] == (0.0, None)
-    assert notes_with(table, "kd_mode=tfd (trainer.lr 0.1, 0.2 against 0.1, 0.2)")
+    assert "kd_mode=tfd (trainer.lr 0.1, 0.2 against 0.1, 0.2)" in text_of(table.notes, Kind.CONFOUNDED)
 
 
 def test_one_shared_seed_pairs_nothing_so_all_runs_are_looked_at(tmp_path: Path, write: Write) -> None:
@@ -154,7 +160,7 @@ def test_one_shared_seed_pairs_nothing_so_all_runs_are_looked_at(tmp_path: Path,
     write("other", "none", [50.0, 50.0], first_seed=1, lr=0.2)
     write("tfd", "tfd", [63.0], lr=0.1)
     table = summarise(gather(tmp_path), rows=["kd_mode"])
-    assert notes_with(table, "kd_mode=tfd (trainer.lr 0.1 against 0.1, 0.2)")
+    assert "kd_mode=tfd (trainer.lr 0.1 against 0.1, 0.2)" in text_of(table.notes, Kind.CONFOUNDED)
 
 
 def test_a_baseline_of_a_setting_compares_that_one_alone(tmp_path: Path, write: Write) -> None:
@@ -164,7 +170,7 @@ def test_a_baseline_of_a_setting_compares_that_one_alone(tmp_path: Path, write: 
     write("tuned", "none", SEVEN, epochs=8, lr=0.5)
     table = summarise(gather(tmp_path), rows=["epochs"], baseline="epochs=2")
     assert compared_values(table) == {(4,): (1.375, 2 / 2**7), (8,): (0.0, None)}
-    assert notes_with(table, "epochs=8 (trainer.lr 0.5 against 0.1)")
+    assert "epochs=8 (trainer.lr 0.5 against 0.1)" in text_of(table.notes, Kind.CONFOUNDED)
 
 
 def test_a_config_that_one_side_lacks_is_not_taken_for_equal(tmp_path: Path, write: Write) -> None:
@@ -175,7 +181,7 @@ def test_a_config_that_one_side_lacks_is_not_taken_for_equal(tmp_path: Path, wri
     table = summarise(gather(tmp_path))
     assert table.by == ("kd_mode",)
     assert compared_values(table)[("tfd",)] == (1.375, None)
-    assert notes_with(table, "kd_mode=tfd (a config that cannot be read)")
+    assert "kd_mode=tfd (a config that cannot be read)" in text_of(table.notes, Kind.CONFOUNDED)
 
 
 def test_two_trees_of_other_settings_have_no_verdict(tmp_path: Path, write: Write, capsys: Any) -> None:
@@ -185,9 +191,9 @@ def test_two_trees_of_other_settings_have_no_verdict(tmp_path: Path, write: Writ
     (change,) = compared.changes
     assert change.difference is not None
     assert (change.difference.value, change.difference.p, change.verdict) == (1.375, None, "")
-    notes = list(map(str, compare_remarks(compared)))
-    assert f"caution: {WORDS}none (data {'b' * 12} against {'a' * 12})" in notes
-    assert "no verdict: none (settings differ, so no p)" in notes
+    notes = list(compare_remarks(compared))
+    assert f": none (data {'b' * 12} against {'a' * 12})" in text_of(notes, Kind.CONFOUNDED)
+    assert "none (settings differ" in text_of(notes, Kind.NO_VERDICT)
     assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--mix"]) == 0
     assert "| moved " in capsys.readouterr().out.replace("**", "")
 

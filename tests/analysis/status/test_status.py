@@ -9,8 +9,10 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.read.gather import gather
+from analysis.sheets.notes import Kind
 from analysis.status.sheet import duration, remarks, render_status
 from analysis.status.status import find_status
+from tests.analysis.notes import kinds, of_kind
 
 CELLS = [{"kd_mode": kd_mode, "seed": str(seed)} for kd_mode in ("none", "tfd") for seed in (0, 1, 2)]
 GRID = {"study": "grid", "kind": "grid", "n_trials": 6, "cells": CELLS}
@@ -59,7 +61,8 @@ def test_a_grid_half_done(tmp_path: Path, write_run: Any, write_sweep: Any, at_w
     assert (run.directory, run.epoch, run.epochs) == (str(working), 6, 12)
     assert (run.metric, run.value) == ("val_top1", 66.0)
     assert run.seconds_left == 80.0  # 6 epochs took 90 s, so 6 more take 90, and 10 have passed
-    assert list(map(str, remarks(status))) == [
+    assert kinds(remarks(status)) == [Kind.STATUS] * 3
+    assert list(map(str, remarks(status))) == [  # the wording
         f"failed: {tmp_path}/t/grid/0002: ValueError: loss is NaN",
         f"stale (no result and no sign of life; killed?): {tmp_path}/t/grid/0004",
         "to do: 1 of study grid: kd_mode=tfd seed=2",
@@ -129,7 +132,7 @@ def test_what_is_done_needs_no_command(tmp_path: Path, write_run: Any, write_swe
     write_run("t/alone/0000", seed=7)
     status = find_status(gather(tmp_path / "t"))
     assert [(progress.study, progress.planned) for progress in status.studies] == [("grid", 2), ("alone", None)]
-    assert (status.commands, list(map(str, remarks(status)))) == ((), ["done"])
+    assert (status.commands, kinds(remarks(status))) == ((), [Kind.DONE])
     assert "What goes on" not in render_status(status)
 
 
@@ -147,8 +150,8 @@ def test_trials_given_up_between_their_seeds_are_told(tmp_path: Path, write_run:
     (tmp_path / "t" / "search" / "0000" / "trial.json").write_text('{"status": "pruned", "seeds": [1]}')
     status = find_status(gather(tmp_path))
     assert [(progress.planned, progress.to_do) for progress in status.studies] == [(3, 0)]
-    given_up = "1 trial given up between seeds: the planned runs of the others are not made"
-    assert list(map(str, remarks(status))) == [given_up, "done"]
+    assert kinds(remarks(status)) == [Kind.STATUS, Kind.DONE]
+    assert "1 trial given up" in of_kind(remarks(status), Kind.STATUS)[0].text
 
 
 def test_json(tmp_path: Path, write_run: Any, write_sweep: Any, capsys: Any) -> None:
@@ -177,16 +180,3 @@ def test_json(tmp_path: Path, write_run: Any, write_sweep: Any, capsys: Any) -> 
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("directory", "message"), [("nowhere", "nowhere is not a directory"), (".", ". holds no run and no sweep.json")]
-)
-def test_mistakes_end_in_one_message(
-    tmp_path: Path, monkeypatch: Any, capsys: Any, directory: str, message: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["status", directory]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith(f"analysis: {message}")

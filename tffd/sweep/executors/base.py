@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from tffd.failures import Failure
 from tffd.sweep.worker import Job
 
 
@@ -11,7 +12,7 @@ class Handle(Protocol):
     def has_ended(self) -> bool:
         """Tell whether its process is gone; what became of the run is in its directory."""
 
-    def reason(self) -> str:
+    def failure(self) -> Failure:
         """Say how the process of an ended run ended, for runs that left no record."""
 
     def seconds(self) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tffd.sweep.executors.submission import ClusterError
+from tffd.sweep.cluster.queue import ClusterError
 
 _MOST_ERRORS = 3  # of the accelerator in a row, after which a device gets no more runs
 
@@ -19,10 +19,10 @@ class Card:
     """One CUDA device.
 
     Attributes:
-        name: As CUDA_VISIBLE_DEVICES names it.
+        name: Its name in CUDA_VISIBLE_DEVICES.
         key: The same in every process of this machine, whatever CUDA_VISIBLE_DEVICES is there.
-        locks: Of its places that are taken, by number.
-        errors: Of the accelerator in a row.
+        locks: The locks of its places that are taken, by number.
+        errors: How many errors of the accelerator it brought in a row.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Cards:
     Args:
         devices: Names and keys, see `Card`.
         each: Places on a device.
-        folder: Of the locks.
+        folder: The folder of the locks.
     """
 
     def __init__(self, devices: Sequence[tuple[str, str]], each: int, folder: Path | None = None) -> None:

@@ -1,17 +1,18 @@
 """From Hydra's launcher, as chosen on the command line, to the executor that does its work trial by trial."""
 
-import os
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from tffd.config import Config, ConfigError
+from tffd.machine import DeviceMissing, cores, cuda_device_key, visible_cuda_devices
+from tffd.refusal import ConfigError
+from tffd.schema import Config
+from tffd.sweep.cluster.executor import SubmititExecutor
 from tffd.sweep.executors.base import Executor
 from tffd.sweep.executors.cards import Cards
 from tffd.sweep.executors.local import LocalExecutor
-from tffd.sweep.executors.loky import LokyExecutor
 from tffd.sweep.executors.on_cards import CardExecutor
-from tffd.sweep.executors.submitit import SubmititExecutor
-from tffd.wording import counted
+from tffd.texts import counted
 
 _MOST_JOBS = 8  # unless sweep.n_jobs asks for more: each needs about a gigabyte
 
@@ -32,9 +33,9 @@ def make_executor(base: DictConfig, config: Config) -> Executor:
             slots = local_slots(config)
             return LocalExecutor(slots, max(1, cores() // slots))
         case "JoblibLauncher":
-            executor = LokyExecutor(config.sweep.n_jobs, settings, cores())
-            _require_room(executor.slots, config)
-            return executor
+            slots = _joblib_slots(settings, config.sweep.n_jobs)
+            _require_room(slots, config)
+            return LocalExecutor(slots, settings["inner_max_num_threads"] or max(1, cores() // slots))
         case "LocalLauncher":
             slots = local_slots(config)
             threads = settings["cpus_per_task"] or max(1, cores() // slots)
@@ -50,6 +51,28 @@ def make_executor(base: DictConfig, config: Config) -> Executor:
             "submitit_local and submitit_slurm (or choose a stock sweeper with hydra/sweeper=basic)"
         ]
     )
+
+
+def _joblib_slots(settings: dict[str, Any], n_jobs: int | None) -> int:
+    """How many processes Hydra's joblib launcher is set to; its runs are the same as those of the basic launcher here.
+
+    Args:
+        settings: The settings of the launcher.
+        n_jobs: sweep.n_jobs, which counts more.
+
+    Raises:
+        ConfigError: For settings that do not go with runs taken one at a time.
+    """
+    if settings["backend"] not in ("loky", None):
+        raise ConfigError([f"hydra.launcher.backend={settings['backend']}: a sweep's runs are processes; leave it out"])
+    if settings["timeout"] is not None:
+        raise ConfigError([f"hydra.launcher.timeout={settings['timeout']}: use sweep.trial_timeout, in seconds"])
+    jobs: int | None = n_jobs or settings["n_jobs"]
+    if not jobs:
+        raise ConfigError([
+            f"hydra.launcher.n_jobs={jobs}: needs a number of processes, or -1 for one a CPU core"
+        ])  # fmt: skip
+    return jobs if jobs > 0 else max(1, cores() + 1 + jobs)  # joblib's -1 is all cores, -2 all but one
 
 
 def local_slots(config: Config) -> int:
@@ -97,23 +120,12 @@ def cuda_devices(config: Config) -> list[str]:
     Raises:
         ConfigError: If CUDA_VISIBLE_DEVICES names some that PyTorch does not see: their runs would find no device.
     """
-    import torch
-
-    if config.device == "cpu" or not torch.cuda.is_available():
+    if config.device == "cpu":
         return []
-    count, allowed = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
-    if not allowed:
-        return [str(index) for index in range(count)]
-    names = [name.strip() for name in allowed.split(",")]
-    # A process sees one slice of a card at most (NVIDIA's MIG), so their number tells nothing; each run looks itself.
-    if len(names) != count and not any(name.startswith("MIG-") for name in names):
-        raise ConfigError(
-            [
-                f"CUDA_VISIBLE_DEVICES={allowed}: names {counted(len(names), 'device')}, but PyTorch sees {count} of "
-                "them; name those that are there, each once"
-            ]
-        )
-    return names
+    try:
+        return visible_cuda_devices()
+    except DeviceMissing as error:
+        raise ConfigError([str(error)]) from error
 
 
 def pin_to_devices(executor: Executor, config: Config) -> Executor:
@@ -121,19 +133,5 @@ def pin_to_devices(executor: Executor, config: Config) -> Executor:
     names = cuda_devices(config) if executor.on_this_machine else []
     if not names:
         return executor
-    devices = [(name, _key(index, name)) for index, name in enumerate(names)]
+    devices = [(name, cuda_device_key(index, name)) for index, name in enumerate(names)]
     return CardExecutor(executor, Cards(devices, config.sweep.trials_per_device))
-
-
-def _key(index: int, name: str) -> str:
-    """What a device is called in every process; its number depends on CUDA_VISIBLE_DEVICES."""
-    import torch
-
-    if name.startswith("MIG-"):
-        return name
-    return str(getattr(torch.cuda.get_device_properties(index), "uuid", name))
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -7,7 +7,8 @@ from concurrent.futures import CancelledError
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
-from tffd.sweep.forkserver import start_fork_server
+from tffd.failures import Failure, FailureKind
+from tffd.sweep.processes import start_fork_server
 from tffd.sweep.worker import Job, run_in_worker
 
 
@@ -61,17 +62,17 @@ class LocalRun:
     def has_ended(self) -> bool:
         return self._future.done() or not self._pool.active  # one that was given up tells nothing any more
 
-    def reason(self) -> str:
+    def failure(self) -> Failure:
         try:
             error = self._future.exception(timeout=0)
         except CancelledError:
-            return "it was stopped"
+            return Failure(FailureKind.LOST, "it was stopped")
         except TimeoutError:
-            return "its process was lost when another died"
+            return Failure(FailureKind.LOST, "its process was lost when another died")
         if isinstance(error, ProcessExpired):
             killed = "was killed, perhaps for its memory:" if error.exitcode == -signal.SIGKILL else "ended with"
-            return f"the process of this trial {killed} exit code {error.exitcode}"
-        return f"{type(error).__name__}: {error}" if error else "it ended without a record"
+            return Failure(FailureKind.LOST, f"the process of this trial {killed} exit code {error.exitcode}")
+        return Failure.of(error) if error else Failure(FailureKind.LOST, "it ended without a record")
 
     def seconds(self) -> float:
         return time.monotonic() - self._started

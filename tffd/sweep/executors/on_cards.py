@@ -4,10 +4,11 @@ from pathlib import Path
 
 from omegaconf import open_dict
 
-from tffd.records import COMPLETE, LOCK, PRUNED
+from tffd.failures import Failure, FailureKind
+from tffd.records import LOCK
 from tffd.sweep.executors.base import Executor, Handle
 from tffd.sweep.executors.cards import Cards, Place, is_held
-from tffd.sweep.outcome import is_accelerator_error, read_outcome
+from tffd.sweep.outcome import read_outcome
 from tffd.sweep.worker import Job
 
 
@@ -59,22 +60,22 @@ class CardExecutor:
             if place is None:
                 continue
             self._waiting.remove(run)
-            with open_dict(run.job.config):
-                run.job.config.hydra.job.env_set["CUDA_VISIBLE_DEVICES"] = place.card.name
+            with open_dict(run.job.composed):
+                run.job.composed.hydra.job.env_set["CUDA_VISIBLE_DEVICES"] = place.card.name
             run.begin(self._executor.start(run.job), place)
 
     def has_left(self, run: "CardRun", handle: Handle, place: Place) -> None:
         """Take a device back from a run whose process has ended, and give it to one that waits."""
-        result = read_outcome(run.job)
-        error = str(handle.reason() if result is None else result.get("error"))
-        if result is not None and result["status"] in (COMPLETE, PRUNED):
+        outcome = read_outcome(run.job)
+        failure = handle.failure() if outcome is None else outcome.failure
+        if failure is None:
             self._cards.note(place.card, None)
             self._avoided.pop(run.job.run_dir, None)
         else:
-            broke = is_accelerator_error(error)
+            broke = failure.kind is FailureKind.DEVICE
             self._avoided[run.job.run_dir] = (place.card.name, broke)
             if broke:
-                self._cards.note(place.card, error)
+                self._cards.note(place.card, failure.reason)
         self._leaving.append((place, run.job.run_dir / LOCK))
         self.serve()
 
@@ -112,8 +113,10 @@ class CardRun:
             self._executor.has_left(self, handle, place)
         return self._has_ended
 
-    def reason(self) -> str:
-        return self._started[0].reason() if self._started else "it was stopped before a device was free"
+    def failure(self) -> Failure:
+        if self._started is not None:
+            return self._started[0].failure()
+        return Failure(FailureKind.LOST, "it was stopped before a device was free")
 
     def seconds(self) -> float:
         return self._started[0].seconds() if self._started else 0.0

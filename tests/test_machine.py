@@ -1,0 +1,120 @@
+"""Devices and precisions: what auto comes to, and what is refused because it is not there."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from tests.support import compose_config
+from tffd.build import build_parts
+from tffd.config import require_config
+from tffd.identity import describe_run, hash_config
+from tffd.machine import DeviceMissing, effective_device, effective_precision, require_precision, use_precision
+from tffd.records import now
+
+CUDA = torch.device("cuda")
+
+
+@pytest.fixture
+def cards(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, int]]]:
+    """A machine with these CUDA devices, by their compute capability."""
+    found: list[tuple[int, int]] = []
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(found))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(found))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: found[index])
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "Tesla V100")
+    yield found
+    use_precision("fp32")
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "device", "precision"),
+    [
+        ([], "auto", "fp32"),
+        ([], "cpu", "fp32"),
+        ([], "cuda", "bf16"),  # of a cluster's node
+        ([(9, 0)], "auto", "bf16"),
+        ([(9, 0)], "cpu", "fp32"),
+        ([(7, 0)], "cuda", "fp32"),
+        ([(9, 0), (7, 5)], "auto", "fp32"),  # a run may be on either
+    ],
+)
+def test_what_auto_comes_to(
+    cards: list[tuple[int, int]], capabilities: list[tuple[int, int]], device: str, precision: str
+) -> None:
+    cards += capabilities
+    assert effective_precision("auto", device) == precision
+    assert effective_precision("tf32", device) == "tf32"
+
+
+def test_the_identity_tells_precisions_apart(cards: list[tuple[int, int]]) -> None:
+    configs = {
+        name: require_config(compose_config(f"trainer.precision={name}")) for name in ("auto", "fp32", "tf32", "bf16")
+    }
+    on_cpu = {name: hash_config(config).settings for name, config in configs.items()}
+    assert on_cpu["auto"] == on_cpu["fp32"]
+    assert len(set(on_cpu.values())) == 3
+    cards.append((9, 0))
+    assert hash_config(configs["auto"]).settings == on_cpu["bf16"]
+    assert describe_run(configs["auto"], study=None, trial=None, started=now())["precision"] == "bf16"
+
+
+def test_a_device_that_is_gone_is_named(cards: list[tuple[int, int]]) -> None:
+    with pytest.raises(DeviceMissing, match="device=cuda: PyTorch sees no CUDA device here"):
+        build_parts(require_config(compose_config("device=cuda")))
+    assert effective_device("auto").type == "cpu"
+
+
+@pytest.mark.parametrize("names", ["0", "3,GPU-5e1d"])
+def test_auto_takes_no_cpu_where_devices_were_named(
+    cards: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch, names: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", names)
+    with pytest.raises(DeviceMissing, match=f"CUDA_VISIBLE_DEVICES={names}: PyTorch sees none of these devices"):
+        effective_device("auto")
+    assert effective_device("cpu").type == "cpu"
+    cards.append((9, 0))
+    assert effective_device("auto").type == "cuda"
+
+
+@pytest.mark.parametrize("names", ["", "-1", "NoDevFiles"])
+def test_auto_is_the_cpu_where_all_devices_are_hidden(
+    cards: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch, names: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", names)
+    assert effective_device("auto").type == "cpu"
+
+
+def test_a_precision_that_is_not_there_is_refused(cards: list[tuple[int, int]]) -> None:
+    with pytest.raises(DeviceMissing, match="tf32: is a mode of CUDA cards; on a CPU use trainer.precision=fp32"):
+        build_parts(require_config(compose_config("device=cpu", "trainer.precision=tf32")))
+    cards.append((7, 0))
+    for precision in ("tf32", "bf16"):
+        with pytest.raises(DeviceMissing, match=f"precision={precision}: Tesla V100 does not have it; use"):
+            require_precision(precision, CUDA)
+    require_precision("fp32", CUDA)
+    require_precision("bf16", torch.device("cpu"))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_tf32_is_on_where_it_was_asked_for_alone(cards: list[tuple[int, int]], precision: str) -> None:
+    use_precision(precision)
+    assert torch.backends.cuda.matmul.allow_tf32 is (precision == "tf32")
+    assert torch.backends.cudnn.allow_tf32 is (precision == "tf32")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_fp32_on_a_card_is_ieee() -> None:
+    require_precision("tf32", CUDA)
+    torch.manual_seed(0)
+    inputs, kernel = torch.randn(8, 64, 32, 32, device="cuda"), torch.randn(64, 64, 3, 3, device="cuda")
+    exact = torch.nn.functional.conv2d(inputs.double(), kernel.double())
+    errors = {}
+    for precision in ("fp32", "tf32"):
+        use_precision(precision)
+        errors[precision] = (torch.nn.functional.conv2d(inputs, kernel).double() - exact).abs().max().item()
+    use_precision("fp32")
+    # Sums of 576 products of unit size: 23 bits leave about 1e-5, TF32's 10 bits about 1e-2.
+    assert errors["fp32"] < 1e-3 < errors["tf32"]

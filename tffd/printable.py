@@ -1,6 +1,0 @@
-"""Text that a terminal shows and does not obey."""
-
-
-def printable(text: object) -> str:
-    r"""Text on one line, with what is not printable, as \n and \x1b, spelt out: a name may come from anywhere."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from analysis.ablation.ablation import analyse
 from analysis.ablation.factorial import Factorial
 from analysis.ablation.sheet import lay_out_factorial
-from analysis.figures import KINDS
 from analysis.figures.kinds import Source, make_infos
 from analysis.means.means import summarise
 from analysis.means.sheet import lay_out
@@ -18,7 +17,7 @@ from analysis.read.results import Run, is_measured
 from analysis.report.cautions import cautions
 from analysis.report.facts import Fact, run_facts, sweep_facts
 from analysis.report.failures import Failure, failures
-from analysis.report.pictures import Picture, make_picture
+from analysis.report.pictures import Picture, make_pictures
 from analysis.report.runs import RunTable, run_table
 from analysis.report.winner import Winner, find_winner
 from analysis.select.inventory import complete_runs, counts_line
@@ -83,7 +82,7 @@ def report_content(source: Source) -> Report:
     table, no_table = _table(gathered)
     factorials, no_ablation = _factorials(gathered, complete)
     ablations = [sheet for one in factorials for sheet in lay_out_factorial(one, counts_line(gathered))]
-    pictures, not_drawn = _pictures(source)
+    pictures, not_drawn = _pictures(replace(source, gathered=gathered))  # all ask of one what has been made of it
     notes = [note for sheet in ablations for note in sheet.notes] + list(table.notes if table else ())
     return Report(
         directory=gathered.directory,
@@ -113,8 +112,7 @@ def _table(gathered: Gathered) -> tuple[Table | None, str]:
 
 def _pictures(source: Source) -> tuple[tuple[Picture, ...], dict[str, str]]:
     infos, reasons = make_infos(source)
-    drawn = (make_picture(kind, infos[kind]) for kind in KINDS if kind in infos)
-    return tuple(sorted(drawn, key=lambda one: one.wide)), reasons
+    return tuple(sorted(make_pictures(infos), key=lambda one: one.wide)), reasons
 
 
 def _means(table: Table) -> Sheet:

@@ -50,11 +50,16 @@ class Picture:
     words: tuple[str, ...]
 
 
-def make_picture(kind: str, info: Info) -> Picture:
-    """Draw an info; its title and notes are left to the page, which can break their lines."""
-    chart = info.chart()
+def make_pictures(infos: Mapping[str, Info]) -> tuple[Picture, ...]:
+    """Draw infos by kind; their titles and notes are left to the page, which can break their lines."""
     with _no_template():
-        figure = _bare(draw_with_lines(chart))
+        return tuple(make_picture(kind, info) for kind, info in infos.items())
+
+
+def make_picture(kind: str, info: Info) -> Picture:
+    """Draw one."""
+    chart = info.chart()
+    figure = _bare(draw_with_lines(chart))
     wide = len(chart.panels) > 1 or isinstance(info, Parallel)
     return Picture(kind, chart.title, chart.notes, len(chart.panels), wide, figure, tuple(_words(chart)))
 

@@ -28,7 +28,8 @@ from tffd.sweep.arguments import sort_arguments
 from tffd.sweep.planning import make_plan
 
 HISTORY = REPOSITORY / "CHANGELOG.md"  # which speaks of commands that are gone
-COMMANDS = [command for page in PAGES if page not in (HISTORY, EXTENDING) for command in read_commands(page)]
+OTHERS = (EXTENDING, REPOSITORY / "docs" / "migration.md")  # with tests of their own
+COMMANDS = [command for page in PAGES if page not in (HISTORY, *OTHERS) for command in read_commands(page)]
 
 
 def _once(commands: list[Command]) -> list[Command]:

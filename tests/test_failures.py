@@ -46,6 +46,10 @@ def test_a_record_of_no_known_kind_may_be_tried_again(word: object) -> None:
 
 
 def test_what_is_not_tried_again_and_what_does_not_go_on() -> None:
-    assert {kind for kind in FailureKind if not kind.may_go_away} == {FailureKind.SAME_AGAIN, FailureKind.UNTIL_MENDED}
+    assert {kind for kind in FailureKind if not kind.may_go_away} == {
+        FailureKind.SAME_AGAIN,
+        FailureKind.UNTIL_MENDED,
+        FailureKind.TEACHER,
+    }
     of_the_run = {kind for kind in FailureKind if kind.is_of_the_run}
     assert of_the_run == {FailureKind.OVERTIME, FailureKind.OUT_OF_MEMORY}

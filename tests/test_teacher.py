@@ -153,19 +153,19 @@ def test_a_teacher_that_another_sweep_trains_is_not_trained_again(
 ) -> None:
     """It is waited for, and what it left is copied."""
     teacher, lock = trained_elsewhere
-    cfg = compose_config(*places(tmp_path), *TINY, "model=resnet14", "kd_mode=none")
+    config = require_config(compose_config(*places(tmp_path), *TINY, "model=resnet14", "kd_mode=none"))
     theirs, ours = (tmp_path / "results" / name / "teacher" / "0000" for name in ("other", "default"))
 
     class Waiting(EpochReporter):
         def note(self, text: str) -> None:
             assert text == "Waiting: another process trains this teacher"
             lock.release()
-            run_trial(cfg, theirs, EpochReporter(Console(file=io.StringIO())), study="teacher", trial=0)
+            run_trial(config, theirs, EpochReporter(Console(file=io.StringIO())), study="teacher", trial=0)
 
         def epoch(self, row: dict[str, float]) -> None:
             raise AssertionError("trained a second time")
 
-    result = run_trial(cfg, ours, Waiting(Console(file=io.StringIO())), study="teacher", trial=1)
+    result = run_trial(config, ours, Waiting(Console(file=io.StringIO())), study="teacher", trial=1)
     assert (result["status"], result["trial"], result["config_hash"]) == ("complete", 1, hash_config(teacher).run)
     assert json.loads((ours / "result.json").read_text()) == result
     for name in ("metrics.csv", "saliency.csv", "weights.pt"):

@@ -3,13 +3,13 @@
 import json
 import math
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 from torch import nn
 
 from tffd import records
@@ -87,7 +87,7 @@ def trainer_faults(teacher: TeacherSection, trainer: TrainerSection) -> list[str
     return []
 
 
-def _trainer_fault(item: ErrorDetails) -> str:
+def _trainer_fault(item: Mapping[str, Any]) -> str:
     key = ".".join(map(str, ("teacher.trainer", *item["loc"])))
     if item["type"] == "extra_forbidden":
         return f"{key}: the trainer has no such key; see conf/trainer"

@@ -16,7 +16,7 @@ from tffd.models import create_model
 from tffd.training.step import Learners
 
 SIZE = 32  # at 16 the last stage of MobileNetV2 is single values
-SINGLE = [mode for mode in MODES if mode not in ("none", "tfd_plus")]  # those two compose others
+SINGLE = [mode for mode in MODES if [*compose_config(f"kd_mode={mode}").kd_mode] == [mode]]  # the rest compose others
 PAIRS = [("mobilenet_v2", "vgg8"), ("shuffle_v2", "shuffle_v1")]  # student and teacher
 REFUSED = {
     "afd": "afd compares channel by channel",

@@ -30,8 +30,9 @@ from tests.sweep.fakes import (
     search,
     states,
 )
+from tffd import records
+from tffd.failures import FailureKind
 from tffd.records import RESULT
-from tffd.sweep import running as running_module
 from tffd.sweep import scheduler as scheduler_module
 from tffd.sweep.studies.attributes import ForeignEntry
 from tffd.sweep.studies.storage import StorageLost, open_storage
@@ -87,7 +88,7 @@ def test_too_many_failures_stop_the_sweep(tmp_path: Path) -> None:
 
 def test_a_teacher_that_nobody_can_learn_from_is_refused_once(tmp_path: Path) -> None:
     """Not tried again, nor by the other students, though as many may fail as will."""
-    weak = acts(failing("WeakTeacher: the teacher has 10.00 % right"))
+    weak = acts(failing("WeakTeacher: the teacher has 10.00 % right", FailureKind.TEACHER))
     sweep = open_sweep(tmp_path, grid(*range(10)), config(retries=1, max_failure_rate=1), weak)
     assert sweep.run() == 1
     assert sweep.executor.started == ["grid/0000"]
@@ -182,7 +183,7 @@ def test_a_disk_without_room_even_for_the_request_to_stop_ends_the_sweep_in_one_
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(sweep.studies[0], "report", full)
-        monkeypatch.setattr(running_module, "ask_to_stop", full)
+        monkeypatch.setattr(records, "ask_to_stop", full)
 
     with pytest.raises(StorageLost, match="No space left on device"):
         sweep.run()

@@ -138,12 +138,12 @@ class Scheduler:
         is_open = any(study.is_open() for study in self._studies)
         awaited = {study.plan.after for study in self._studies}
         lost = any(s.plan.key in awaited and s.counts()[TrialState.FAIL] and not s.is_open() for s in self._studies)
-        if self._gave_up or not is_open:
+        if self._gave_up:
             return
-        if lost or lacks_teacher:
+        if lost or (lacks_teacher and is_open):
             self._gave_up = True  # what runs may end
             self._display.lacks_teacher()
-        elif failed > self._sweep.max_failure_rate * total:
+        elif failed > self._sweep.max_failure_rate * total and is_open:
             self._gave_up = True
             self._display.gave_up(failed, total)
 

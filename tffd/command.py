@@ -39,5 +39,6 @@ def main() -> None:
     try:
         start()
     except KeyboardInterrupt:
-        print("\nInterrupted. The same command goes on from the last checkpoint.", file=sys.stderr)
+        what = "The same command goes on from the last checkpoint, where trainer.checkpoint_every is not 0."
+        print(f"\nInterrupted. {what}", file=sys.stderr)
         sys.exit(130)

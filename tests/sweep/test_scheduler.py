@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import optuna
 import pytest
@@ -37,6 +39,7 @@ from tffd.sweep import scheduler as scheduler_module
 from tffd.sweep.studies.attributes import ForeignEntry
 from tffd.sweep.studies.storage import StorageLost, open_storage
 from tffd.sweep.studies.study import ResumableStudy
+from tffd.sweep.summary import summary_lines
 from tffd.sweep.worker import Job
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
@@ -77,6 +80,17 @@ def test_the_same_command_again_starts_nothing(tmp_path: Path) -> None:
     again = open_sweep(tmp_path, grid(0, 1), config())
     assert again.run() == 0
     assert again.executor.started == []
+
+
+def test_a_record_that_is_gone_is_named(tmp_path: Path) -> None:
+    """The study has its value and runs it no more, so that "2 of 2 complete" alone would hide what tables lack."""
+    sweep = open_sweep(tmp_path, grid(0, 1), config())
+    sweep.run()
+    plan: Any = SimpleNamespace(objectives=["val_top1"])
+    assert not any(line.startswith("caution") for line in summary_lines(plan, sweep.studies, tmp_path))
+    (tmp_path / "grid" / "0001" / RESULT).unlink()
+    (told,) = (line for line in summary_lines(plan, sweep.studies, tmp_path) if line.startswith("caution"))
+    assert "1 complete trial without a record" in told and "grid/0001" in told and "grid/0000" not in told
 
 
 def test_too_many_failures_stop_the_sweep(tmp_path: Path) -> None:

@@ -9,10 +9,13 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from tffd.program import analysis_words
+from tffd.records import RESULT
 from tffd.sweep.arguments import Value
 from tffd.sweep.plan import SearchPlan, SweepPlan
 from tffd.sweep.studies.study import ResumableStudy
 from tffd.texts import counted
+
+_MOST_NAMED = 5
 
 
 def summary_lines(plan: SweepPlan, studies: Sequence[ResumableStudy], directory: Path) -> list[str]:
@@ -23,7 +26,7 @@ def summary_lines(plan: SweepPlan, studies: Sequence[ResumableStudy], directory:
         studies: The studies that record it.
         directory: The directory of the sweep.
     """
-    lines = ["", *map(_count, studies)]
+    lines = ["", *map(_count, studies), *_lost_records(studies, directory)]
     search = next((study for study in studies if isinstance(study.plan, SearchPlan)), None)
     best = search.best() if search is not None else []
     if best and len(plan.objectives) > 1:
@@ -33,6 +36,23 @@ def summary_lines(plan: SweepPlan, studies: Sequence[ResumableStudy], directory:
         lines += _comparison(best[0], baseline, plan)
     lines += [f"Results:  {directory}", f"Table:    {_analysis('table', directory)}"]
     return [*lines, f"Best:     {_analysis('best', directory)}"] if best else lines
+
+
+def _lost_records(studies: Sequence[ResumableStudy], directory: Path) -> list[str]:
+    """Name the trials that are complete for the study and have no record here: no command runs them again."""
+    lost = [
+        f"{study.plan.key}/{trial.number:04d}"
+        for study in studies
+        for trial in study.trials(TrialState.COMPLETE)
+        if not any((directory / study.plan.key / f"{trial.number:04d}").rglob(RESULT))
+    ]
+    if not lost:
+        return []
+    names = ", ".join(lost[:_MOST_NAMED]) + (f" and {len(lost) - _MOST_NAMED} more" if len(lost) > _MOST_NAMED else "")
+    return [
+        f"caution: {counted(len(lost), 'complete trial')} without a record below {directory}: {names}. Copy it here "
+        "from the machine that made it; where it is lost, choose another name=... to run it again"
+    ]
 
 
 def _front(front: Sequence[FrozenTrial], objectives: Sequence[str]) -> list[str]:

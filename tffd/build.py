@@ -1,6 +1,7 @@
 """From a checked config to the objects of a run."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -64,25 +65,27 @@ def build_shapes(
     network: ModelSection, *, classes: int, channels: int, image_size: int, pictures: int = 2
 ) -> ModelOutput:
     """Return what a network in training returns for pictures, as shapes alone: its weights take no memory."""
-    return _shapes_of(network, _build_layers(network, classes, channels), classes, channels, image_size, pictures)
+    return _on_meta(network, classes, channels, image_size, pictures)[1]
 
 
-def _build_layers(network: ModelSection, classes: int, channels: int) -> nn.Module:
-    with torch.device("meta"):
-        return build_network(network, classes, channels, None)
+def _on_meta(
+    network: ModelSection, classes: int, channels: int, image_size: int, pictures: int = 2
+) -> tuple[nn.Module, ModelOutput]:
+    section = network.model_dump_json(by_alias=True, exclude_unset=True, exclude={"weights"})
+    return _described(section, classes, channels, image_size, pictures)
 
 
-def _shapes_of(
-    section: ModelSection, network: nn.Module, classes: int, channels: int, image_size: int, pictures: int = 2
-) -> ModelOutput:
-    with (
-        torch.device("meta"),
-        torch.no_grad(),
-        blaming(section.target, "forward, shown shapes alone (the meta device),"),
-    ):
-        output: ModelOutput = network(torch.empty(pictures, channels, image_size, image_size))
-    require_output(section.target, output, classes, pictures)
-    return output
+@lru_cache(maxsize=32)  # the cells of a grid have few networks among them, and each takes 0.1 s
+def _described(
+    section: str, classes: int, channels: int, image_size: int, pictures: int
+) -> tuple[nn.Module, ModelOutput]:
+    network = ModelSection.model_validate_json(section)
+    with torch.device("meta"), torch.no_grad():
+        layers = build_network(network, classes, channels, None)
+        with blaming(network.target, "forward, shown shapes alone (the meta device),"):
+            output: ModelOutput = layers(torch.empty(pictures, channels, image_size, image_size))
+    require_output(network.target, output, classes, pictures)
+    return layers, output
 
 
 def build_setting(
@@ -101,10 +104,11 @@ def build_setting(
             torch.manual_seed(seed)
             return build_network(config.model, classes, channels, None)
 
-    teacher = _build_layers(config.teacher.network, classes, channels) if uses_teacher(config) else None
+    sizes = (classes, channels, image_size)
+    teacher, taught = _on_meta(config.teacher.network, *sizes) if uses_teacher(config) else (None, None)
     return Setting(
-        student=build_shapes(config.model, classes=classes, channels=channels, image_size=image_size),
-        teacher=None if teacher is None else _shapes_of(config.teacher.network, teacher, classes, channels, image_size),
+        student=_on_meta(config.model, *sizes)[1],
+        teacher=taught,
         classes=classes,
         pictures=pictures,
         epochs=config.trainer.epochs,

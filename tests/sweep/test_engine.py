@@ -24,22 +24,20 @@ from tests.sweep.processes import (
 
 def test_a_search_with_its_baseline_ends_in_a_summary_and_goes_on(tmp_path: Path) -> None:
     sweep = ("-m", "sweep=lambdas", "sweep.n_jobs=2", *places(tmp_path), *TINY)
-    first = run_py(*sweep, "sweep.n_trials=3")
+    first = run_py(*sweep, "sweep.n_trials=2")
     assert first.returncode == 0, first.stdout + first.stderr
     directory = tmp_path / "results" / "lambdas"
-    for line in ("baseline: 3 of 3 trials complete", "search: 3 of 3 trials complete", f"Results:  {directory}"):
+    for line in ("baseline: 3 of 3 trials complete", "search: 2 of 2 trials complete", f"Results:  {directory}"):
         assert line in first.stdout
     assert "best trial  val_top1" in first.stdout
     assert "kd_mode=none seed=0,1,2  (n=3)" in first.stdout
 
     again = run_py(*sweep, "sweep.n_trials=3")
     assert again.returncode == 0
-    assert "6 trials, 6 of them done before" in again.stdout
-    assert again.stdout.split("\n\n")[1] == first.stdout.split("\n\n")[1]
-    assert run_py(*sweep, "sweep.n_trials=5").returncode == 0
+    assert "6 trials, 5 of them done before" in again.stdout
 
     study = study_of(tmp_path, "lambdas.search")
-    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 5
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 3
     records = {result["trial"]: result for result in results(directory / "search")}
     for trial in study.trials:
         record = records[trial.number]
@@ -51,7 +49,7 @@ def test_a_search_with_its_baseline_ends_in_a_summary_and_goes_on(tmp_path: Path
         {"lambda_intra": 4e-4, "lambda_inter": 5e-3},
     ]
     plan = json.loads((directory / "sweep.json").read_text())
-    assert [(study["study"], study["n_trials"]) for study in plan["studies"]] == [("baseline", 3), ("search", 5)]
+    assert [(study["study"], study["n_trials"]) for study in plan["studies"]] == [("baseline", 3), ("search", 3)]
 
 
 def test_a_failed_trial_is_recorded_and_the_others_run(tmp_path: Path) -> None:

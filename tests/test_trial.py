@@ -19,6 +19,7 @@ from tffd.failures import Failure, FailureKind
 from tffd.machine import peak_memory_mb
 from tffd.models import create_model
 from tffd.records import INTERRUPT, PRUNE, ask_to_stop, read_result
+from tffd.teacher import Measured
 from tffd.training.progress import EpochReporter
 from tffd.trial import RunInterrupted, RunInUse, record_loss, run_trial
 
@@ -248,6 +249,37 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_numbers(tmp_path: Pat
     weights = [torch.load(tmp_path / where / "weights.pt", weights_only=True)["model"] for where in ("whole", "run")]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize("momentum", ["new", "keep"])
+@pytest.mark.parametrize("ended", [2, 4], ids=["first stage", "run proper"])
+def test_a_run_killed_in_or_after_its_first_stage_goes_on_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, momentum: str, ended: int
+) -> None:
+    """Its first stage has a metrics file of its own; killed in the third epoch of three, or the second of the run."""
+    weak = Measured(1.0, "val", 10)  # which its teacher is, after an epoch
+    monkeypatch.setattr(session, "measure_teacher", lambda *args, **settings: weak)
+
+    class KilledIn(KilledAt):
+        def first_stage(self, row: dict[str, float], epochs: int) -> None:
+            assert epochs == 3
+            self.epoch(row)
+
+        def epoch(self, row: dict[str, float]) -> None:
+            super().epoch({"epoch": row["epoch"] + 3 * ("train_top1" in row)})
+
+    mode = ("kd_mode=ab", "kd_mode.ab.first_stage_epochs=3", "kd_mode.ab.first_stage_milestones=[0.5]")
+    options = ("kd_mode.ab.first_stage_decay=all", f"kd_mode.ab.first_stage_momentum={momentum}")
+    teacher = ("teacher=resnet14", "teacher.checkpoint=auto", "+teacher.trainer.epochs=1")
+    overrides = (*mode, *options, *teacher, "trainer.checkpoint_every=1", "dataset.train_size=100")
+    whole = run(tmp_path, *overrides, where="whole")
+    with pytest.raises(Killed):
+        run(tmp_path, *overrides, reporter=KilledIn(ended))
+    resumed = run(tmp_path, *overrides)
+    assert resumed["val_loss"] == whole["val_loss"]
+    for name, rows in (("first_stage.csv", 3), ("metrics.csv", 2)):
+        text = (tmp_path / "run" / name).read_text()
+        assert len(text.splitlines()) == 1 + rows and text == (tmp_path / "whole" / name).read_text()
 
 
 def test_a_run_gives_signs_of_life_while_it_is_at_work(tmp_path: Path) -> None:

@@ -65,12 +65,14 @@ class Session:
             modes = "+".join(uncompiled)
             self.reporter.note(f"trainer.compile=true: not with kd_mode={modes}, whose steps run as they are")
         with self.reporter.run(config, resumed_at=progress.epoch):
-            if self._is_in_first_stage(parts):
+            if (stage := parts.learners.distillation.first_stage) and self._is_in_first_stage(parts):
                 for _ in train_first_stage(parts.learners, parts.data, parts.recipe, optimizer, progress):
                     records.write_metrics(self.run_dir, progress.first_stage, records.FIRST_STAGE)
+                    self.reporter.first_stage(progress.first_stage[-1], stage.epochs)
                     if self._is_in_first_stage(parts):
                         self._keep(parts, optimizer, len(progress.first_stage))
-                optimizer = make_optimizer(parts.learners, parts.recipe)
+                if not stage.keep_momentum:
+                    optimizer = make_optimizer(parts.learners, parts.recipe)
             for _ in train(parts.learners, parts.data, parts.recipe, optimizer, progress):
                 records.write_metrics(self.run_dir, progress.history)
                 self.reporter.epoch(progress.history[-1])

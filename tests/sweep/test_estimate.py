@@ -139,7 +139,8 @@ def test_the_first_stage_of_a_mode_counts(tmp_path: Path) -> None:
     mode = ("kd_mode=ab", "kd_mode.ab.first_stage_epochs=3", "teacher=resnet14", "teacher.checkpoint=auto")
     overrides = (*places(tmp_path), *TINY, *mode, "dataset.train_size=100")
     cost = measure_run(require_config(compose_config(*overrides)), FakeExecutor(good))
-    assert cost.first_stage == 3 and cost.seconds == pytest.approx(5 * cost.epoch)
+    assert cost.first_stage == 3 and 0 < cost.first_stage_step < cost.first_stage_epoch
+    assert cost.seconds == pytest.approx(3 * cost.first_stage_epoch + 2 * cost.epoch)
 
 
 def test_an_untrained_teacher_says_numbers_of_an_ordinary_size() -> None:

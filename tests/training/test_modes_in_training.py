@@ -354,6 +354,26 @@ def test_a_first_stage_trains_what_it_says(student: bool) -> None:
     assert not torch.equal(learners.distillation.state_dict()[name], before[1][name])
 
 
+@pytest.mark.parametrize("decay_all", [False, True])
+def test_weight_decay_of_what_the_loss_does_not_reach(decay_all: bool) -> None:
+    """RepDistiller leaves the classifier as it was drawn; that of Knowledge-Distillation-Zoo shrinks."""
+
+    class OfMaps(Prepared):
+        def first_stage_terms(self, step: Step) -> dict[str, Tensor]:
+            return {"maps": step.student.stages[-1].square().mean()}
+
+    mode = OfMaps(True)
+    mode.first_stage = FirstStage(epochs=1, decay_all=decay_all)
+    learners, recipe = Learners(network(), alone(mode)), dataclasses.replace(RECIPE, momentum=0.0, nesterov=False)
+    before = learners.student.state_dict()["fc.weight"].clone()
+    optimizer = make_optimizer(learners, recipe, first_stage=True)
+    next(train_first_stage(learners, data(), recipe, optimizer, Progress(0, [], 0.0)))
+    steps = -(-len(data().train) // recipe.batch_size)
+    shrunk = (1 - recipe.lr * recipe.weight_decay) ** steps if decay_all else 1.0
+    torch.testing.assert_close(learners.student.state_dict()["fc.weight"], before * shrunk)
+    assert shrunk < 1 or not decay_all
+
+
 def test_a_mode_of_the_first_stage_alone() -> None:
     """Its terms have their weights there; afterwards the run is the baseline, and no teacher is asked."""
 
@@ -382,6 +402,10 @@ def test_options_of_a_first_stage() -> None:
         initialisation(0, 1, (), "none")
     with pytest.raises(ValueError, match="after must be one of none, keep; got 'some'"):
         initialisation(1, 1, (), "some")  # type: ignore[arg-type]
+    kept = initialisation(50, 0.1, (), "none", "all", "keep")
+    assert kept == FirstStage(50, 0.1, only=True, decay_all=True, keep_momentum=True)
+    with pytest.raises(ValueError, match="decay must be one of reached, all; got 'none'"):
+        initialisation(1, 1, (), "none", "none")  # type: ignore[arg-type]
     for epochs, factor, milestones in ((-1, 1, []), (1, 0, []), (1, 1, [1.5])):
         with pytest.raises(ValueError, match=f"got {epochs}, {factor} and "):
             initialisation(epochs, factor, milestones, "keep")

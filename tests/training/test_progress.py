@@ -61,6 +61,28 @@ def test_lines_where_there_is_no_terminal(clock: SimpleNamespace) -> None:
     ]
 
 
+def test_a_first_stage_has_lines_of_its_own(clock: SimpleNamespace) -> None:
+    """As rare as the others; the epochs of the run proper have a pace of their own."""
+    file, reporter = plain()
+    with reporter.run(config(10), resumed_at=0):
+        for epoch in range(1, 6):
+            clock.now += 0.9
+            reporter.first_stage({"epoch": epoch, "train_loss": 0.5}, 5)
+        clock.now += 4
+        reporter.epoch(row(1))
+    assert file.getvalue().splitlines() == [
+        "resnet8 on digits, tfd, seed 7: 10 epochs",
+        "first stage, epoch 3/5  loss 0.5000",
+        "first stage, epoch 5/5  loss 0.5000",
+        "epoch 1/10  loss 1.2346  train top-1 50.0  36 s left",
+    ]
+    file, reporter = terminal()
+    with reporter.run(config(10), resumed_at=0):
+        reporter.first_stage({"epoch": 2, "train_loss": 0.5}, 5)
+    shown = " ".join(file.getvalue().split())
+    assert "first stage, epoch 2/5" in shown and "loss 0.5000" in shown and "epoch 0/10" in shown
+
+
 def test_resumed_run(clock: SimpleNamespace) -> None:
     """Says so; only the epochs of this session count for the pace."""
     file, reporter = plain()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tffd.distill.base import After, DistillMode, Setting, Step, initialisation
+from tffd.distill.base import After, Decay, DistillMode, Momentum, Setting, Step, initialisation
 from tffd.distill.fitnet import Regressor
 from tffd.distill.pairs import Chosen, stage_pairs
 from tffd.tensors import in_float32, require_maps, shape_of
@@ -26,7 +26,8 @@ class ActivationBoundaries(DistillMode):
         margin: Which a neuron should be away from its boundary, > 0.
         form: Whose.
         connector: Whether a `Connector` stands between stages of different shapes; those of one shape need none.
-        first_stage_epochs, first_stage_lr_factor, first_stage_milestones, after: See `initialisation`.
+        first_stage_epochs, first_stage_lr_factor, first_stage_milestones, first_stage_decay, first_stage_momentum,
+            after: See `initialisation`.
         stages: Pairs [student's, teacher's], counted from 1; None takes all in their order, "last" the last.
     """
 
@@ -41,6 +42,8 @@ class ActivationBoundaries(DistillMode):
         first_stage_epochs: int = 30,
         first_stage_lr_factor: float = 0.2,
         first_stage_milestones: Sequence[float] = (),
+        first_stage_decay: Decay = "reached",
+        first_stage_momentum: Momentum = "new",
         after: After = "none",
         stages: Chosen = None,
     ) -> None:
@@ -48,7 +51,10 @@ class ActivationBoundaries(DistillMode):
         _require_margin(margin)
         _require_form(form)
         self.margin, self.form, self.has_connector, self.chosen = margin, form, connector, stages
-        self.first_stage = initialisation(first_stage_epochs, first_stage_lr_factor, first_stage_milestones, after)
+        self.first_stage = initialisation(
+            first_stage_epochs, first_stage_lr_factor, first_stage_milestones, after, first_stage_decay,
+            first_stage_momentum,
+        )  # fmt: skip
         self.connectors = nn.ModuleList()
 
     def check(self, setting: Setting) -> None:

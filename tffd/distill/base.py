@@ -106,6 +106,9 @@ class FirstStage:
         milestones: Fractions of this stage after which the rate drops by the trainer's gamma.
         student: Whether the student is trained too; otherwise the mode's own parts alone are.
         only: Whether the mode takes part in this stage alone; the run proper then goes on without it.
+        decay_all: Whether weight decay acts on all of the student, its classifier too; otherwise what the loss does not
+            reach stays as it is.
+        keep_momentum: Whether the run proper goes on with this stage's optimiser; otherwise it begins with a new one.
     """
 
     epochs: int
@@ -113,14 +116,33 @@ class FirstStage:
     milestones: tuple[float, ...] = ()
     student: bool = True
     only: bool = False
+    decay_all: bool = False
+    keep_momentum: bool = False
 
 
 After = Literal["none", "keep"]
 """What becomes of a mode's terms after its first stage: the run proper is without them, or has them too."""
 
+Decay = Literal["reached", "all"]
+"""On what weight decay acts in a first stage: the parameters that its loss reaches, or all of the student's."""
 
-def initialisation(epochs: int, lr_factor: float, milestones: Sequence[float], after: After) -> FirstStage | None:
+Momentum = Literal["new", "keep"]
+"""The run proper begins without the momentum of the first stage, or goes on with it."""
+
+
+def initialisation(
+    epochs: int,
+    lr_factor: float,
+    milestones: Sequence[float],
+    after: After,
+    decay: Decay = "reached",
+    momentum: Momentum = "new",
+) -> FirstStage | None:
     """Return the first stage of a mode that trains the student before the run proper; None for 0 epochs.
+
+    RepDistiller (helper/pretrain.py) gives an optimiser of its own the layers that make maps: decay "reached", momentum
+    "new". Knowledge-Distillation-Zoo (train_init in train_kd.py) has one optimiser of the student for both stages, and
+    adds 0 times cross-entropy, whose gradients of 0 let weight decay shrink the classifier: "all", "keep".
 
     Raises:
         ValueError: If an option is not valid, or the mode would take part nowhere.
@@ -130,14 +152,20 @@ def initialisation(epochs: int, lr_factor: float, milestones: Sequence[float], a
             "a first stage has 0 epochs or more, a factor of the learning rate above 0, and milestones between 0 and "
             f"1; got {epochs}, {lr_factor} and {list(milestones)}."
         )
-    if after not in get_args(After):
-        raise ValueError(f"after must be one of {', '.join(get_args(After))}; got {after!r}.")
+    for name, value, known in (("after", after, After), ("decay", decay, Decay), ("momentum", momentum, Momentum)):
+        if value not in get_args(known):
+            raise ValueError(f"{name} must be one of {', '.join(get_args(known))}; got {value!r}.")
     if epochs == 0 and after == "none":
         raise ValueError(
             "without a first stage nothing would be learnt with after=none. Set first_stage_epochs above 0, or "
             "after=keep."
         )
-    return FirstStage(epochs, lr_factor, tuple(milestones), only=after == "none") if epochs else None
+    if epochs == 0:
+        return None
+    return FirstStage(
+        epochs, lr_factor, tuple(milestones), only=after == "none", decay_all=decay == "all",
+        keep_momentum=momentum == "keep",
+    )  # fmt: skip
 
 
 class DistillMode(nn.Module, ABC):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn import functional as F
 
-from tffd.distill.base import After, DistillMode, Setting, Step, initialisation
+from tffd.distill.base import After, Decay, DistillMode, Momentum, Setting, Step, initialisation
 from tffd.distill.pairs import paired_stages, stage_pairs
 from tffd.models import ModelOutput
 from tffd.tensors import (
@@ -33,7 +33,8 @@ class SolutionFlow(DistillMode):
     Args:
         stem: Whether the stem is the first of the maps; otherwise the first stage is.
         reduction: Over the pairs of neighbours: "sum" is RepDistiller's, "mean" Knowledge-Distillation-Zoo's.
-        first_stage_epochs, first_stage_lr_factor, first_stage_milestones, after: See `initialisation`.
+        first_stage_epochs, first_stage_lr_factor, first_stage_milestones, first_stage_decay, first_stage_momentum,
+            after: See `initialisation`.
         stages: Pairs [student's, teacher's], counted from 1, shallow to deep; None takes all in their order.
     """
 
@@ -47,13 +48,18 @@ class SolutionFlow(DistillMode):
         first_stage_epochs: int = 30,
         first_stage_lr_factor: float = 0.2,
         first_stage_milestones: Sequence[float] = (),
+        first_stage_decay: Decay = "reached",
+        first_stage_momentum: Momentum = "new",
         after: After = "none",
         stages: Sequence[Sequence[int]] | None = None,
     ) -> None:
         super().__init__()
         require_reduction(reduction)
         self.stem, self.reduction, self.chosen = stem, reduction, stages
-        self.first_stage = initialisation(first_stage_epochs, first_stage_lr_factor, first_stage_milestones, after)
+        self.first_stage = initialisation(
+            first_stage_epochs, first_stage_lr_factor, first_stage_milestones, after, first_stage_decay,
+            first_stage_momentum,
+        )  # fmt: skip
 
     def check(self, setting: Setting) -> None:
         pairs = stage_pairs(setting, self.chosen)

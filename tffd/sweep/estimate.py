@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +22,8 @@ from tffd.sweep.executors import Executor
 from tffd.sweep.plan import Compose, SearchPlan, StudyPlan, SweepPlan
 from tffd.sweep.space import corners
 from tffd.texts import counted, printable
-from tffd.training.loop import Progress, evaluate, make_optimizer, train
+from tffd.training.loop import Progress, Recipe, evaluate, make_optimizer, train, train_first_stage
+from tffd.training.step import Learners
 
 _STEPS = 6  # timed, after as many to warm up
 _EVALUATED = 2000  # pictures at most
@@ -39,6 +41,8 @@ class RunCost:
         epoch: Seconds of an epoch, its evaluation included.
         epochs: The number of epochs of a run.
         first_stage: Epochs that a kd_mode trains before them.
+        first_stage_step: Seconds of one training step of those; 0 where there are none.
+        first_stage_epoch: Seconds of one of those epochs, which are not evaluated.
     """
 
     name: str
@@ -47,11 +51,13 @@ class RunCost:
     epoch: float
     epochs: int
     first_stage: int
+    first_stage_step: float = 0.0
+    first_stage_epoch: float = 0.0
 
     @property
     def seconds(self) -> float:
         """The seconds of a whole run."""
-        return self.epoch * (self.first_stage + self.epochs)
+        return self.first_stage_epoch * self.first_stage + self.epoch * self.epochs
 
 
 def measure_run(config: Config, executor: Executor) -> RunCost:
@@ -76,16 +82,26 @@ def _measure(config: Config, executor: Executor) -> RunCost:
         settle(parts.learners.teacher, few.train)
     # Steps take as long at any learning rate, and at this one they cannot diverge.
     recipe = replace(parts.recipe, epochs=2, test_every_epoch=False, lr=1e-9)
-    optimizer = make_optimizer(parts.learners, recipe)
-    progress = Progress(epoch=0, history=[], seconds=0.0)
-    seconds = [progress.seconds for progress in train(parts.learners, few, recipe, optimizer, progress)]
-    step = (seconds[1] - seconds[0]) / steps
-    epoch = step * -(-len(data.train) // batch)
+    staged, first, first_step = parts.learners.distillation.staged, 0, 0.0
+    if staged is not None and staged.first_stage is not None:
+        first = staged.first_stage.epochs
+        staged.first_stage = replace(staged.first_stage, epochs=2)
+        first_step = _epoch_seconds(train_first_stage, parts.learners, few, recipe) / steps
+    step = _epoch_seconds(train, parts.learners, few, recipe) / steps
+    whole = -(-len(data.train) // batch)
+    epoch = step * whole
     name = f"{config.model.name} on {config.dataset.name}, {_learns(config)}, batch {batch}, {parts.device.type}"
     epoch += _evaluation_seconds(parts.learners.student, data, recipe.bf16)
-    stage = parts.learners.distillation.first_stage
-    first = stage.epochs if stage else 0
-    return RunCost(name, device_name(parts.device), step, epoch, config.trainer.epochs, first)
+    return RunCost(
+        name, device_name(parts.device), step, epoch, config.trainer.epochs, first, first_step, first_step * whole
+    )
+
+
+def _epoch_seconds(trains: Callable[..., Iterator[Progress]], learners: Learners, data: Data, recipe: Recipe) -> float:
+    """Train for two epochs, of which the first warms up, and return the seconds of the second."""
+    optimizer = make_optimizer(learners, recipe, trains is train_first_stage)
+    seconds = [each.seconds for each in trains(learners, data, recipe, optimizer, Progress(0, [], 0.0))]
+    return seconds[1] - seconds[0]
 
 
 @torch.no_grad()
@@ -132,7 +148,10 @@ def estimate(plan: SweepPlan, compose: Compose, executor: Executor, console: Con
         devices = ", ".join(dict.fromkeys(cost.device for cost in measured.values()))
         console.print(f"measured here, on {devices}; the jobs may have other devices and take more or less:")
     for cost in measured.values():
-        console.print(f"  {printable(cost.name)}: {1000 * cost.step:.1f} ms a step, {_duration(cost.epoch)} an epoch")
+        line = f"  {printable(cost.name)}: {1000 * cost.step:.1f} ms a step, {_duration(cost.epoch)} an epoch"
+        if cost.first_stage:
+            line += f"; first stage: {1000 * cost.first_stage_step:.1f} ms and {_duration(cost.first_stage_epoch)}"
+        console.print(line)
     console.print(
         f"in all {counted(round(runs_in_all), 'run')}, at most {total / 3600:.2g} device-hours: "
         f"about {_duration(total / executor.slots)} with {executor.slots} at a time"

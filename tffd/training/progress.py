@@ -33,7 +33,7 @@ class EpochReporter:
     def run(self, config: Config, resumed_at: int) -> Iterator[None]:
         """Surround a run of config.trainer.epochs epochs, of which some may be done already."""
         self._epochs, self._first = config.trainer.epochs, resumed_at
-        self._started, self._last_line = time.perf_counter(), 0.0
+        self._begin()
         title = f"{config.model.name} on {config.dataset.name}, {config.composition}, seed {config.seed}"
         where = f" (going on after epoch {resumed_at})" if resumed_at else ""
         self._print(f"{title}: {counted(self._epochs, 'epoch')}{where}")
@@ -41,15 +41,27 @@ class EpochReporter:
             yield
             return
         columns = (
-            TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[metrics]}"),
+            TextColumn("{task.description}"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[metrics]}"),
             TextColumn("left"), TimeRemainingColumn(),
         )  # fmt: skip
         try:
             with Progress(*columns, console=self._console) as self._bar:
-                self._bar.add_task("train", total=self._epochs, completed=resumed_at, metrics="")
+                self._bar.add_task("epoch", total=self._epochs, completed=resumed_at, metrics="")
                 yield
         finally:
             self._bar = None
+
+    def first_stage(self, row: dict[str, float], epochs: int) -> None:
+        """Report a finished epoch of the stage before the run proper by its row of first_stage.csv."""
+        epoch, metrics = int(row["epoch"]), f"loss {row['train_loss']:.4f}"
+        if self._bar is not None:
+            if len(self._bar.task_ids) == 1:
+                self._bar.add_task("first stage, epoch", total=epochs, metrics="")
+            self._bar.update(self._bar.task_ids[1], completed=epoch, metrics=metrics)
+        elif epoch == epochs or self._is_line_due():
+            self._print(f"first stage, epoch {epoch}/{epochs}  {metrics}")
+        if epoch == epochs:
+            self._begin()  # its epochs say nothing of how long the others take
 
     def note(self, text: str) -> None:
         """Say something about the run in a line."""
@@ -61,9 +73,8 @@ class EpochReporter:
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=epoch, metrics=metrics)
             return
-        elapsed = time.perf_counter() - self._started
-        if epoch == self._epochs or elapsed - self._last_line >= _MIN_SECONDS_BETWEEN_LINES:
-            self._last_line = elapsed
+        if self._is_line_due() or epoch == self._epochs:
+            elapsed = time.perf_counter() - self._started
             left = elapsed / (epoch - self._first) * (self._epochs - epoch)
             self._print(f"epoch {epoch}/{self._epochs}  {metrics}  {left:.0f} s left")
 
@@ -75,6 +86,16 @@ class EpochReporter:
     def already_complete(self, result: dict[str, Any], run_dir: Path) -> None:
         """Report a run that had ended before."""
         self._print(f"Already {result['status']}: {_outcome(result)}. Record: {run_dir}")
+
+    def _begin(self) -> None:
+        self._started, self._last_line = time.perf_counter(), 0.0
+
+    def _is_line_due(self) -> bool:
+        elapsed = time.perf_counter() - self._started
+        if elapsed - self._last_line < _MIN_SECONDS_BETWEEN_LINES:
+            return False
+        self._last_line = elapsed
+        return True
 
     def _print(self, line: str) -> None:
         """Print as it is: in rich's markup a directory called [best] would vanish, and long lines be broken."""

@@ -64,8 +64,11 @@ def first_stage_losses(
     """Return the loss of a first stage and its terms; cross-entropy takes no part."""
     staged = learners.distillation.staged
     assert staged is not None
-    terms = staged.first_stage_terms(look(learners, batch, epoch, draw, staged.needs_teacher))
+    step = look(learners, batch, epoch, draw, staged.needs_teacher)
+    terms = staged.first_stage_terms(step)
     loss = learners.distillation.weigh_first_stage(terms)
+    if staged.first_stage is not None and staged.first_stage.decay_all:
+        loss = loss + 0.0 * step.student.logits.float().sum()  # gradients of 0, on which weight decay acts
     return loss, {name: part.detach() for name, part in {"train_loss": loss, **terms}.items()}
 
 

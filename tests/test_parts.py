@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from tests.lab import page_files
 from tests.support import compose_config, places
-from tffd import rehearsal
+from tffd import build, rehearsal
 from tffd.app import register_resolvers
 from tffd.checks import check_config
 from tffd.config import require_config
@@ -34,6 +34,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("TFFD_TRUST", "ownlab")
     monkeypatch.setattr(rehearsal, "_rehearsed", {})
+    build._described.cache_clear()  # the same name is another class each time
     register_resolvers()
     yield package
     for name in [name for name in sys.modules if name.partition(".")[0] == "ownlab"]:

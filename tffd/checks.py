@@ -224,5 +224,6 @@ def _collect(action: Callable[[], Any], prefix: str = "") -> tuple[Any, list[str
         return action(), []
     except CompositionError as error:
         return None, [prefix + fault for fault in error.faults]
-    except (InstantiationException, ValueError, TypeError) as error:  # a TypeError: an argument that a target lacks
+    # A TypeError: an argument that a target lacks; an ImportError: a target that is not there.
+    except (InstantiationException, ImportError, ValueError, TypeError) as error:
         return None, [prefix + str(error).strip().splitlines()[0]]

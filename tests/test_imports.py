@@ -34,7 +34,7 @@ LAYERS = {
         "summary | worker",
         "planning | studies",
         "checking",
-        "implied | compose | rules",
+        "implied | compose | rules | weights",
         "plan",
         "pinned | samplers | teachers",
         "space",

@@ -151,6 +151,8 @@ class SweepSection(_Section):
     sampler: Component | None
     pruner: Component | None
     enqueue: list[dict[str, Any]]
+    weights: Annotated[float, Field(gt=1, le=1e6)] | None
+    per_mode: bool
     baseline: dict[str, str] | None
     seeds: Annotated[list[Seed], Field(min_length=2)] | None
     storage: str | None

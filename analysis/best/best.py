@@ -10,6 +10,7 @@ from analysis.read.method import METHOD
 from analysis.read.overrides import as_pairs, key_of, read_overrides
 from analysis.read.results import Run
 from analysis.read.settings import Settings
+from analysis.select.budgets import budget_notes
 from analysis.select.comparing import Pair, compare_runs
 from analysis.select.fairness import data_cautions, unequal_search
 from analysis.select.inventory import counts_line
@@ -80,7 +81,7 @@ class Best:
         complete: Number of complete trials that measured the objectives, out of which the best was picked.
         statuses: Number of trials by status.
         planned: Number of trials that the search will have; None if it did not write that.
-        cautions: Why the scores may not compare.
+        cautions: Why the scores may not compare, or how far they do.
         retraining: How that one is trained again.
     """
 
@@ -130,7 +131,7 @@ def find_best(gathered: Gathered, seeds: int = 5) -> Best:
         complete=len(judged),
         statuses=statuses,
         planned=planned[0] if planned else None,
-        cautions=(*_unequal(keys, judged, baselines, settings), *data_cautions(judged)),
+        cautions=(*_unequal(keys, judged, baselines, settings), *budget_notes(gathered), *data_cautions(judged)),
         retraining=plan_retraining(gathered, search.plan, chosen[0].runs[0], keys, seeds),
     )
 

@@ -7,6 +7,7 @@ from analysis.means.cost import other_costs
 from analysis.means.published import published_notes
 from analysis.read.gather import Gathered
 from analysis.read.results import Run, is_measured
+from analysis.select.budgets import budget_notes
 from analysis.select.conditions import condition_notes
 from analysis.select.doubts import doubtful_numbers
 from analysis.select.fairness import unequal_search
@@ -46,6 +47,7 @@ def remarks(table: "Table", gathered: Gathered, complete: Sequence[Run]) -> Iter
     yield from _group_notes(table, gathered, complete)
     yield from _search_note(table, gathered, complete)
     yield from _unequal_notes(table, gathered, complete)
+    yield from budget_notes(gathered)
     yield from _epoch_notes(table)
     if table.costs and (others := other_costs(gathered.flat)):
         text = f"cost: not counted in it, of all runs below the directory: {'; '.join(others)}"

@@ -31,6 +31,7 @@ class Kind(Enum):
     EMPTY_CELLS = "cells without a complete run"
     PICKED = "a best trial that was chosen by its score"
     UNEQUAL_SEARCH = "settings that were searched for the trials and not for the baseline"
+    BUDGET = "how many trials each kd_mode of a search had, and how many runs the baseline"
     CHOSEN_EPOCH = "an epoch that was chosen by the numbers that it is judged by"
     COST = "costs that are not in the columns of cost"
     FRACTIONS = "accuracies that may be fractions"

@@ -52,7 +52,7 @@ def test_groups_and_values_of_a_sweep_are_implied(tmp_path: Path) -> None:
     assert "kd_mode" not in " ".join(implied(tmp_path, "sweep=mine", varied=("kd_mode",)))
 
 
-@pytest.mark.parametrize("sweep", ["lambdas", "lambdas_pruned", "modes"])
+@pytest.mark.parametrize("sweep", ["lambdas", "lambdas_pruned", "terms", "modes"])
 def test_the_sweeps_of_the_library_imply_nothing(tmp_path: Path, sweep: str) -> None:
     assert implied(tmp_path, f"sweep={sweep}") == []
 

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import FloatDistribution
 
-from tests.support import compose_config, places
+from tests.support import CONF, compose_config, places
 from tffd.refusal import ConfigError
 from tffd.sweep.arguments import sort_arguments
 from tffd.sweep.plan import GridPlan, SearchPlan, SweepPlan
@@ -93,25 +94,75 @@ def test_a_grid_may_run_under_any_protocol(tmp_path: Path) -> None:
 
 
 def test_a_search_over_modes_has_the_lambdas_of_each(tmp_path: Path) -> None:
-    search = plan(tmp_path, "sweep=modes", "sweep.baseline=null").studies[-1]
+    search = plan(tmp_path, "sweep=terms", "sweep.baseline=null").studies[-1]
     assert search.keys == ("kd_mode", "lambda_intra", "lambda_inter")
     assert search.when == {"lambda_intra": {"kd_mode": ["intra", "tfd"]}, "lambda_inter": {"kd_mode": ["inter", "tfd"]}}
     assert [point["kd_mode"] for point in search.known_points] == ["tfd", "tfd"]
 
 
 def test_a_search_over_modes_with_a_mode_fixed_searches_its_lambdas(tmp_path: Path) -> None:
-    search = plan(tmp_path, "sweep=modes", "kd_mode=inter", "sweep.baseline=null").studies[-1]
+    search = plan(tmp_path, "sweep=terms", "kd_mode=inter", "sweep.baseline=null").studies[-1]
     assert (search.keys, search.when) == (("lambda_inter",), {})
     assert search.known_points == [{"lambda_inter": 5e-4}, {"lambda_inter": 5e-3}]
 
 
 def test_a_search_over_some_of_the_modes(tmp_path: Path) -> None:
-    search = plan(tmp_path, "sweep=modes", "kd_mode=intra,inter", "sweep.baseline=null").studies[-1]
+    search = plan(tmp_path, "sweep=terms", "kd_mode=intra,inter", "sweep.baseline=null").studies[-1]
     assert search.keys == ("kd_mode", "lambda_intra", "lambda_inter")
 
 
+def test_modes_are_compared_each_with_its_own_weights(tmp_path: Path) -> None:
+    """From the configs of the modes, whatever they are; weights of 0 stay, shared ones reach around both defaults."""
+    modes = "kd_mode=tf_kd,[intra,label_smoothing],intra,inter"
+    weights = ("lambda_intra=0.5", "lambda_inter=0.02")
+    baseline, search = plan(tmp_path, "sweep=modes", modes, *weights, "sweep.weights=10", "sweep.n_trials=3").studies
+    assert isinstance(search, SearchPlan) and isinstance(baseline, GridPlan)
+    assert (search.n_trials, search.evenly) == (4 * 3, "kd_mode")
+    assert baseline.cells == [{"kd_mode": "none", "seed": str(seed)} for seed in range(3)]
+    smoothing = "kd_mode.label_smoothing.weights.label_smoothing"
+    assert search.when == {
+        "kd_mode.tf_kd.weights.tf_kd_reg": {"kd_mode": ["tf_kd"]},
+        "kd_mode.intra.weights.intra": {"kd_mode": ["[intra,label_smoothing]", "intra"]},
+        smoothing: {"kd_mode": ["[intra,label_smoothing]"]},
+        "kd_mode.inter.weights.inter": {"kd_mode": ["inter"]},
+    }
+    inter = search.space["kd_mode.inter.weights.inter"]
+    assert isinstance(inter, FloatDistribution) and inter.log
+    assert (inter.low, inter.high) == pytest.approx((0.002, 0.2))
+    first = [point["kd_mode"] for point in search.known_points]
+    assert first == ["tf_kd", "[intra,label_smoothing]", "intra", "inter"]
+    assert search.known_points[2] == {"kd_mode": "intra", "kd_mode.intra.weights.intra": 0.5}
+
+
+def test_a_mode_that_is_fixed_is_searched_alone(tmp_path: Path) -> None:
+    search = plan(tmp_path, "sweep=modes", "kd_mode=inter", "sweep.baseline=null").studies[-1]
+    assert isinstance(search, SearchPlan)
+    assert (search.keys, search.when, search.n_trials) == (("kd_mode.inter.weights.inter",), {}, 10)
+    assert search.known_points == [{"kd_mode.inter.weights.inter": 5e-4}]
+
+
+def test_modes_that_cannot_be_compared_by_weights_are_refused(tmp_path: Path) -> None:
+    (fault,) = faults(tmp_path, "sweep=modes", "kd_mode=none,tfd")
+    assert fault.startswith("kd_mode=none: has no weight that counts, so sweep.weights=30 finds none to search")
+    (fault,) = faults(tmp_path, "sweep=modes", "kd_mode=tdf,tfd")
+    assert fault.startswith("kd_mode=tdf: there is no such choice; did you mean tfd")
+
+
+def test_the_zoo_is_every_mode_on_one_pair(tmp_path: Path) -> None:
+    """None of them is refused, and the teacher is trained once for all."""
+
+    def compose(overrides: list[str]) -> DictConfig:
+        return compose_config(*places(tmp_path), *overrides)
+
+    modes = sorted(path.stem for path in (CONF / "kd_mode").glob("*.yaml"))
+    made = make_plan(["ablation=zoo", "seed=0"], compose(["ablation=zoo"]), compose, lambda group: modes)
+    teacher, grid = made.studies
+    assert (teacher.n_trials, made.config.teacher.name) == (1, "resnet56")
+    assert isinstance(grid, GridPlan) and [cell["kd_mode"] for cell in grid.cells] == modes and "none" in modes
+
+
 def test_a_search_in_which_nothing_is_left_to_vary_is_refused(tmp_path: Path) -> None:
-    assert "nothing varies in this sweep" in faults(tmp_path, "sweep=modes", "kd_mode=none")[0]
+    assert "nothing varies in this sweep" in faults(tmp_path, "sweep=terms", "kd_mode=none")[0]
 
 
 def test_several_objectives(tmp_path: Path) -> None:
@@ -148,7 +199,7 @@ def test_a_grid_search_tries_its_points_instead_of_the_known_ones(tmp_path: Path
         (("sweep=lambdas", "sweep/sampler=cmaes", "trainer=quick,short"), "sweep/sampler=cmaes: is for numbers"),
         (("sweep=lambdas", "sweep/pruner=wilcoxon"), "compares trials seed by seed; set sweep.seeds"),
         (("sweep=lambdas", "sweep/sampler=grid", "sweep.n_trials=7"), "sweep.n_trials=7: this grid has 36 points"),
-        (("sweep=modes", "sweep/sampler=gp"), "sweep.when: conditional dimensions need sweep/sampler=tpe or random"),
+        (("sweep=terms", "sweep/sampler=gp"), "sweep.when: conditional dimensions need sweep/sampler=tpe or random"),
         (("sweep=lambdas", "sweep.objective=[val_top1,train_seconds]"), "needs different objectives and a direction"),
         (
             ("sweep=lambdas", "sweep.objective=[val_top1,val_loss]", "sweep.direction=[maximize,maximize]"),
@@ -208,7 +259,7 @@ def test_settings_of_a_search_that_do_not_go_together(tmp_path: Path, arguments:
             ("sweep=lambdas", "sweep.enqueue=[{lambda_intra:5.0}]"),
             "sweep.enqueue: lambda_intra=5.0 lies outside what is searched, tag(log, interval(1e-5, 1e-1))",
         ),
-        (("sweep=modes", "sweep.enqueue=[{kd_mode:tdf}]"), "sweep.enqueue: kd_mode=tdf lies outside what is searched"),
+        (("sweep=terms", "sweep.enqueue=[{kd_mode:tdf}]"), "sweep.enqueue: kd_mode=tdf lies outside what is searched"),
         (("sweep=lambdas", "sweep.enqueue=[{a:1}]"), "sweep.enqueue has a, which this search does not vary"),
         (("sweep=lambdas", "~sweep.space.lambda_intra", "~sweep.space.lambda_inter"), "nothing varies in this sweep"),
         ((), "nothing varies in this sweep"),

@@ -161,8 +161,18 @@ def _values(key: str, text: str) -> list[str]:
     if isinstance(override.value(), IntervalSweep):
         return []
     return (
-        [str(value) for value in override.sweep_iterator()] if override.is_sweep_override() else [str(override.value())]
+        [str(plain(value)) for value in override.sweep_iterator()]
+        if override.is_sweep_override()
+        else [str(plain(override.value()))]
     )
+
+
+def listed(key: str, text: str) -> dict[str, str]:
+    """The values that a dimension lists, as Optuna keeps them, each with how it is written; {} for an interval."""
+    override = parse(key, text)
+    if isinstance(override.value(), IntervalSweep):
+        return {}
+    return {str(plain(item)): write(item) for item in override.sweep_iterator()}
 
 
 def is_interval(key: str, text: str) -> bool:

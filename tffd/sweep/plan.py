@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from omegaconf import DictConfig
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from tffd.schema import Config
 from tffd.sweep.arguments import Cell, Conditions, Value, trial_overrides, write_value
@@ -46,6 +46,10 @@ class StudyPlan(ABC):
     def write(self, point: Point) -> Point:
         """The values of a point, texts among them in Hydra's grammar."""
 
+    def in_turn(self, had: Sequence[Point]) -> Point:
+        """What the next trial must have, after those with the given values; nothing, unless choices take turns."""
+        return {}
+
     def overrides(self, fixed: Sequence[str], point: Point) -> list[str]:
         """Return the overrides of the trial at a point."""
         return trial_overrides(kept(fixed, self.drops), self.write(point))
@@ -79,12 +83,21 @@ class SearchPlan(StudyPlan):
         texts: The dimensions as they were written.
         when: Dimensions that apply only for some choices of others.
         known_points: What it tries first; Optuna chooses the dimensions that they leave open.
+        evenly: A choice each value of which has as many trials; None if the sampler weighs them all.
     """
 
     space: dict[str, BaseDistribution]
     texts: dict[str, str] = field(default_factory=dict)
     when: Conditions = field(default_factory=dict)
     known_points: list[Point] = field(default_factory=list)
+    evenly: str | None = None
+
+    def in_turn(self, had: Sequence[Point]) -> Point:
+        choice = self.space[self.evenly] if self.evenly is not None else None
+        if self.evenly is None or not isinstance(choice, CategoricalDistribution):
+            return {}
+        numbers = [values.get(self.evenly) for values in had]
+        return {self.evenly: min(choice.choices, key=numbers.count)}
 
     def points(self) -> Sequence[Point]:
         return [*corners(self.space, self.when), *self.known_points]

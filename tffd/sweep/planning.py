@@ -12,7 +12,15 @@ from tffd.choices import Options
 from tffd.config import read_config
 from tffd.refusal import ConfigError
 from tffd.schema import Config, SweepSection
-from tffd.sweep.arguments import Arguments, decide_conditions, expand_globs, is_interval, merge, sort_arguments
+from tffd.sweep.arguments import (
+    Arguments,
+    decide_conditions,
+    expand_globs,
+    is_interval,
+    listed,
+    merge,
+    sort_arguments,
+)
 from tffd.sweep.checking import SweepChecks
 from tffd.sweep.plan import Compose, GridPlan, Point, SearchPlan, StudyPlan, SweepPlan
 from tffd.sweep.rules import (
@@ -25,6 +33,7 @@ from tffd.sweep.rules import (
 )
 from tffd.sweep.samplers import EvenGrid, make_pruner, make_sampler
 from tffd.sweep.space import contains, parse_distribution, parse_grid
+from tffd.sweep.weights import MODE, search_weights
 
 _NOTHING_VARIES = (
     "nothing varies in this sweep: choose one with sweep=lambdas or ablation=terms, or list values, such as seed=0,1,2"
@@ -52,7 +61,7 @@ def make_plan(
     try:
         sorted_arguments = sort_arguments(arguments, options)
         require_effect(sorted_arguments, base)
-        studies = _studies(config, sorted_arguments, options)
+        studies = _studies(config, sorted_arguments, options, compose)
     except (ValueError, TypeError, InstantiationException) as error:
         raise ConfigError([*faults, str(error).strip().splitlines()[0], *find_faults(reading, elsewhere)]) from error
     checks = SweepChecks(sorted_arguments.fixed, compose, elsewhere, faults)
@@ -62,10 +71,12 @@ def make_plan(
     return SweepPlan(config, sorted_arguments.fixed, checked, config.sweep.objectives, checks.data)
 
 
-def _studies(config: Config, arguments: Arguments, options: Options) -> list[StudyPlan]:
+def _studies(config: Config, arguments: Arguments, options: Options, compose: Compose) -> list[StudyPlan]:
     sweep, grid = config.sweep, config.ablation.grid
     if sweep.space and grid:
         raise ValueError("a search and an ablation were asked for at once; start one with sweep=..., then the other")
+    if sweep.weights is not None and not grid:
+        sweep = _with_weights(sweep, sweep.weights, arguments, options, compose)
     searches = bool(sweep.space) or (not grid and any(is_interval(key, text) for key, text in arguments.varied.items()))
     dimensions = merge(expand_globs(sweep.space or grid, options), arguments)
     if not dimensions:
@@ -81,6 +92,21 @@ def _studies(config: Config, arguments: Arguments, options: Options) -> list[Stu
     # Each trial is compared with the baseline seed by seed.
     seeds = {"seed": ",".join(map(str, sweep.seeds))} if sweep.seeds else {}
     return [_grid("baseline", expand_globs(sweep.baseline, options) | seeds), search]
+
+
+def _with_weights(
+    sweep: SweepSection, factor: float, arguments: Arguments, options: Options, compose: Compose
+) -> SweepSection:
+    """Add the weights of its kd_modes to a search."""
+    space = expand_globs(sweep.space, options)
+    found = search_weights(factor, merge(space, arguments).get(MODE), arguments, compose)
+    return sweep.model_copy(
+        update={
+            "space": space | found.space,
+            "when": {**sweep.when, **found.when},
+            "enqueue": [*sweep.enqueue, *found.points],
+        }
+    )
 
 
 def _search(sweep: SweepSection, dimensions: dict[str, str], arguments: Arguments) -> SearchPlan:
@@ -104,7 +130,9 @@ def _search(sweep: SweepSection, dimensions: dict[str, str], arguments: Argument
         if sweep.n_trials != len(known):
             raise ValueError(f"sweep.n_trials={sweep.n_trials}: this grid has {len(known)} points; set that number")
     require_fit(sweep, sampler, make_pruner(sweep), space, when)
-    return SearchPlan("search", tuple(space), sweep.n_trials, space, dimensions, when, known)
+    evenly = MODE if sweep.per_mode and MODE in space else None
+    n_trials = sweep.n_trials * (len(listed(MODE, dimensions[MODE])) if evenly else 1)
+    return SearchPlan("search", tuple(space), n_trials, space, dimensions, when, known, evenly)
 
 
 def _known_point(point: dict[str, Any], space: dict[str, BaseDistribution], configured: dict[str, str]) -> Point | None:

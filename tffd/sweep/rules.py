@@ -27,7 +27,15 @@ _OF_THE_COMMAND = ("sweep", "ablation", "hydra", "name", "results_dir")
 _OF_NO_RUN = {"name", "results_dir", "sweep", "ablation", "lambda_intra", "lambda_inter", "pair"}
 """What a run takes from a config only by way of its other sections."""
 
-_OF_SEARCHES = ("sweep.n_trials", "sweep.enqueue", "sweep.when", "sweep.baseline", "sweep.sampler")
+_OF_SEARCHES = (
+    "sweep.n_trials",
+    "sweep.enqueue",
+    "sweep.when",
+    "sweep.baseline",
+    "sweep.sampler",
+    "sweep.weights",
+    "sweep.per_mode",
+)
 
 _OF_STOCK_SWEEPERS = {"hydra.sweeper": "sweep.n_trials and its neighbours", "hydra.sweep": "results_dir and name"}
 """Settings of Hydra's own sweepers, and what takes their place here."""

@@ -27,7 +27,7 @@ WELL_TAUGHT = ("+teacher.trainer.epochs=5", "dataset.train_size=null")  # a teac
     "search",
     [
         ["sweep=lambdas", "sweep.seeds=[1,2]"],
-        ["sweep=modes"],
+        ["sweep=terms"],
         ["sweep=lambdas", "kd_mode.tfd.reduction=mean,sum"],  # which kd_mode=none lacks: a command each
         ["sweep=lambdas", "kd_mode=[at,tfd]", "teacher=resnet8", "teacher.checkpoint=auto", *WELL_TAUGHT],
     ],

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.distributions import FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
 from tests.support import compose_config
 from tffd.config import require_config
 from tffd.refusal import ConfigError
 from tffd.schema import Config
-from tffd.sweep.plan import GridPlan, SearchPlan, StudyPlan
+from tffd.sweep.plan import GridPlan, Point, SearchPlan, StudyPlan
 from tffd.sweep.studies.attributes import ForeignEntry
 from tffd.sweep.studies.lease import Lease
 from tffd.sweep.studies.storage import Storage, open_storage
@@ -54,6 +54,25 @@ def run_all(study: ResumableStudy, lease: Lease, fail: bool = False, final: bool
         else:
             study.succeed(claim.trial, [1.0])
     return values
+
+
+def test_every_value_of_a_choice_has_as_many_trials(storage: Storage, lease: Lease) -> None:
+    """Also when the search goes on for longer, beside known points; the other dimensions are the sampler's."""
+    space = {"kd_mode": CategoricalDistribution(["a", "b", "c"]), **SPACE}
+    known: list[Point] = [{"kd_mode": "b", "lambda_intra": 8e-4}, {"kd_mode": "b", "lambda_intra": 4e-4}]
+
+    def study(n_trials: int) -> ResumableStudy:
+        plan = SearchPlan(
+            "search", tuple(space), n_trials, space=dict(space), known_points=known, evenly="kd_mode",
+            when={"lambda_intra": {"kd_mode": ["a", "b"]}},
+        )  # fmt: skip
+        return ResumableStudy(plan, config(), storage)
+
+    first = run_all(study(5), lease)
+    assert [point["kd_mode"] for point in first] == ["b", "b", "a", "c", "a"]
+    assert [sorted(point) for point in first[3:]] == [["kd_mode"], ["kd_mode", "lambda_intra"]]
+    assert [point["kd_mode"] for point in run_all(study(9), lease)] == ["c", "a", "b", "c"]
+    assert len({point["lambda_intra"] for point in first if "lambda_intra" in point}) == 4
 
 
 def test_n_trials_is_a_total_and_a_continued_search_does_not_repeat_itself(storage: Storage, lease: Lease) -> None:

@@ -165,3 +165,8 @@ def _texts(value: object, name: str, where: str) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(text, str) for item in value.items() for text in item):
         raise ForeignEntry(where, name, value)
     return value
+
+
+def fixed_values(trial: FrozenTrial) -> dict[str, Value]:
+    """The values that a trial has, or was put in line with."""
+    return {**trial.system_attrs.get(_FIXED, {}), **trial.params}

@@ -14,9 +14,10 @@ from types import TracebackType
 
 import optuna
 from filelock import FileLock, Timeout
+from optuna.trial import FrozenTrial, TrialState
 
 from tffd.sweep.optuna_private import read_marks, write_mark
-from tffd.sweep.studies.attributes import parse_token
+from tffd.sweep.studies.attributes import OWNER, parse_token
 from tffd.sweep.studies.storage import STORAGE_ERRORS
 
 _BEATS_PER_TIMEOUT = 8
@@ -66,6 +67,13 @@ class Lease:
         self._beating.join()
         self.path.unlink(missing_ok=True)
         self._lock.release()
+
+    def is_left(self, trial: FrozenTrial) -> bool:
+        """Tell whether a trial is at work for a command that no longer lives, or was cut off before it had one."""
+        if trial.state is not TrialState.RUNNING:
+            return False
+        owner = trial.user_attrs.get(OWNER)
+        return owner is None or not self.is_alive(owner)
 
     def is_alive(self, token: str) -> bool:
         """Tell whether the command of a token is at work, as far as one can know.

@@ -23,6 +23,7 @@ from tffd.sweep.studies.attributes import (
     ForeignEntry,
     attempts_of,
     cell_of,
+    fixed_values,
     identity_in,
     is_final,
     require_ours,
@@ -71,11 +72,14 @@ class ResumableStudy:
             if not self._is_in_line:  # not before: another study of the command may yet be refused
                 self._put_in_line()
             trials = self._ours()
-            known = next((trial for trial in trials if _is_left(trial, lease)), None)
+            known = next((trial for trial in trials if lease.is_left(trial)), None)
             if known is None:
                 if not self._remaining(trials):
                     return None
                 known = next((trial for trial in trials if trial.state is TrialState.WAITING), None)
+            if known is None and (point := self.plan.in_turn(list(map(fixed_values, trials)))):
+                self.optuna.enqueue_trial(dict(point))
+                known = self._ours()[-1]
             number = len(trials) if known is None else known.number
             self.optuna.sampler = make_sampler(self._config.sweep, number)
             trial = self._begin(known)
@@ -234,14 +238,6 @@ class ResumableStudy:
         for trial in self.trials():
             known = identity_in(trial.user_attrs, f"trial {trial.number}") or {}
             yield known, now.get(str(cell_of(trial)), known)
-
-
-def _is_left(trial: FrozenTrial, lease: Lease) -> bool:
-    """Tell whether a trial is at work for a command that no longer lives, or was cut off before it had one."""
-    if trial.state is not TrialState.RUNNING:
-        return False
-    owner = trial.user_attrs.get(OWNER)
-    return owner is None or not lease.is_alive(owner)
 
 
 def _if_not_ended_elsewhere() -> AbstractContextManager[None]:

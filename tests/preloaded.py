@@ -9,11 +9,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import tffd.checks
-import tffd.command
-import tffd.sweep.engine
-import tffd.trial
-
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload([__name__])
 
@@ -48,8 +43,10 @@ def _run(words: list[str], streams: Sequence[Path], directory: str, environment:
     os.environ.update(environment)
     os.chdir(directory)
     sys.argv = words
+    from tffd.command import main
+
     try:
-        tffd.command.main()
+        main()
     finally:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(ValueError):

@@ -166,6 +166,7 @@ def test_hostile_names_do_nothing(browser: Browser, troubled: Path) -> None:
     assert href == (troubled / "grid/javascript:2").as_uri().replace("javascript:", "javascript%3A") + "/"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [320, 390])
 def test_a_phone_scrolls_down_only(browser: Browser, search: Path, width: int) -> None:
     _open_search(browser, search, width, mobile=True)
@@ -179,6 +180,7 @@ def test_a_phone_scrolls_down_only(browser: Browser, search: Path, width: int) -
     assert browser.run(f"new Set({left}.map(one => Math.round(one.getBoundingClientRect().left))).size") == 1  # stacked
 
 
+@pytest.mark.slow
 def test_pictures_follow_the_colours_of_the_page(browser: Browser, search: Path) -> None:
     browser.scheme("light")
     _open_search(browser, search)
@@ -192,6 +194,7 @@ def test_pictures_follow_the_colours_of_the_page(browser: Browser, search: Path)
     assert "#000000" not in browser.run("document.querySelector('#picture-history .plot').innerHTML")
 
 
+@pytest.mark.slow
 def test_values_have_other_colours_at_night(browser: Browser, search: Path) -> None:
     browser.scheme("dark")
     _open_search(browser, search)
@@ -204,6 +207,7 @@ def test_values_have_other_colours_at_night(browser: Browser, search: Path) -> N
     assert "rgb(68, 1, 84)" not in browser.run(areas)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [320, 360])
 def test_titles_of_axes_are_whole_on_a_phone(browser: Browser, search: Path, width: int) -> None:
     _open_search(browser, search, width, mobile=True)
@@ -220,6 +224,7 @@ def test_titles_of_axes_are_whole_on_a_phone(browser: Browser, search: Path, wid
     assert len(found) > 1 and " ".join(found) == "share of the variation of val_top1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_texts_stand_out(browser: Browser, troubled: Path, scheme: str) -> None:
     """WCAG AA: 4.5 to 1, of every text against what is behind it."""
@@ -291,6 +296,7 @@ def test_the_filter_changes_what_scrolls(browser: Browser, tmp_path: Path, write
     browser.wait("document.querySelector('.runs').tabIndex === -1")
 
 
+@pytest.mark.slow
 def test_paper(browser: Browser, search: Path) -> None:
     browser.scheme("dark")
     _open_search(browser, search)

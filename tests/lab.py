@@ -59,7 +59,7 @@ class Lab:
 
 
 def make_lab(folder: Path) -> Lab:
-    """Write the files of the page into an empty folder, and scripts such as pip writes beside it."""
+    """Write the files of the page into an empty folder, and beside it the installed scripts, or such as pip writes."""
     for name, content in page_files().items():
         path = folder / "lab" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,6 +67,10 @@ def make_lab(folder: Path) -> Lab:
     scripts = folder / "bin"
     scripts.mkdir()
     for name, target in SCRIPTS.items():
+        installed = Path(sys.executable).parent / name
+        if installed.is_file():  # which commands would name by its path if there were another of its name
+            (scripts / name).symlink_to(installed)
+            continue
         module, function = target.split(":")
         lines = (f"#!{sys.executable}", "import sys", f"from {module} import {function}", "if __name__ == '__main__':")
         (scripts / name).write_text("\n".join((*lines, f"    sys.exit({function}())", "")))

@@ -51,7 +51,7 @@ def flush_names(directory: Path) -> None:
         os.close(descriptor)
 
 
-def read_regular(path: Path, limit: int = LIMIT) -> bytes:
+def read_regular(path: str | Path, limit: int = LIMIT) -> bytes:
     """The content of a regular file, or of one that a link leads to.
 
     Args:
@@ -66,7 +66,11 @@ def read_regular(path: Path, limit: int = LIMIT) -> bytes:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise ValueError(f"{path} is a device, a FIFO or a socket, not a file. Remove it, or give another path.")
-        content = file.read(limit + 1) if found.st_size <= limit else b""
+        content = b""
+        if found.st_size <= limit:
+            content = file.read(found.st_size + 1)  # in a buffer of its size: one of the limit takes as long again
+        if found.st_size < len(content):  # it grows, or has no size, as files of the system
+            content += file.read(limit + 1 - len(content))
         if found.st_size <= limit and len(content) <= limit:
             return content
     raise ValueError(f"{path} has {_size(found.st_size)}, more than the {_size(limit)} that are read of such a file.")

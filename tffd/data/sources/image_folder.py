@@ -173,7 +173,7 @@ def _read_each(paths: list[str], use: Callable[[int, bytes], None]) -> np.ndarra
 
 def _content(path: str) -> bytes:
     try:
-        return read_regular(Path(path), PICTURE_LIMIT)
+        return read_regular(path, PICTURE_LIMIT)
     except ValueError as error:
         reason = str(error).removeprefix(f"{path} ").partition(". ")[0].rstrip(".")
         raise UnreadablePicture(reason) from None

@@ -81,6 +81,15 @@ def test_a_file_beyond_the_limit_is_refused_with_both_figures(tmp_path: Path) ->
     assert len(read_regular(tmp_path / "big", 40 * files.MIB)) == 40 * files.MIB
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs a file that tells no size")
+def test_a_file_that_tells_no_size_is_read_whole_up_to_the_limit() -> None:
+    status = Path("/proc/self/status")
+    assert status.stat().st_size == 0
+    assert read_regular(status).endswith(status.read_bytes()[-20:])
+    with pytest.raises(ValueError, match="are read of such a file"):
+        read_regular(status, 100)
+
+
 def _bomb(path: Path, repeated: bool) -> None:
     """Archives that unpack to much more than they weigh: by compression, or by naming the same bytes many times."""
     content = io.BytesIO()

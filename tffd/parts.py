@@ -88,7 +88,7 @@ def blaming(target: str, what: str, is_suspect: bool = False) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # code of others may raise anything
         own_class = type(error).__module__.startswith((_OF_THE_LIBRARY, "hydra."))
         if own_class or not (is_suspect or is_own(target)):
             raise

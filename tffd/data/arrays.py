@@ -118,7 +118,7 @@ def _write(directory: Path, arrays: Arrays) -> None:
         shutil.rmtree(directory, ignore_errors=True)  # a damaged one
         unfinished.rename(directory)
         flush_names(directory.parent)
-    except BaseException:
+    except BaseException:  # a full disk, or Ctrl-C: half a cache helps nobody
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
 

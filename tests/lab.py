@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support import REPOSITORY
+from tests.waiting import PATIENCE
 
 PAGE = REPOSITORY / "docs" / "extending.md"
 
@@ -53,7 +54,7 @@ class Lab:
     def run(self, command: str, code: int = 0) -> str:
         """Run a command line to its end, and return what it printed."""
         process = self.start(command)
-        printed, errors = process.communicate(timeout=600)
+        printed, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == code, printed + errors
         return printed + errors
 

@@ -13,6 +13,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from tests.waiting import PATIENCE
 from tffd.app import register_resolvers
 
 REPOSITORY = Path(__file__).parents[1]
@@ -55,13 +56,13 @@ def run_py(*arguments: str, environment: Mapping[str, str] | None = None) -> sub
     if environment is None and hasattr(os, "fork"):
         from tests.preloaded import run_copied
 
-        return run_copied(REPOSITORY / "run.py", arguments, timeout=300)
+        return run_copied(REPOSITORY / "run.py", arguments, timeout=PATIENCE)
     return subprocess.run(
         command(*arguments),
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=PATIENCE,
         env={**os.environ, **(environment or {})},
     )
 

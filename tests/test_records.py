@@ -1,11 +1,11 @@
 import errno
 import json
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.support import compose_config
+from tests.waiting import wait_for
 from tffd import identity, records
 from tffd.config import require_config
 from tffd.identity import describe_run
@@ -123,10 +123,7 @@ def test_a_heart_goes_on_beating_where_a_file_system_stumbles(tmp_path: Path, mo
     monkeypatch.setattr(Path, "touch", stumbling)
     monkeypatch.setattr(records, "BEAT_SECONDS", 0.001)
     with records.beating(tmp_path):
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "heartbeat").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        wait_for((tmp_path / "heartbeat").exists)
     assert list(tmp_path.iterdir()) == []
 
 

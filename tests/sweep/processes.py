@@ -3,15 +3,17 @@
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import optuna
+import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from tests.support import command, results
+from tests.waiting import PATIENCE, wait_for
 
 
 def study_of(directory: Path, name: str) -> optuna.Study:
@@ -71,16 +73,40 @@ def interrupt_twice_in_a_slow_epoch(process: subprocess.Popen[str], directory: P
     lines = iter(process.stdout.readline, "")
     assert any("Interrupted: 2 trials write a checkpoint after this epoch" in line for line in lines)
     os.killpg(process.pid, signal.SIGINT)
-    return process.communicate(timeout=40)[0]
+    words = finish(process)
+    assert not list(directory.rglob("checkpoint.pt"))  # which the end of the slow epoch would have written
+    return words
 
 
-def wait_until(condition: Callable[[], object], process: subprocess.Popen[str], seconds: float = 120) -> None:
+def finish(process: subprocess.Popen[str]) -> str:
+    """Wait for a command to end by itself, and return what it printed."""
+    try:
+        return process.communicate(timeout=PATIENCE)[0]
+    except subprocess.TimeoutExpired:
+        give_up(process, f"it did not end in {PATIENCE} s")
+
+
+def wait_until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
     """Wait for something that happens while a process runs."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, f"ended too early: {process.communicate()[0]}"
-        assert time.monotonic() < deadline, f"nothing happened for {seconds} s"
-        time.sleep(0.05)
+
+    def happened() -> bool:
+        if condition():
+            return True
+        if process.poll() is not None:
+            give_up(process, "it ended too early")
+        return False
+
+    try:
+        wait_for(happened)
+    except AssertionError as error:
+        give_up(process, str(error))
+
+
+def give_up(process: subprocess.Popen[str], reason: str) -> NoReturn:
+    """Fail with what a command printed; neither it nor what it started runs on beside the next tests."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    pytest.fail(f"{reason}: {process.communicate()[0]}")
 
 
 def trial_processes(directory: Path) -> list[int]:

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from tests.sweep.fakes import config
 from tests.sweep.launchers import base, launcher
+from tests.waiting import wait_for
 from tffd.machine import cores
 from tffd.refusal import ConfigError
 from tffd.sweep.cluster.executor import SubmititExecutor
@@ -175,13 +176,6 @@ def test_devices_are_shared_only_among_as_many_trials_as_was_asked_for(
         executor = make_executor(base(name, tmp_path), config(**settings))
         assert executor.slots == settings["n_jobs"]
         executor.close(cancel=False)
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def ends(run: Handle) -> str:

@@ -21,6 +21,7 @@ from tests.sweep.fakes import (
     search,
     states,
 )
+from tests.waiting import PATIENCE
 from tffd.failures import Failure, FailureKind
 from tffd.records import FAILED, read_result
 from tffd.sweep.processes import without_interrupts
@@ -86,7 +87,7 @@ def test_a_process_that_is_started_apart_never_sees_what_a_terminal_sends(tmp_pa
     blocked = next(line for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if "SigBlk" in line)
     assert int(blocked.split()[1], 16) & 0b11 == 0b11  # signals 1 and 2
     process.terminate()
-    assert process.wait(timeout=60) == -signal.SIGTERM
+    assert process.wait(PATIENCE) == -signal.SIGTERM
 
 
 def test_a_run_that_ends_at_the_interrupt_is_recorded(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.support import places, results, run_py
-from tests.sweep.processes import pruned_search, start, study_of, trial_processes
+from tests.sweep.processes import finish, pruned_search, start, study_of, trial_processes, wait_until
+from tests.waiting import wait_for
 
 SHORT = ("model=resnet8", "trainer.epochs=24", "trainer.checkpoint_every=1", "device=cpu", "sweep.n_jobs=2")
 
@@ -45,7 +46,7 @@ def sweep_through_kills(
             next_kill = _epochs(directory) + chance.randint(0, 4)
             look()
         if process.returncode is None:
-            output, _ = process.communicate(timeout=240)
+            output = finish(process)
             return done, output
         if process.returncode >= 0:
             return done, process.communicate()[0]
@@ -102,12 +103,7 @@ def test_a_pruned_search_that_is_killed_ends_with_every_trial_accounted_for(tmp_
 @pytest.mark.slow
 def test_workers_do_not_outlive_a_killed_sweep(tmp_path: Path) -> None:
     process: subprocess.Popen[str] = start("-m", "seed=0,1", *SHORT, "trainer.epochs=4000", *places(tmp_path))
-    deadline = time.monotonic() + 60
-    while len(trial_processes(tmp_path)) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: len(trial_processes(tmp_path)) == 2, process)
     process.send_signal(signal.SIGKILL)
-    while trial_processes(tmp_path):  # also while the killed sweep is a zombie, which this process has not read
-        assert time.monotonic() < deadline + 20
-        time.sleep(0.1)
+    wait_for(lambda: not trial_processes(tmp_path))  # also of a zombie, which the killed sweep is until it is read
     process.communicate()

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from optuna.trial import TrialState
 from tests.support import places, results, run_py
 from tests.sweep.processes import (
     QUICK_THEN_SLOW,
+    finish,
     interrupt_twice_in_a_slow_epoch,
     pruned_search,
     start,
@@ -19,6 +19,7 @@ from tests.sweep.processes import (
     trial_processes,
     wait_until,
 )
+from tests.waiting import wait_for
 from tffd.sweep.outcome import last_epoch
 
 pytestmark = pytest.mark.slow
@@ -31,13 +32,6 @@ ENDLESS = (*SMALL, "trainer.epochs=100000")
 def epochs(directory: Path) -> dict[Path, int]:
     """The last epoch of each run that has one."""
     return {path.parent: last_epoch(path.parent) for path in directory.rglob("metrics.csv")}
-
-
-def until_all_have_ended(directory: Path) -> None:
-    deadline = time.monotonic() + 60
-    while trial_processes(directory):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("launcher", OTHERS)
@@ -58,7 +52,7 @@ def test_a_trial_whose_process_is_killed_goes_on(tmp_path: Path, launcher: str) 
     wait_until((first / "checkpoint.pt").exists, process)
     (worker,) = trial_processes(first)
     os.kill(worker, signal.SIGKILL)
-    output, _ = process.communicate(timeout=120)
+    output = finish(process)
     assert process.returncode == 0, output
     assert "it goes on from its checkpoint" in output
     assert "going on after epoch" in (first / "run.log").read_text()
@@ -73,7 +67,7 @@ def test_trials_do_not_outlive_a_killed_sweep(tmp_path: Path, launcher: str) -> 
     assert len(trial_processes(tmp_path)) == 2
     process.send_signal(signal.SIGKILL)
     process.wait()
-    until_all_have_ended(tmp_path)
+    wait_for(lambda: not trial_processes(tmp_path))
     process.communicate()
 
 
@@ -96,7 +90,7 @@ def test_ctrl_c_lets_trials_write_a_checkpoint_of_their_last_epoch(tmp_path: Pat
     process = start(*grid, *ENDLESS, "trainer.checkpoint_every=0", *places(tmp_path))
     wait_until(lambda: len(epochs(tmp_path)) == 2 and min(epochs(tmp_path).values()) >= 2, process)
     os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output = finish(process)
     assert process.returncode == 130, output
     assert "Interrupted: 2 trials write a checkpoint after this epoch" in output
     assert "Interrupted with 0 of 3 trials done. Go on with: python run.py -m" in output
@@ -113,5 +107,5 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path, launcher: str) -> None:
     output = interrupt_twice_in_a_slow_epoch(process, tmp_path)
     assert process.returncode == 130, output
     assert "Traceback" not in output
-    until_all_have_ended(tmp_path)
+    wait_for(lambda: not trial_processes(tmp_path))
     assert [result["status"] for result in results(tmp_path)] == ["complete"] * 2

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from tests.support import TINY, compose_config, places, results
 from tests.sweep.fakes import COMPLETE_STATE, RUNNING, Act, Opened, failing, grid, job_of, open_sweep, states
-from tests.sweep.processes import start, study_of, wait_until
+from tests.sweep.processes import finish, start, study_of, wait_until
 from tffd import session
 from tffd.build import build_parts
 from tffd.config import require_config
@@ -168,7 +168,7 @@ def test_a_user_is_told_what_changed_and_how_to_go_on(tree: Path) -> None:
     first = tree.parent / "results" / "default" / "grid" / "0000"
     wait_until((first / "metrics.csv").exists, process)
     picture(tree / "train" / "a" / "new.png", 7)
-    output, _ = process.communicate(timeout=120)
+    output = finish(process)
     assert process.returncode == 1
     assert "Pictures in" in output
     assert "have changed since the sweep began: added train/a/new.png. 1 of 3 trials are done" in output

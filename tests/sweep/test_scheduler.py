@@ -32,6 +32,7 @@ from tests.sweep.fakes import (
     search,
     states,
 )
+from tests.waiting import PATIENCE, wait_for
 from tffd import records
 from tffd.failures import FailureKind
 from tffd.records import RESULT
@@ -225,13 +226,11 @@ def test_a_command_that_waits_for_another_says_so_once(tmp_path: Path, signals_i
         second = open_sweep(tmp_path, grid(0), config())
         waiting = threading.Thread(target=second.run)
         waiting.start()
-        deadline = time.monotonic() + 30
-        while "Waiting: what is left (1) is at work for another command." not in second.output.getvalue():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        told = "Waiting: what is left (1) is at work for another command."
+        wait_for(lambda: told in second.output.getvalue())
         time.sleep(0.1)
         first.studies[0].succeed(claim.trial, [1.0])
-    waiting.join(timeout=30)
+    waiting.join(PATIENCE)
     assert not waiting.is_alive()
     assert second.output.getvalue().count("at work for another command.") == 1
     assert second.executor.started == []
@@ -285,7 +284,7 @@ def run_together(sweeps: list[Opened]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(PATIENCE)
     assert errors == []
 
 
@@ -307,7 +306,7 @@ def test_a_command_waits_for_trials_of_another_and_takes_up_what_it_leaves(
         thread.join(timeout=0.3)
         assert thread.is_alive()
         assert second.executor.started == []
-    thread.join(timeout=30)  # the first has ended without a word
+    thread.join(PATIENCE)  # the first has ended without a word
     assert not thread.is_alive()
     assert claim is not None
     assert second.executor.started == ["search/0000"]

@@ -5,20 +5,20 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
 
 from tests.support import places, results, run_py
-from tests.sweep.processes import pruned_search, start, study_of, trial_processes, wait_until
+from tests.sweep.processes import finish, pruned_search, start, study_of, trial_processes, wait_until
+from tests.waiting import PATIENCE, wait_for
 
 
 def _answers() -> bool:
     if shutil.which("sbatch") is None:
         return False
-    asked = subprocess.run(["sinfo", "--noheader"], capture_output=True, check=False, timeout=60)
+    asked = subprocess.run(["sinfo", "--noheader"], capture_output=True, check=False, timeout=PATIENCE)
     return asked.returncode == 0 and bool(asked.stdout.strip())
 
 
@@ -53,7 +53,7 @@ def test_a_requeued_job_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     wait_until((first / "checkpoint.pt").exists, process)
     before = jobs(tmp_path)
     subprocess.run(["scontrol", "requeue", before[0]], check=True)  # what a preemption does
-    output, _ = process.communicate(timeout=240)
+    output = finish(process)
     assert process.returncode == 0, output
     assert "going on after epoch" in (first / "run.log").read_text()
     assert jobs(tmp_path)[0] == before[0]
@@ -68,7 +68,7 @@ def test_a_job_that_is_warned_of_its_end_is_requeued(tmp_path: Path) -> None:
     before = jobs(tmp_path)
     # SLURM sends this before the time limit, and so does a preemption that leaves time.
     subprocess.run(["scancel", "--signal=USR2", before[0]], check=True)
-    output, _ = process.communicate(timeout=240)
+    output = finish(process)
     assert process.returncode == 0, output
     assert "going on after epoch" in (first / "run.log").read_text()
     assert jobs(tmp_path)[0] == before[0]
@@ -82,11 +82,11 @@ def test_a_job_at_its_time_limit_is_requeued(tmp_path: Path) -> None:
     first = tmp_path / "results" / "default" / "grid" / "0000"
     wait_until((first / "checkpoint.pt").exists, process)
     before = jobs(tmp_path)
-    wait_until(lambda: "going on after epoch" in (first / "run.log").read_text(), process, seconds=240)
+    wait_until(lambda: "going on after epoch" in (first / "run.log").read_text(), process)
     assert jobs(tmp_path) == before
     assert "this job is timed-out" in (first / "run.log").read_text()
     os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
+    output = finish(process)
     assert process.returncode == 130, output
     assert "it goes on from its checkpoint" not in output  # it was never lost
     assert results(tmp_path) == []
@@ -99,7 +99,7 @@ def test_ctrl_c_takes_a_job_that_was_requeued_out_of_the_queue(tmp_path: Path) -
     (job,) = jobs(tmp_path)
     subprocess.run(["scontrol", "requeuehold", job], check=True)  # a preemption, and no place for hours
     os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
+    output = finish(process)
     assert process.returncode == 130, output
     wait_until_gone({job})
     assert (first / "checkpoint.pt").exists()
@@ -119,7 +119,7 @@ def test_a_cluster_that_refuses_a_job_is_asked_again(tmp_path: Path) -> None:
     words = iter(process.stdout.readline, "")
     assert any("No job is taken at present (full); it is tried again." in line for line in words)
     refuses.unlink()
-    output, _ = process.communicate(timeout=240)
+    output = finish(process)
     assert process.returncode == 0, output
     assert [result["status"] for result in results(tmp_path)] == ["complete"] * 2
     assert len(jobs(tmp_path)) == 2
@@ -139,7 +139,7 @@ def test_a_job_that_vanishes_is_noticed_and_its_trial_goes_on(tmp_path: Path) ->
     wait_until((first / "checkpoint.pt").exists, process)
     (before,) = jobs(tmp_path)
     subprocess.run(["scancel", "--full", "--signal=KILL", before], check=True)
-    output, _ = process.communicate(timeout=240)
+    output = finish(process)
     assert process.returncode == 0, output
     assert f"job {before}" in output
     assert "it goes on from its checkpoint" in output
@@ -168,7 +168,7 @@ def test_ctrl_c_lets_jobs_write_checkpoints_and_leaves_none_in_the_queue(tmp_pat
     process = start(*ON_SLURM, "seed=0,1,2,3", "sweep.n_jobs=4", *ENDLESS, *places(tmp_path))
     wait_until(lambda: len(list(tmp_path.rglob("checkpoint.pt"))) >= 2, process)
     os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
+    output = finish(process)
     assert process.returncode == 130, output
     assert "Go on with: python run.py -m hydra/launcher=submitit_slurm" in output
     wait_until_gone(set(jobs(tmp_path)))
@@ -178,10 +178,7 @@ def test_ctrl_c_lets_jobs_write_checkpoints_and_leaves_none_in_the_queue(tmp_pat
 
 def wait_until_gone(numbers: set[str]) -> None:
     """SLURM lists a job for a moment after its process has ended."""
-    deadline = time.monotonic() + 60
-    while _queued() & numbers:
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+    wait_for(lambda: not _queued() & numbers)
 
 
 def _queued() -> set[str]:

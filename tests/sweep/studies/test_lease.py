@@ -13,6 +13,7 @@ import sqlalchemy
 from filelock import FileLock
 
 from tests.sweep.fakes import forkserver
+from tests.waiting import PATIENCE, wait_for
 from tffd.sweep.studies import lease as lease_module
 from tffd.sweep.studies.attributes import ForeignEntry
 from tffd.sweep.studies.lease import Lease, is_locked
@@ -29,13 +30,6 @@ def study_in(directory: Path) -> optuna.Study:
 
 def beat(study: optuna.Study, count: int, token: str = ELSEWHERE) -> None:
     study._storage.set_study_system_attr(study._study_id, BEAT + token, count)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened for half a minute"
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -121,7 +115,7 @@ def test_a_killed_command_on_this_machine_is_dead_at_once(tmp_path: Path) -> Non
     assert lease.is_alive(token)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
-    process.join(timeout=60)
+    process.join(PATIENCE)
     assert not lease.is_alive(token)
     assert list((tmp_path / ".commands").iterdir()) == []  # what it left is cleared away
 
@@ -180,7 +174,7 @@ def test_a_command_at_work_moves_its_counter(tmp_path: Path) -> None:
         return counted
 
     with Lease(tmp_path, [study], timeout=0.08) as lease:
-        wait_until(lambda: count() >= 3)
+        wait_for(lambda: count() >= 3)
     last = count()
     time.sleep(0.05)
     assert count() == last
@@ -212,7 +206,7 @@ def test_a_storage_that_is_away_for_a_moment_does_not_end_the_counting(
 
     monkeypatch.setattr(study._storage, "set_study_system_attr", away_at_first)
     with Lease(tmp_path, [study], timeout=0.08) as lease:
-        wait_until(lambda: len(written) >= 2 or not lease._beating.is_alive())
+        wait_for(lambda: len(written) >= 2 or not lease._beating.is_alive())
     assert written[:2] == [2, 3]
 
 

@@ -22,6 +22,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
 from tests.sweep.fakes import config, forkserver, search
+from tests.waiting import PATIENCE
 from tffd.refusal import ConfigError
 from tffd.sweep.studies.lease import Lease
 from tffd.sweep.studies.recognise import require_journal
@@ -302,7 +303,7 @@ def test_a_journal_with_a_line_of_another_form_is_refused(tmp_path: Path, line: 
 
 def use(address: str | None, directory: Path, name: str, together: Barrier, answer: Connection) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    together.wait(timeout=60)
+    together.wait(timeout=PATIENCE)
     try:
         finish_a_trial(open_storage(address, directory), name)
         answer.send("fine")
@@ -340,9 +341,9 @@ def test_six_processes_create_one_database_at_once(
     processes = [context.Process(target=use, args=(address, tmp_path, name, together, end)) for _, end in pipes]
     for process in processes:
         process.start()
-    answers = [pipe.recv() if pipe.poll(60) else "silence" for pipe, _ in pipes]
+    answers = [pipe.recv() if pipe.poll(PATIENCE) else "silence" for pipe, _ in pipes]
     for process in processes:
-        process.join(timeout=60)
+        process.join(timeout=PATIENCE)
     assert answers == ["fine"] * 6
     storage = open_storage(address, tmp_path).optuna
     trials = optuna.load_study(study_name=name, storage=storage).trials
@@ -379,7 +380,7 @@ def test_the_lock_keeps_other_processes_out_and_is_free_when_its_holder_is_kille
             assert server.execute(tried, {"key": ours.lock._key}).scalar() is False
     assert holder.pid is not None
     os.kill(holder.pid, signal.SIGKILL)
-    holder.join(timeout=60)
+    holder.join(timeout=PATIENCE)
     with ours.lock:
         if isinstance(ours.lock, _PostgresLock):
             assert ours.lock._connection is not None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,18 +20,19 @@ from tffd.app import register_resolvers
 REPOSITORY = Path(__file__).parents[1]
 CONF = REPOSITORY / "conf"
 
-_PLACES = ("results_dir=/", "dataset.cache=/")  # plain paths, as `places` writes them
+# Plain values of keys that every config has: paths as `places` writes them, and numbers.
+_PLAIN = re.compile(r"(results_dir|dataset\.cache)=(/.*)|(seed|lambda_intra|lambda_inter)=([0-9.]+(?:e-?[0-9]+)?)")
 
 # The smallest run that is still a run: seconds in all.
 TINY = ("model=resnet8", "trainer.epochs=2", "trainer.batch_size=50", "threads=1", "device=cpu")
 
 
 def compose_config(*overrides: str) -> DictConfig:
-    """Compose a config as run.py does; what differs in its places alone is composed once."""
-    placed = [word for word in overrides if word.startswith(_PLACES)]
-    config = deepcopy(_compose(tuple(word for word in overrides if word not in placed)))
-    for key, _, value in (word.partition("=") for word in placed):
-        OmegaConf.update(config, key, value)
+    """Compose a config as run.py does; configs that differ in plain values alone are copies of one."""
+    plain = [found for word in overrides if (found := _PLAIN.fullmatch(word))]
+    config = deepcopy(_compose(tuple(word for word in overrides if not _PLAIN.fullmatch(word))))
+    for path, place, key, number in (found.groups() for found in plain):
+        OmegaConf.update(config, path or key, place if path else json.loads(number))
     return config
 
 

@@ -60,6 +60,8 @@ def test_a_command_of_run_py_is_accepted(command: Command, tmp_path: Path, monke
     small = ["dataset=digits"] if any(word.startswith("experiment=") for word in overrides) else []
     overrides += ["model=resnet8", *small]  # nothing is downloaded, and little is built
     overrides += ["sweep.baseline=null", "sweep.enqueue=[]"] * any(word.startswith("sweep=") for word in overrides)
+    if "sweep=modes" in overrides and not any(word.startswith("kd_mode=") for word in overrides):
+        overrides.append("kd_mode=tfd,tf_kd")
     overrides += ["ablation.grid.seed='0'"] * any(word.startswith("ablation=") for word in overrides)
     base = _compose(sort_arguments(overrides).fixed)
     if command.output and command.output[0].startswith("The configuration has"):

@@ -79,6 +79,7 @@ STRIDES = {
     "shuffle_v2": (1, 2, 4, 8),
 }
 SMALLEST_OF_EACH_FAMILY = ("resnet8", "wrn_16_1", "vgg8", "mobilenet_v2", "shuffle_v1", "shuffle_v2", "resnet50")
+SLOW_TO_TRACE = ("mobilenet_v2", "shuffle_v1", "shuffle_v2", "resnet50")
 
 
 def pictures(batch: int = 4, size: int = 16, channels: int = 3) -> torch.Tensor:
@@ -242,7 +243,9 @@ def test_channels_last_gives_the_same_values(name: str) -> None:
     torch.testing.assert_close(output, plain, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", SMALLEST_OF_EACH_FAMILY)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW_TO_TRACE)) for name in SMALLEST_OF_EACH_FAMILY]
+)
 def test_compiles_without_graph_breaks(name: str) -> None:
     """Forward is one graph; the eager backend traces without generating code."""
     torch.compiler.reset()

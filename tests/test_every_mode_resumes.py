@@ -1,4 +1,7 @@
-"""Each kd_mode in a run that is killed: first stages, banks, peers, connectors and partners go on exactly."""
+"""Each kd_mode and each family of networks in a run that is killed.
+
+First stages, banks, peers, connectors and partners go on exactly.
+"""
 
 import io
 from pathlib import Path
@@ -15,6 +18,7 @@ from tffd.trial import run_trial
 
 MODES = sorted(path.stem for path in (CONF / "kd_mode").glob("*.yaml"))
 EPOCHS = 3  # of which the second is begun again
+FAMILIES = ("wrn_16_1", "vgg8", "mobilenet_v2", "shuffle_v1", "shuffle_v2", "resnet50")  # resnet8 is with the modes
 STAGED = ("ab", "fsp", "ft")  # whose first stages are cut short
 
 
@@ -44,10 +48,20 @@ def test_a_killed_run_of_every_mode_ends_with_the_same_numbers(
     weak = Measured(1.0, "val", 10)  # which the teacher is, after an epoch
     monkeypatch.setattr(session, "measure_teacher", lambda *args, **settings: weak)
     teacher = ("teacher=resnet14", "teacher.checkpoint=auto", "+teacher.trainer.epochs=1")
-    trainer = (f"trainer.epochs={EPOCHS}", "trainer.checkpoint_every=1", "dataset.train_size=100")
     staged = (f"kd_mode.{mode}.first_stage_epochs=1",) * (mode in STAGED)
-    cfg = require_config(compose_config(*places(directory), *TINY, f"kd_mode={mode}", *teacher, *trainer, *staged))
-    whole, killed = directory / f"{mode}-whole", directory / f"{mode}-killed"
+    check_killed(directory / mode, *places(directory), f"kd_mode={mode}", *teacher, *staged)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", FAMILIES)
+def test_a_killed_run_of_every_family_of_networks_ends_with_the_same_numbers(network: str, directory: Path) -> None:
+    check_killed(directory / network, *places(directory), f"model={network}")
+
+
+def check_killed(runs: Path, *overrides: str) -> None:
+    trainer = (f"trainer.epochs={EPOCHS}", "trainer.checkpoint_every=1", "dataset.train_size=100")
+    cfg = require_config(compose_config(*TINY, *overrides, *trainer))
+    whole, killed = runs / "whole", runs / "killed"
     silent = Console(file=io.StringIO())
     run_trial(cfg, whole, EpochReporter(silent))
     with pytest.raises(Killed):

@@ -1,6 +1,7 @@
 """Command line of the analysis: `python -m analysis table results/<name>`, and other commands."""
 
 import argparse
+import gc
 import io
 import os
 import signal
@@ -100,6 +101,8 @@ def run() -> None:
     # Nothing here is large enough for several threads, and on a busy machine they wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Ten thousand runs stay until the end: to look through them for garbage now and then is a tenth of all the work.
+    gc.set_threshold(100_000, 50, 100)
     sys.exit(main())
 
 

@@ -24,8 +24,9 @@ class CellCommands:
 
     def __init__(self, by: Sequence[str], runs: Sequence[Run], plans: Sequence[Sweep]) -> None:
         self._by = by
-        self._overrides = [(run, set(read_overrides(run.path))) for run in runs]
-        self._order = list(dict.fromkeys(word for run in runs for word in read_overrides(run.path)))
+        read = [read_overrides(run.path) for run in runs]
+        self._overrides = [(run, set(words)) for run, words in zip(runs, read, strict=True)]
+        self._order = list(dict.fromkeys(word for words in read for word in words))
         self._shared = set.intersection(*(words for _, words in self._overrides))
         self._varying = [column for column in by if len({run[column] for run in runs}) > 1]
         self._origin, self._place = origin_and_place(runs[0], plans)

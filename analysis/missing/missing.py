@@ -1,7 +1,7 @@
 """The cells that lack complete runs, of a sweep's plan and of a table, with the commands that fill them."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -52,7 +52,7 @@ def lacking_cells(gathered: Gathered, request: Request, table: Table | None = No
         ValueError: If there is neither a plan nor a complete run, or the table cannot be made.
     """
     planned = [cell for missing in gathered.gaps for cell in (*missing.cells, *(u.cell for u in missing.unfinished))]
-    names = _compositions(gathered.whole().flat)
+    names = _compositions(gathered.whole().flat, {cell["kd_mode"] for cell in planned if "kd_mode" in cell})
     found = [lacking for missing in gathered.gaps for lacking in _of_plan(missing, request.where, names)]
     if (gathered.runs["status"] == "complete").any():
         gathered, complete = selected_runs(gathered, request)
@@ -64,8 +64,11 @@ def lacking_cells(gathered: Gathered, request: Request, table: Table | None = No
     return found
 
 
-def _compositions(runs: Iterable[Run]) -> dict[str, str]:
-    """What each text that was typed for kd_mode stands for: "tfd_plus" is recorded as "st+tfd"."""
+def _compositions(runs: Sequence[Run], texts: Set[str]) -> dict[str, str]:
+    """What texts that were typed for kd_mode stand for where that is another: "tfd_plus" is recorded as "st+tfd"."""
+    recorded = {run.kd_mode for run in runs}
+    if all(as_composition(unquoted(text)) in recorded for text in texts):
+        return {}
     words = ((as_pairs(read_overrides(run.path)).get("kd_mode"), run.kd_mode) for run in runs)
     return {text: composition for text, composition in words if text and composition}
 

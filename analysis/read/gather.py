@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.read.faults import ANY_FAULT, Skipped, as_skipped
 from analysis.read.gaps import Gap, find_gaps
 from analysis.read.plans import Sweep, read_sweep
-from analysis.read.results import COLUMNS, ENDED, Run, read_result, runs_of
+from analysis.read.results import COLUMNS, ENDED, Run, column_of, read_result, runs_of
 from analysis.read.settings import Settings
 from analysis.read.tree import has_config, scan, unfinished_status
 
@@ -186,9 +186,9 @@ def _frame(runs: Sequence[Run]) -> pd.DataFrame:
     for name, kind in COLUMNS.items():
         # Whole numbers stay whole next to a null; text stays Python's own, null being None.
         dtype = {int: "Int64", float: "float64"}.get(kind, "object")
-        columns[name] = pd.Series([getattr(run, name) for run in runs], dtype=dtype)
+        columns[name] = pd.Series(column_of(runs, name), dtype=dtype)
     for name in dict.fromkeys(name for run in runs for name in run.more):
-        values = [run.more.get(name) for run in runs]
+        values = column_of(runs, name)
         numeric = any(isinstance(value, float | int) for value in values)
         columns[name] = pd.Series(values, dtype=None if numeric else "object")
     return pd.DataFrame(columns)

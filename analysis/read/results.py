@@ -3,8 +3,9 @@
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from analysis.read.bounds import check_number
@@ -106,6 +107,9 @@ COLUMNS: dict[str, type] = {
     if name != "more"
 }
 _WANTED = {str: "a string", int: "a whole number", float: "a number"}
+_KINDS: dict[str, tuple[type, ...]] = {
+    name: (int, float) if kind is float else (kind,) for name, kind in COLUMNS.items() if name != "path"
+}
 _LARGEST = 2**63 - 1  # of the integers that a column can hold
 
 
@@ -126,8 +130,9 @@ def read_result(path: str) -> Run:
         reason = f"has the status {result['status']!r}, not one of {', '.join(ENDED)}"
         raise Unreadable(Fault.NOT_A_RESULT, reason)
     _check_types(result)
-    flat = _flatten(result) | {"path": os.path.dirname(path)}  # a foreign file may have a path of its own
-    known = {name: flat.pop(name) for name in COLUMNS if name in flat}
+    flat = _flatten(result)
+    flat["path"] = os.path.dirname(path)  # a foreign file may have a path of its own
+    known = {name: flat.pop(name, None) for name in COLUMNS}
     return Run(**known, more=flat)
 
 
@@ -137,32 +142,38 @@ def runs_of(frame: "pd.DataFrame") -> list[Run]:
     for name in frame.columns:
         values[name] = frame[name].to_numpy(dtype=object, copy=True)
         values[name][frame[name].isna().to_numpy()] = None
-    known = [name for name in values if name in COLUMNS]
     others = [name for name in values if name not in COLUMNS]
-    of_others = zip(*(values[name].tolist() for name in others), strict=True) if others else [()] * len(frame)
+    nothing = [None] * len(frame)
+    known = [values[name].tolist() if name in values else nothing for name in COLUMNS]
+    more = zip(*(values[name].tolist() for name in others), strict=True) if others else [()] * len(frame)
     return [
-        Run(**dict(zip(known, row, strict=True)), more=dict(zip(others, more, strict=True)))
-        for row, more in zip(zip(*(values[name].tolist() for name in known), strict=True), of_others, strict=True)
+        Run(**dict(zip(COLUMNS, row, strict=True)), more=dict(zip(others, of_others, strict=True)))
+        for row, of_others in zip(zip(*known, strict=True), more, strict=True)
     ]
 
 
+def column_of(runs: Iterable[Run], name: str) -> list[Any]:
+    """A column of many runs, None for those that do not have it."""
+    return list(map(attrgetter(name), runs)) if name in COLUMNS else [run.more.get(name) for run in runs]
+
+
 def _check_types(result: dict[str, Any]) -> None:
-    for name, wanted in COLUMNS.items():
-        value = None if name == "path" else result.get(name)
-        if value is None:
+    for name, value in result.items():
+        kinds = _KINDS.get(name)
+        if kinds is None or value is None:
             continue
-        fits = isinstance(value, (int, float) if wanted is float else wanted) and not isinstance(value, bool)
-        if fits and isinstance(value, int):
-            fits = abs(value) <= _LARGEST
-        if not fits:
-            raise Unreadable(Fault.WRONG_TYPE, f"has {name} = {value!r}, which is not {_WANTED[wanted]}")
+        # The type itself, as true and false would pass for whole numbers.
+        if type(value) not in kinds or (type(value) is int and abs(value) > _LARGEST):
+            raise Unreadable(Fault.WRONG_TYPE, f"has {name} = {value!r}, which is not {_WANTED[COLUMNS[name]]}")
 
 
 def _flatten(result: dict[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in result.items():
         if isinstance(value, dict):
-            flat.update({f"{name}.{inner}": _scalar(f"{name}.{inner}", one) for inner, one in value.items()})
+            for inner, one in value.items():
+                column = f"{name}.{inner}"
+                flat[column] = _scalar(column, one)
         else:
             flat[name] = _scalar(name, value)
     return flat
@@ -174,9 +185,11 @@ def _scalar(name: str, value: Any) -> Any:
     Raises:
         Unreadable: If it is a number that no run can have measured.
     """
+    if value is None or isinstance(value, str):
+        return value
     if isinstance(value, (dict, list)):
         return json.dumps(value)
-    if isinstance(value, (float, int)) and not 0 <= value <= 100:  # as most are; truths are 0 and 1
+    if not 0 <= value <= 100:  # as most are; truths are 0 and 1
         check_number(name, value)
     return value
 

@@ -1,12 +1,13 @@
 """The settings of a run that change its numbers, from its config and its record."""
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
 from analysis.read.configs import read_config
 from analysis.read.faults import Unreadable
 from analysis.read.method import DATA, KEYS, METHOD, changes_numbers, is_method
-from analysis.read.results import Run
+from analysis.read.results import COLUMNS, Run
 
 Values = Mapping[str, Any]
 
@@ -21,6 +22,12 @@ BY_CONTENT = {
 RECORDED = ("settings_hash", *METHOD, *KEYS, *BY_CONTENT, *SPLIT)
 
 
+_fields = attrgetter(
+    *(column for column in RECORDED if column in COLUMNS)
+)  # begins with settings_hash, as RECORDED does
+_FURTHER = tuple(column for column in RECORDED if column not in COLUMNS)
+
+
 class Settings:
     """Reads the config of one run of each setting, when it is first asked for."""
 
@@ -29,7 +36,7 @@ class Settings:
 
     def of(self, run: Run) -> Values:
         """The settings of a run that change its numbers, by key of the config, and its data; one object a setting."""
-        recorded = tuple(map(run.get, RECORDED))
+        recorded = (*_fields(run), *map(run.more.get, _FURTHER))
         identity = recorded if recorded[0] is not None else (*recorded, run.path)
         if identity not in self._known:
             self._known[identity] = _read(run)

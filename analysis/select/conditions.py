@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from analysis.read.results import Run
+from analysis.read.results import Run, column_of
 from analysis.read.values import sortable
 from analysis.select.metrics import Metric
 from analysis.sheets.notes import Kind, Note, caution
@@ -58,7 +58,7 @@ def conditions_of(runs: Sequence[Run], metrics: Iterable[Metric] = ()) -> dict[s
     columns.update(dict.fromkeys(column for run in runs[:1] for column in run.more if column.startswith("versions.")))
     found: dict[str, set[Any]] = {}
     for column in columns:
-        values = [run.get(column) for run in runs]
+        values = column_of(runs, column)
         found[column] = {value for value in values if value is not None}
         if found[column] and None in values and column.startswith(_RECORDED):
             found[column].add(f"not recorded for {count(values.count(None), 'run')}")

@@ -9,6 +9,7 @@ from typing import Any
 
 from analysis.read.faults import Unreadable
 from analysis.read.files import read_json
+from analysis.read.passwords import without_passwords
 from analysis.read.programs import console_script, is_console, read_trust, trust_words
 from analysis.read.yaml_text import parse_yaml, read_text
 
@@ -89,7 +90,7 @@ def _program(origin: Origin, start: str) -> list[str]:
 def read_command(text: str) -> Command | None:
     """Read a recorded command into words; None if it is none of ours, so that nothing else is ever shown."""
     try:
-        words = shlex.split(text)
+        words = without_passwords(shlex.split(text))
     except ValueError:  # an open quote
         return None
     trust, words = read_trust(words)

@@ -12,6 +12,7 @@ import stat
 from typing import Any
 
 from analysis.read.faults import Fault, Unreadable
+from analysis.read.passwords import may_hold_passwords, without_passwords
 
 MIB = 2**20
 LIMIT = 32 * MIB  # of a file: a metrics.csv of 150,000 epochs, or a sweep.json of 100,000 cells
@@ -64,7 +65,7 @@ def irregular(mode: int) -> str:
 
 
 def read_json(path: str) -> Any:
-    """What a JSON file says.
+    """What a JSON file says, but for passwords.
 
     Raises:
         OSError: As in `read_file`.
@@ -74,9 +75,10 @@ def read_json(path: str) -> Any:
     if not content.strip():
         raise Unreadable(Fault.EMPTY, "is empty")
     try:
-        return json.loads(content)
+        value = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise Unreadable(Fault.NOT_JSON, f"is not JSON ({error})") from error
+    return without_passwords(value) if may_hold_passwords(content) else value
 
 
 _BEGINNING = 4  # bytes, which tell a page, a PNG, a PDF and a script

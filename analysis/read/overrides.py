@@ -5,6 +5,7 @@ from collections.abc import Container, Iterable, Mapping
 
 from analysis.read.command_lines import Origin, assign, write_command
 from analysis.read.faults import Unreadable
+from analysis.read.passwords import without_passwords
 from analysis.read.plans import Cell, Sweep
 from analysis.read.yaml_text import parse_yaml, read_text
 
@@ -18,7 +19,7 @@ def read_overrides(run: str) -> tuple[str, ...]:
         words = _words(read_text(os.path.join(run, ".hydra", "overrides.yaml")))
     except (OSError, Unreadable):
         return ()  # the columns of result.json, if any, have to do
-    return tuple(word for word in words if "=" in word)
+    return tuple(without_passwords(word) for word in words if "=" in word)
 
 
 def _words(text: str) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from analysis.read.faults import Fault, Unreadable
 from analysis.read.files import SMALL, read_file
+from analysis.read.passwords import without_passwords
 
 _DEEPEST = 50  # levels; a config has 5
 # A scalar that its tag does not fit, as in `!!bool maybe` or the thirteenth month, raises whatever it happens to.
@@ -27,7 +28,9 @@ def read_text(path: str) -> str:
 
 
 def parse_yaml(text: str) -> Any:
-    """What a YAML document says. An alias lets a few lines stand for gigabytes, and no run writes one.
+    """What a YAML document says, but for passwords.
+
+    An alias lets a few lines stand for gigabytes, and no run writes one.
 
     Raises:
         Unreadable: If it is not YAML, has an alias, or is nested too deeply.
@@ -40,7 +43,7 @@ def parse_yaml(text: str) -> Any:
         if root is None:
             return None
         _require_tree(root)
-        return loader.construct_document(root)
+        return without_passwords(loader.construct_document(root))
     except Unreadable:
         raise
     except (yaml.YAMLError, RecursionError, *_ILL_TYPED) as error:

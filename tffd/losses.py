@@ -5,16 +5,17 @@ training script (train_kd.py at 3427f98), whose behaviour decides wherever the p
 """
 
 from collections.abc import Sequence
-from itertools import combinations
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tffd.passes import PairedError, map_norms
 from tffd.tensors import (
     Reduction,
     in_float32,
     pool_to_smaller,
+    pooled_pairs,
     reduce,
     require_maps,
     require_reduction,
@@ -43,9 +44,8 @@ def channel_saliency(features: Tensor) -> Tensor:
     """
     require_maps("channel_saliency", features)
     maps = features.detach()
-    dtype = torch.promote_types(maps.dtype, torch.float32)
-    norms = torch.linalg.vector_norm(maps, dim=(2, 3), dtype=dtype)
-    sums = maps.sum(dim=(2, 3), dtype=dtype)
+    norms = map_norms(maps)
+    sums = maps.sum(dim=(2, 3), dtype=norms.dtype)
     height, width = maps.shape[2:]
     saliency: Tensor = (sums / norms.clamp_min(_EPS)).mean(dim=0) / (height * width)
     return saliency
@@ -74,11 +74,11 @@ def intra_fd(features: Tensor) -> Tensor:
             f"intra_fd pairs channels, so it needs at least 2; got a map with {channels}, shape {shape_of(features)}. "
             "Choose other stages with kd_mode.stages."
         )
-    half = channels // 2
     order = channel_saliency(features).argsort(descending=True, stable=True)
-    paired = in_float32(features.index_select(1, order[: 2 * half]))
-    salient, redundant = paired.split(half, dim=1)
-    return F.mse_loss(salient, redundant)
+    if features.stride(1) == 1:  # channels_last: as a matrix with a row a pixel, for which index_select is fast
+        features = features.permute(0, 2, 3, 1).flatten(0, 2)
+    error: Tensor = PairedError.apply(features, order)
+    return error
 
 
 def inter_fd(shallow: Tensor, deep: Tensor) -> Tensor:
@@ -101,7 +101,10 @@ def inter_fd(shallow: Tensor, deep: Tensor) -> Tensor:
     require_same_batch("inter_fd", shallow, deep)
     channels = min(shallow.shape[1], deep.shape[1])
     student, target = in_float32(shallow[:, :channels]), in_float32(deep[:, :channels].detach())
-    return F.mse_loss(*pool_to_smaller(student, target))
+    student, target = pool_to_smaller(student, target)
+    if student.stride(1) == 1:  # channels_last: F.mse_loss would return its gradient in another layout
+        student, target = student.movedim(1, -1), target.movedim(1, -1)
+    return F.mse_loss(student, target)
 
 
 def tfd_terms(
@@ -131,7 +134,8 @@ def tfd_terms(
     if intra:
         terms["intra"] = reduce([intra_fd(stage) for stage in stages], reduction)
     if inter:
-        terms["inter"] = reduce([inter_fd(shallow, deep) for shallow, deep in combinations(stages, 2)], reduction)
+        require_maps("inter_fd", *stages)  # before they are pooled
+        terms["inter"] = reduce([inter_fd(shallow, deep) for shallow, deep in pooled_pairs(stages)], reduction)
     return terms
 
 

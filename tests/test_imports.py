@@ -22,7 +22,8 @@ LAYERS = {
         "models | losses | data | checkpoints",
         "config | schema | fields | records | trust | passwords | refusal | variables",
         "program | own_parts",
-        "choices | files | links | machine | schedule | streams | tensors | texts | weight_faults",  # know no config
+        # These know no config.
+        "choices | files | links | machine | passes | schedule | streams | tensors | texts | weight_faults",
     ),
     "tffd.sweep": (
         "engine",

@@ -9,7 +9,7 @@ AT_ONCE := -n $(TESTS_AT_ONCE) --dist worksteal
 PIP_FLAGS := --quiet $(if $(LATEST),,--constraint constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-services lint format docs bench lock clean
+.PHONY: help demo test test-slow test-services lint format docs bench bench-gpu lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,11 +49,12 @@ format: $(VENV)/.installed-dev  ## rewrite the code in ruff's format
 docs: $(VENV)/.installed-dev  ## write the pages that are made from the code
 	$(BIN)/python -m docs.modes
 
-bench: $(VENV)/.installed-dev  ## measure what the README claims about speed
-	$(BIN)/python -m benchmarks.training
-	for what in schedule overhead costs reports pruning; do $(BIN)/python -m benchmarks.sweeps $$what || exit 1; done
-	$(BIN)/python -m benchmarks.gather
-	$(BIN)/python -m benchmarks.report
+bench: $(VENV)/.installed-dev  ## measure what the README claims about speed (hours), and write the tables
+	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks tables
+
+bench-gpu: $(VENV)/.installed-dev  ## the same on one CUDA card; it has never run on one
+	$(BIN)/python -m benchmarks gpu gpu_trials
 
 lock: $(VENV)/.installed  ## write requirements.lock, the versions for this machine with their hashes
 	$(BIN)/python -m pip install $(PIP_FLAGS) --dry-run --ignore-installed --report - --editable '.[dev]' \

@@ -1,87 +1,46 @@
-"""Time `python -m analysis table` on a tree of many runs, and the frame of their learning curves, in fresh processes.
+"""`python -m analysis table` and the frame of all learning curves, on a tree of many runs."""
 
-    python -m benchmarks.gather [--runs 10000] [--epochs 240] [--seeds 10] [--rounds 5]
-
-The tree is what finished sweeps leave: for every run `.hydra/config.yaml` and `overrides.yaml`, `result.json`, and
-`metrics.csv` with a row an epoch; 4 kd_modes on 5 models, with as many training sizes as the number of runs asks for.
-One in a hundred has failed, one has no result and one a broken file. Each round is a process of its own that starts,
-gathers, tabulates and writes; for the learning curves it gathers and reads every `metrics.csv`. The files are in the
-page cache, as they were written just before.
-"""
-
-import argparse
 import json
-import platform
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.commands import run_apart
+from benchmarks.measure import PROCESSOR, WALL, Benchmark, Sample, Variant, Variants
+
 KD_MODES = {"none": (0, 0), "intra": (1, 0), "inter": (0, 1), "tfd": (1, 1)}
 MODELS = ("resnet20", "resnet32", "wrn_16_2", "resnet8x4", "vgg8")
 _CONFIG = "seed: {seed}\ntrainer:\n  lr: 0.1\n  epochs: {epochs}\nmodel:\n  name: {model}\n"
-TABLES = {
-    "table": [],
-    "table, models side by side": ["--rows", "train_size,kd_mode", "--cols", "model"],
-    "table of a config key": ["--rows", "train_size,kd_mode,trainer.lr", "--cols", "model"],
-    "missing": ["--missing"],
-    "runs": [],
+COMMANDS = {
+    "table": ["table"],
+    "table, models side by side": ["table", "--rows", "train_size,kd_mode", "--cols", "model"],
+    "table of a config key": ["table", "--rows", "train_size,kd_mode,trainer.lr", "--cols", "model"],
+    "missing": ["table", "--missing"],
+    "runs": ["runs"],
 }
 CURVES = "import sys; from analysis.read.curves import read_curves; from analysis.read.gather import gather; "
 CURVES += "read_curves(gather(sys.argv[1]))"
 
 
-def main() -> None:
-    """Make the tree, measure, and print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=10_000)
-    parser.add_argument("--epochs", type=int, default=240)
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+def gather(*, runs: int = 10_000, epochs: int = 240, seeds: int = 10) -> Iterator[Variants]:
+    """Commands of the analysis on what finished sweeps leave, and the frame of all learning curves.
+
+    A run has `.hydra/config.yaml` and `overrides.yaml`, `result.json`, and `metrics.csv` with a row an epoch. There are
+    4 kd_modes on 5 models, and as many training sizes as the number of runs asks for. One in a hundred has failed, one
+    has no result and one a broken file. The files are in the page cache, as they were written just before.
+    """
     with tempfile.TemporaryDirectory() as directory:
-        started = time.perf_counter()
-        write_tree(Path(directory), options.runs, options.epochs, options.seeds)
-        print(f"{options.runs} runs of {options.epochs} epochs, {options.seeds} seeds each", end="; ")
-        print(f"written in {time.perf_counter() - started:.0f} s; Python {platform.python_version()}\n")
-        print("| command | s, median (min to max) | CPU s, median | peak memory (MiB) |\n|:--|--:|--:|--:|")
-        for name, arguments in TABLES.items():
-            command = ["runs"] if name == "runs" else ["table", *arguments]
-            report(name, [measure([command[0], directory, *command[1:]]) for _ in range(options.rounds)])
-        report("learning curves", [run_apart(["-c", CURVES, directory]) for _ in range(options.rounds)])
+        write_tree(Path(directory), runs, epochs, seeds)
+        starts = {name: ["-m", "analysis", verb, directory, *more] for name, (verb, *more) in COMMANDS.items()}
+        starts["learning curves"] = ["-c", CURVES, directory]
+        yield {name: Variant(_run(start), None if name == "table" else "table") for name, start in starts.items()}
 
 
-def report(name: str, measured: list[tuple[float, float, float]]) -> None:
-    """Print a row of the table."""
-    seconds, busy, peaks = zip(*measured, strict=True)
-    spread = f"{statistics.median(seconds):.1f} ({min(seconds):.1f} to {max(seconds):.1f})"
-    print(f"| {name} | {spread} | {statistics.median(busy):.1f} | {max(peaks):.0f} |", flush=True)
-
-
-def measure(arguments: list[str]) -> tuple[float, float, float]:
-    """Run a command of the analysis in a process of its own; see `run_apart`."""
-    return run_apart(["-m", "analysis", *arguments])
-
-
-def run_apart(arguments: list[str]) -> tuple[float, float, float]:
-    """Return the seconds, the CPU seconds and the peak memory in MiB of a Python process with these arguments."""
-    # Of the children of this small process only: the largest resident set that getrusage knows is over all of them.
-    code = (
-        "import resource, subprocess, sys, time\n"
-        "started = time.perf_counter()\n"
-        "subprocess.run([sys.executable, *sys.argv[1:]], check=True, stdout=subprocess.DEVNULL,\n"
-        "               stderr=subprocess.DEVNULL)\n"
-        "seconds, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)\n"
-        "print(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss)\n"
-    )
-    output = subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True).stdout
-    seconds, busy, peak = map(float, output.split())
-    return seconds, busy, peak / (2**20 if sys.platform == "darwin" else 2**10)
+def _run(arguments: Sequence[str]) -> Callable[[int], Sample]:
+    return lambda _: run_apart(*arguments)
 
 
 def write_tree(root: Path, runs: int, epochs: int, seeds: int) -> None:
@@ -142,5 +101,4 @@ def result(model: str, mode: str, step: int, number: int, seed: int, epochs: int
     }
 
 
-if __name__ == "__main__":
-    main()
+BENCHMARKS = (Benchmark(gather, ratios={WALL: None, PROCESSOR: 0.15}),)

@@ -1,50 +1,44 @@
-"""Time `python -m analysis report` on a search of many trials, in fresh processes, and weigh the page.
+"""`python -m analysis report` on a search of many trials."""
 
-    python -m benchmarks.report [--trials 300] [--epochs 30] [--rounds 5] [--keep DIR]
-
-The tree is what `python run.py -m sweep=lambdas` leaves: `sweep.json`, three baseline runs, and for every trial
-`.hydra/config.yaml` and `overrides.yaml`, `result.json`, `metrics.csv` with a row an epoch, and `saliency.csv`. One in
-ten was pruned, one in fifty has failed. The files are in the page cache, as they were written just before.
-"""
-
-import argparse
 import json
 import math
-import statistics
-import sys
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.gather import measure
+from benchmarks.commands import run_apart
+from benchmarks.measure import PROCESSOR, WALL, Benchmark, Sample, Variant, Variants
 
 SPACE = {"lambda_intra": "tag(log, interval(1e-5, 1e-1))", "lambda_inter": "tag(log, interval(1e-5, 1e-1))"}
 _STAGES = (16, 32, 64)  # channels
 _COLUMNS = "epoch,lr,kd_factor,train_loss,train_ce,intra,inter,train_top1,val_loss,val_top1,val_top5"
 
 
-def main() -> None:
-    """Make the tree, measure, and print a line of a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=300)
-    parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--keep", metavar="DIR", help="write the tree there, and leave it")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        directory = Path(options.keep or temporary)
-        write_search(directory, options.trials, options.epochs)
-        measured = [measure(["report", str(directory)]) for _ in range(options.rounds)]
-        size = (directory / "report.html").stat().st_size
-    seconds, busy, peaks = zip(*measured, strict=True)
-    spread = f"{statistics.median(seconds):.1f} ({min(seconds):.1f} to {max(seconds):.1f})"
-    print("| trials | epochs | s, median (min to max) | CPU s, median | peak memory (MiB) | page (MB) |")
-    print("|--:|--:|--:|--:|--:|--:|")
-    cells = (spread, f"{statistics.median(busy):.1f}", f"{max(peaks):.0f}", f"{size / 1e6:.1f}")
-    print(f"| {options.trials} | {options.epochs} | {' | '.join(cells)} |")
-    sys.stdout.flush()
+def report(*, trials: int = 300, lengths: Sequence[int] = (30, 240)) -> Iterator[Variants]:
+    """The page of a search with its baseline, in fresh processes, for trials of several numbers of epochs.
+
+    The tree is what `python run.py -m sweep=lambdas` leaves: `sweep.json`, three baseline runs, and for every trial
+    `.hydra/config.yaml` and `overrides.yaml`, `result.json`, `metrics.csv` with a row an epoch, and `saliency.csv`. One
+    in ten was pruned, one in fifty has failed. The files are in the page cache, as they were written just before.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        variants: dict[str, Variant] = {}
+        for epochs in lengths:
+            directory = Path(folder) / str(epochs)
+            write_search(directory, trials, epochs)
+            variants[f"{epochs} epochs"] = Variant(_page(directory), f"{lengths[0]} epochs" if variants else None)
+        yield variants
+
+
+def _page(directory: Path) -> Callable[[int], Sample]:
+    def run(_: int) -> Sample:
+        sample = run_apart("-m", "analysis", "report", directory)
+        return {**sample, "page MB": (directory / "report.html").stat().st_size / 1e6}
+
+    return run
 
 
 def write_search(root: Path, trials: int, epochs: int) -> None:
@@ -121,5 +115,4 @@ def result(
     }
 
 
-if __name__ == "__main__":
-    main()
+BENCHMARKS = (Benchmark(report, ratios={WALL: None, PROCESSOR: 0.15}),)

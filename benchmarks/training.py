@@ -1,118 +1,87 @@
-"""Time training steps: this project's loop in every kd_mode, against the way the distillation repositories do it.
+"""Training steps, how near they come to what the machine can compute, and what an epoch spends besides them."""
 
-    python -m benchmarks.training [--model resnet20] [--teacher resnet110] [--batch 128] [--steps 12] [--rounds 5]
-        [--device cpu]
-
-All variants do the same step: augment a batch of 32x32 pictures, forward, losses, backward, SGD. "per-picture" feeds
-the network as the public repositories do (torchvision transforms on every PIL picture in the training process,
-contiguous maps, three .item() a step). Variants are interleaved in every round; medians over the rounds, ratios to
-kd_mode none.
-"""
-
-import argparse
-import platform
-import statistics
-import time
+import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
 
-from tffd.data import Augmentation, Data, Pictures
-from tffd.data.splits import Split
-from tffd.distill import Distillation, DistillMode, Weighing
-from tffd.distill.st import SoftTargets
-from tffd.distill.teacher_free import TeacherFree
+from benchmarks.commands import composed
+from benchmarks.measure import PROCESSOR, WALL, Benchmark, Sample, Variant, Variants, timed
+from tffd.build import Parts, build_parts
+from tffd.config import require_config
 from tffd.losses import TfFD
 from tffd.models import create_model
-from tffd.training.loop import Progress, Recipe, make_optimizer, train
-from tffd.training.step import Learners
+from tffd.sweep.estimate import settle
+from tffd.training.loop import Progress, evaluate, make_optimizer, train
 
-MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-Timer = Callable[[], float]
-
-
-def main() -> None:
-    """Measure, and print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="resnet20")
-    parser.add_argument("--teacher", default="resnet110", help="of tfd_plus")
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    options = parser.parse_args()
-
-    device = torch.device(options.device)
-    images = np.random.default_rng(0).integers(0, 256, (options.batch * options.steps, 32, 32, 3), dtype=np.uint8)
-    labels = np.arange(len(images)) % 100
-    lambdas = {"intra": 8e-4, "inter": 5e-4}
-    modes: dict[str, dict[str, tuple[DistillMode, dict[str, float]]]] = {
-        "none": {},
-        "intra": {"intra": (TeacherFree(), {"intra": lambdas["intra"]})},
-        "inter": {"inter": (TeacherFree(), {"inter": lambdas["inter"]})},
-        "tfd": {"tfd": (TeacherFree(), lambdas)},
-        "tfd_plus": {"st": (SoftTargets(), {"st": 1.0}), "tfd": (TeacherFree(), lambdas)},
-    }
-    variants: dict[str, Timer] = {}
-    for name, parts in modes.items():
-        weighing = {mode: Weighing(weights) for mode, (_, weights) in parts.items()}
-        distillation = Distillation({mode: part for mode, (part, _) in parts.items()}, weighing)
-        networks = (options.model, options.teacher if distillation.needs_teacher else None)
-        variants[f"tffd, {name}"] = tffd_epoch(networks, distillation, images, labels, options.batch, device)
-    variants["per-picture, tfd"] = per_picture_epoch(options.model, images, labels, options.batch, device)
-
-    for epoch in variants.values():
-        epoch()  # warm-up
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(options.rounds):
-        for name, epoch in variants.items():
-            seconds[name].append(epoch() / options.steps)
-    report(seconds, options, device)
+MODES = ("none", "intra", "inter", "tfd", "tfd_plus")
+STEP, PROCESSOR_STEP = "ms a step", "processor ms a step"
+RATE, PROCESSOR_RATE = "GFLOP/s", "GFLOP a processor s"
+_SHARE, _PROCESSOR_SHARE = "ms", "processor ms"
+_CLASSES = 100
+_WIDE, _PRODUCT = 256, 2048  # channels; rows and columns
+_LR = 0.01  # what is drawn cannot diverge at it, and no step takes longer at another
 
 
-def tffd_epoch(
-    names: tuple[str, str | None],
-    distillation: Distillation,
-    images: np.ndarray,
-    labels: np.ndarray,
-    batch: int,
-    device: torch.device,
-) -> Timer:
-    """Return a function that trains one more epoch of this project's loop and returns its seconds.
+def training(
+    *, model: str = "resnet20", teacher: str = "resnet110", batch: int = 128, steps: int = 8, device: str = "cpu"
+) -> Iterator[Variants]:
+    """Steps of every kd_mode on 32x32 pictures, and of loops as the public repositories write them.
 
-    Args:
-        names: Of the network and its teacher.
+    Augmentation, forward, losses, backward and SGD all count. "per picture" is this project's network and losses behind
+    the habits of those repositories: torchvision transforms on each PIL picture in the training process, contiguous
+    maps, three `.item()` a step; "as the script" shows each batch to a teacher as well, as train_kd.py does in
+    teacher-free modes too. It is not their code, which no longer runs on a current PyTorch.
     """
-    student, teacher = (
-        None if name is None else create_model(name, 100).to(device).to(memory_format=torch.channels_last)
-        for name in names
-    )
-    assert student is not None
-    learners = Learners(student, distillation.to(device), teacher)
-    statistics_of = [torch.tensor(numbers, device=device) for numbers in (MEAN, STD)]
-    pictures = Pictures(
-        torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device), statistics_of[0], statistics_of[1]
-    )
-    split = Split(np.arange(len(images)), np.arange(0))
-    data = Data(pictures, None, None, (), 3, split)
-    recipe = Recipe(
-        epochs=10**6, batch_size=batch, lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4,
-        milestones=(), gamma=0.1, warmup_epochs=20, augmentation=Augmentation(4, "reflect", flip=True), seed=0,
-        bf16=device.type == "cuda",
-    )  # fmt: skip
-    progress = Progress(0, [], 0.0)
-    epochs = train(learners, data, recipe, make_optimizer(learners, recipe), progress)
+    built = {mode: synthetic(mode, model, teacher, batch, steps * batch, device) for mode in MODES}
+    variants = {
+        mode: Variant(_per_step(epochs(parts), steps), None if mode == "none" else "none")
+        for mode, parts in built.items()
+    }
+    for name, watched in (("per picture, tfd", None), ("as the script, tfd", teacher)):
+        variants[name] = Variant(_per_step(per_picture(model, watched, built["none"], batch), steps), "tfd")
+    yield variants
 
-    def epoch() -> float:
-        started = time.perf_counter()
-        next(epochs)  # ends with the epoch's one synchronisation
-        return time.perf_counter() - started
 
-    return epoch
+def synthetic(mode: str, model: str, teacher: str, batch: int, pictures: int, device: str, *more: str) -> Parts:
+    """What a run of a kd_mode on made-up pictures consists of; its teacher is as it was drawn."""
+    with tempfile.TemporaryDirectory() as cache:
+        config = composed(
+            f"kd_mode={mode}", f"model={model}", f"teacher={teacher}", "trainer=script", f"trainer.batch_size={batch}",
+            "protocol=final", "dataset=synthetic", f"dataset.source.train_pictures={pictures}",
+            f"dataset.source.classes={_CLASSES}", f"dataset.cache={cache}", f"device={device}", *more,
+        )  # fmt: skip
+        return _settled(build_parts(require_config(config), untrained=True))
+
+
+def _settled(parts: Parts) -> Parts:
+    if parts.learners.teacher is not None:
+        settle(parts.learners.teacher, parts.data.train)
+    return parts
+
+
+def epochs(parts: Parts) -> Callable[[], object]:
+    """Return a function that trains one more epoch, which ends with the epoch's one synchronisation.
+
+    No test set is read, for no epoch is the last.
+    """
+    recipe = replace(parts.recipe, epochs=10**6, lr=_LR)
+    learning = train(parts.learners, parts.data, recipe, make_optimizer(parts.learners, recipe), Progress(0, [], 0.0))
+    return lambda: next(learning)
+
+
+def _per_step(epoch: Callable[[], object], steps: int) -> Callable[[int], Sample]:
+    def run(_: int) -> Sample:
+        sample = timed(epoch)
+        return {STEP: 1000 * sample[WALL] / steps, PROCESSOR_STEP: 1000 * sample[PROCESSOR] / steps}
+
+    return run
 
 
 class PilPictures(Dataset[tuple[Tensor, int]]):
@@ -122,15 +91,13 @@ class PilPictures(Dataset[tuple[Tensor, int]]):
         from torchvision import transforms as T
 
         self._images, self._labels = images, labels
-        self._transform = T.Compose(
-            [
-                T.Pad(4, padding_mode="reflect"),
-                T.RandomCrop(32),
-                T.RandomHorizontalFlip(),
-                T.ToTensor(),
-                T.Normalize(MEAN, STD),
-            ]
-        )
+        self._transform = T.Compose([
+            T.Pad(4, padding_mode="reflect"),
+            T.RandomCrop(images.shape[1]),
+            T.RandomHorizontalFlip(),
+            T.ToTensor(),
+            T.Normalize((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
+        ])  # fmt: skip
 
     def __len__(self) -> int:
         return len(self._images)
@@ -141,19 +108,26 @@ class PilPictures(Dataset[tuple[Tensor, int]]):
         return self._transform(Image.fromarray(self._images[index])), int(self._labels[index])
 
 
-def per_picture_epoch(
-    model_name: str, images: np.ndarray, labels: np.ndarray, batch: int, device: torch.device
-) -> Timer:
-    """Return a function that trains one epoch in the public repositories' manner and returns its seconds."""
-    model: nn.Module = create_model(model_name, 100).to(device)
-    loader = DataLoader(PilPictures(images, labels), batch_size=batch, shuffle=True)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
+def per_picture(model_name: str, teacher_name: str | None, parts: Parts, batch: int) -> Callable[[], None]:
+    """Return a function that trains one epoch on the pictures of some parts in the public repositories' manner."""
+    pictures, device = parts.data.train, parts.device
+    model: nn.Module = create_model(model_name, _CLASSES).to(device)
+    teacher = None if teacher_name is None else create_model(teacher_name, _CLASSES).to(device)
+    if teacher is not None:
+        settle(teacher, pictures)
+    loader = DataLoader(
+        PilPictures(pictures.images.cpu().numpy(), pictures.labels.cpu().numpy()), batch_size=batch, shuffle=True
+    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=_LR, momentum=0.9, nesterov=True, weight_decay=5e-4)
     loss_of = TfFD(8e-4, 5e-4)
 
-    def steps() -> Iterator[None]:
+    def epoch() -> None:
         for inputs, targets in loader:
-            output = model(inputs.to(device))
-            targets = targets.to(device)
+            inputs, targets = inputs.to(device), targets.to(device)
+            output = model(inputs)
+            if teacher is not None:
+                with torch.no_grad():
+                    teacher(inputs)
             cross_entropy = F.cross_entropy(output.logits, targets)
             distillation = loss_of(*output.stages)
             optimizer.zero_grad()
@@ -161,32 +135,90 @@ def per_picture_epoch(
             optimizer.step()
             correct = (output.logits.argmax(1) == targets).float().mean()
             cross_entropy.item(), distillation.item(), correct.item()
-            yield
-
-    def epoch() -> float:
-        started = time.perf_counter()
-        for _ in steps():
-            pass
-        return time.perf_counter() - started
 
     return epoch
 
 
-def report(seconds: dict[str, list[float]], options: argparse.Namespace, device: torch.device) -> None:
-    """Print the conditions and the medians."""
-    card = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
-    print(
-        f"{options.model}, batch {options.batch}, {options.rounds} rounds of {options.steps} steps; {device.type} "
-        f"({card}); torch {torch.__version__}, Python {platform.python_version()}\n"
-    )
-    base = seconds["tffd, none"]
-    print("| variant | ms a step, median (min to max) | ratio to tffd, none |")
-    print("|:--|--:|--:|")
-    for name, values in seconds.items():
-        ratio = statistics.median(value / other for value, other in zip(values, base, strict=True))
-        low, middle, high = (1000 * number for number in (min(values), statistics.median(values), max(values)))
-        print(f"| {name} | {middle:.0f} ({low:.0f} to {high:.0f}) | {ratio:.2f} |")
+def roofline(*, model: str = "resnet20", batch: int = 128, steps: int = 4) -> Iterator[Variants]:
+    """The rate of a training step against the most that this machine's float32 arithmetic reaches.
+
+    The whole step's time is held against the operations of its convolutions and its linear layer, forward and backward.
+    The most is that of a wide 3x3 convolution: MKL's matrix product leaves AVX-512 unused on AMD's processors, so that
+    it would be passed there; it stands beside for comparison.
+    """
+    parts = synthetic("none", model, "none", batch, steps * batch, "cpu")
+    network, epoch = parts.learners.student, epochs(parts)
+    with FlopCounterMode(display=False) as counter:
+        network(torch.randn(batch, 3, 32, 32)).logits.sum().backward()
+    network.zero_grad(set_to_none=True)
+    operations = counter.get_total_flops() * steps
+
+    maps = torch.randn(16, _WIDE, 16, 16).to(memory_format=torch.channels_last)
+    convolution = nn.Conv2d(_WIDE, _WIDE, 3, padding=1, bias=False).to(memory_format=torch.channels_last)
+    convolution.requires_grad_(False)
+    matrix = torch.randn(_PRODUCT, _PRODUCT)
+    widest = "wide convolution"
+    yield {
+        widest: Variant(_rate(lambda: convolution(maps), 2 * maps.numel() * _WIDE * 9, operations)),
+        "matrix product": Variant(_rate(lambda: matrix @ matrix, 2 * _PRODUCT**3, operations), widest),
+        "none": Variant(_rate(epoch, operations, operations), widest),
+    }
 
 
-if __name__ == "__main__":
-    main()
+def _rate(work: Callable[[], object], operations: int, in_all: int) -> Callable[[int], Sample]:
+    """Return a function that repeats some work of so many operations until there have been as many as `in_all`."""
+    repeats = max(1, round(in_all / operations))
+
+    def run(_: int) -> Sample:
+        sample = timed(lambda: [work() for _ in range(repeats)])
+        done = operations * repeats / 1e9
+        return {RATE: done / sample[WALL], PROCESSOR_RATE: done / sample[PROCESSOR]}
+
+    return run
+
+
+def epoch(*, repeats: int = 5) -> Iterator[Variants]:
+    """What part of an epoch of tfd making its batches and evaluating take.
+
+    "digits" is `python run.py`; "32x32" the same on 922 made-up pictures in batches of 128, with 102 held out.
+    """
+    with tempfile.TemporaryDirectory() as cache:
+        choices = {"digits": (), "32x32": ("dataset=synthetic", "trainer=script")}
+        variants: dict[str, Variant] = {}
+        for name, overrides in choices.items():
+            config = require_config(composed("device=cpu", f"dataset.cache={cache}", *overrides))
+            variants |= _epoch_variants(name, build_parts(config), repeats)
+        yield variants
+
+
+def _epoch_variants(name: str, parts: Parts, repeats: int) -> dict[str, Variant]:
+    data, recipe = parts.data, parts.recipe
+    assert data.val is not None
+    held_out = data.val
+
+    def batches() -> None:
+        for _ in data.train.epoch(recipe.batch_size, recipe.augmentation, seed=0):
+            pass
+
+    def repeated(work: Callable[[], object]) -> Callable[[int], Sample]:
+        def run(_: int) -> Sample:
+            sample = timed(lambda: [work() for _ in range(repeats)])
+            return {_SHARE: 1000 * sample[WALL] / repeats, _PROCESSOR_SHARE: 1000 * sample[PROCESSOR] / repeats}
+
+        return run
+
+    whole = f"{name}: epoch"
+    return {
+        whole: Variant(repeated(epochs(parts))),
+        f"{name}: making batches": Variant(repeated(batches), whole),
+        f"{name}: evaluation": Variant(
+            repeated(lambda: evaluate(parts.learners.student, held_out, "val", recipe.bf16)), whole
+        ),
+    }
+
+
+BENCHMARKS = (
+    Benchmark(training, rounds=9, ratios={STEP: None, PROCESSOR_STEP: 0.1}, warm_up=True),
+    Benchmark(roofline, rounds=9, ratios={RATE: None, PROCESSOR_RATE: 0.1}, warm_up=True),
+    Benchmark(epoch, rounds=9, ratios={_SHARE: None, _PROCESSOR_SHARE: 0.15}, warm_up=True),
+)

@@ -46,12 +46,10 @@ def test_a_warm_up_does_not_count() -> None:
 
 
 def test_ratios_are_taken_round_by_round() -> None:
-    samples = {"base": [{"s": 1.0}, {"s": 10.0}, {"s": 4.0}], "other": [{"s": 3.0}, {"s": 10.0}, {"s": 8.0}]}
+    samples = {"base": [{"s": 1.0}, {"s": 10.0}, {"s": 4.0}], "other": [{"s": 3.0}, {"s": 10.0}, {"s": 20.0}]}
     row = summarise("base", samples, "other", {"s": 0.1})
-    assert row["ratios"] == {
-        "s": [2.0, 1.0, 3.0]
-    }  # the ratio of the medians, 8 to 4, is 2 too, but that of the least is 3
-    assert row["figures"] == {"s": [8.0, 3.0, 10.0]}
+    assert row["ratios"] == {"s": [3.0, 1.0, 5.0]}  # the ratio of the medians is 2.5
+    assert row["figures"] == {"s": [10.0, 3.0, 20.0]}
     assert "ratios" not in summarise(None, samples, "base", {"s": 0.1})
 
 

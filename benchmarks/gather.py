@@ -4,16 +4,17 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.commands import run_apart
 from benchmarks.measure import PROCESSOR, WALL, Benchmark, Sample, Variant, Variants
+from benchmarks.runs import record, write_run
 
 KD_MODES = {"none": (0, 0), "intra": (1, 0), "inter": (0, 1), "tfd": (1, 1)}
 MODELS = ("resnet20", "resnet32", "wrn_16_2", "resnet8x4", "vgg8")
 _CONFIG = "seed: {seed}\ntrainer:\n  lr: 0.1\n  epochs: {epochs}\nmodel:\n  name: {model}\n"
+_COLUMNS = "lr,kd_factor,train_loss,train_ce,train_top1,intra,inter,val_loss,val_top1,val_top5"
 COMMANDS = {
     "table": ["table"],
     "table, models side by side": ["table", "--rows", "train_size,kd_mode", "--cols", "model"],
@@ -49,56 +50,36 @@ def write_tree(root: Path, runs: int, epochs: int, seeds: int) -> None:
     settings = [(model, mode, number) for number in range(runs) for model in MODELS for mode in KD_MODES]
     for number in range(runs):
         model, mode, step = settings[number // seeds]
-        grid = root / f"{model}-{step:03d}"
-        write_run(grid / "grid" / f"{mode}-{number % seeds}", model, mode, step, number, number % seeds, epochs, rng)
-        if number % seeds == 0 and mode == "none":
+        grid, seed = root / f"{model}-{step:03d}", number % seeds
+        write_run(
+            grid / "grid" / f"{mode}-{seed}",
+            _CONFIG.format(seed=seed, epochs=epochs, model=model),
+            [f"kd_mode={mode}", f"seed={seed}", f"model={model}"],
+            _COLUMNS,
+            np.hstack([np.tile([0.1, 1.0], (epochs, 1)), rng.normal(70, 5, (epochs, 8))]),
+            _result(model, mode, step, number, seed, epochs, float(rng.normal(70, 1))),
+        )
+        if seed == 0 and mode == "none":
             cells = [{"kd_mode": name, "seed": str(seed)} for name in KD_MODES for seed in range(seeds)]
             study = {"study": "grid", "kind": "grid", "n_trials": len(cells), "cells": cells}
             plan = {"name": grid.name, "objective": "val_top1", "direction": "maximize", "studies": [study]}
             (grid / "sweep.json").write_text(json.dumps(plan | {"command": "python run.py -m", "fixed": []}))
 
 
-def write_run(
-    run: Path, model: str, mode: str, step: int, number: int, seed: int, epochs: int, rng: np.random.Generator
-) -> None:
-    """Write what one run leaves; every hundredth has failed, every 101st has no result, every 103rd a broken one."""
-    (run / ".hydra").mkdir(parents=True)
-    (run / ".hydra" / "config.yaml").write_text(_CONFIG.format(seed=seed, epochs=epochs, model=model))
-    (run / ".hydra" / "overrides.yaml").write_text(f"- kd_mode={mode}\n- seed={seed}\n- model={model}\n")
-    values = rng.normal(70, 5, (epochs, 8))
-    rows = "\n".join(f"{epoch},0.1,1.0," + ",".join(map(repr, row.tolist())) for epoch, row in enumerate(values, 1))
-    columns = "epoch,lr,kd_factor,train_loss,train_ce,train_top1,intra,inter,val_loss,val_top1,val_top5"
-    (run / "metrics.csv").write_text(f"{columns}\n{rows}\n")
+def _result(model: str, mode: str, step: int, number: int, seed: int, epochs: int, top1: float) -> str | None:
+    """A result.json: every hundredth run has failed, every 101st has none, every 103rd a broken one."""
     if number % 101 == 100:
-        return
-    text = json.dumps(result(model, mode, step, number, seed, epochs, float(rng.normal(70, 1))), indent=2)
-    (run / "result.json").write_text(text[: len(text) // 2] if number % 103 == 102 else text)
-
-
-def result(model: str, mode: str, step: int, number: int, seed: int, epochs: int, top1: float) -> dict[str, Any]:
-    """The content of a result.json."""
+        return None
+    has_failed = number % 100 == 99
     intra, inter = (8e-4 * on for on in KD_MODES[mode])
-    settings = f"{model}-{mode}-{step}"
-    return {
-        "status": "failed" if number % 100 == 99 else "complete",
-        "error": "TrainingDiverged: the training loss became nan" if number % 100 == 99 else None,
-        **{"name": f"{model}-{step:03d}", "study": "grid", "trial": number, "model": model, "dataset": "cifar100"},
-        **{"kd_mode": mode, "lambda_intra": intra, "lambda_inter": inter, "seed": seed, "protocol": "validation"},
-        **{
-            "train_size": 100 * (1 + step),
-            "epochs": epochs,
-            "epochs_run": epochs,
-            "val_top1": top1,
-            "val_top5": top1 + 20,
-        },
-        **{"val_loss": 1.0, "best_val_top1": top1 + 0.5, "best_val_epoch": epochs - 1, "test_top1": None},
-        **{"test_top5": None, "test_loss": None, "best_test_top1": None, "train_seconds": 3600.0},
-        "split": {"train": 45000, "val": 5000, "train_sha256": "0" * 16, "val_sha256": "1" * 16},
-        **{"images_per_second": 3000.0, "peak_memory_mb": 800.0, "parameters": 278324, "device": "cpu", "threads": 2},
-        "versions": {"python": "3.11.7", "torch": "2.14.1", "torchvision": "0.29.1", "numpy": "2.4.6"},
-        **{"git_commit": "0" * 40, "started": "2026-11-24T10:00:00+00:00", "finished": "2026-11-24T11:00:00+00:00"},
-        **{"config_hash": f"{settings}-{seed}", "settings_hash": settings},
-    }
+    text = record(
+        f"{model}-{mode}-{step}", top1, status="failed" if has_failed else "complete",
+        error="TrainingDiverged: the training loss became nan" if has_failed else None,
+        name=f"{model}-{step:03d}", study="grid", trial=number, model=model, kd_mode=mode, lambda_intra=intra,
+        lambda_inter=inter, seed=seed, train_size=100 * (1 + step), epochs=epochs, epochs_run=epochs,
+        best_val_epoch=epochs - 1,
+    )  # fmt: skip
+    return text[: len(text) // 2] if number % 103 == 102 else text
 
 
 BENCHMARKS = (Benchmark(gather, ratios={WALL: None, PROCESSOR: 0.15}),)

@@ -5,16 +5,16 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.commands import run_apart
 from benchmarks.measure import PROCESSOR, WALL, Benchmark, Sample, Variant, Variants
+from benchmarks.runs import record, write_run
 
 SPACE = {"lambda_intra": "tag(log, interval(1e-5, 1e-1))", "lambda_inter": "tag(log, interval(1e-5, 1e-1))"}
 _STAGES = (16, 32, 64)  # channels
-_COLUMNS = "epoch,lr,kd_factor,train_loss,train_ce,intra,inter,train_top1,val_loss,val_top1,val_top5"
+_COLUMNS = "lr,kd_factor,train_loss,train_ce,intra,inter,train_top1,val_loss,val_top1,val_top5"
 
 
 def report(*, trials: int = 300, lengths: Sequence[int] = (30, 240)) -> Iterator[Variants]:
@@ -45,11 +45,11 @@ def write_search(root: Path, trials: int, epochs: int) -> None:
     """Write a search of both lambdas, with a ridge where their product is about 1e-6."""
     rng = np.random.default_rng(0)
     for seed in range(3):
-        write_run(root / f"baseline/{seed:04d}", "baseline", seed, seed, (0.0, 0.0), 70 + seed, epochs, rng)
+        _write(root / f"baseline/{seed:04d}", "baseline", seed, seed, (0.0, 0.0), 70 + seed, epochs, rng)
     for number in range(trials):
         intra, inter = (10.0 ** rng.uniform(-5, -1, 2)).tolist()
         top1 = 72 - (math.log10(intra * inter) + 6) ** 2 + float(rng.normal(0, 0.3))
-        write_run(root / f"search/{number:04d}", "search", number, 0, (intra, inter), top1, epochs, rng)
+        _write(root / f"search/{number:04d}", "search", number, 0, (intra, inter), top1, epochs, rng)
     cells = [{"kd_mode": "none", "seed": str(seed)} for seed in range(3)]
     studies = [
         {"study": "baseline", "kind": "grid", "n_trials": 3, "cells": cells},
@@ -60,7 +60,7 @@ def write_search(root: Path, trials: int, epochs: int) -> None:
     (root / "sweep.json").write_text(json.dumps(plan | {"command": command, "studies": studies}))
 
 
-def write_run(
+def _write(
     run: Path,
     study: str,
     number: int,
@@ -70,49 +70,28 @@ def write_run(
     epochs: int,
     rng: np.random.Generator,
 ) -> None:
-    """Write what one run leaves."""
     status = "complete"
     if study == "search":
         status = "failed" if number % 50 == 49 else "pruned" if number % 10 == 9 else "complete"
     ran = epochs if status == "complete" else max(1, epochs // 3)
     intra, inter = lambdas
-    (run / ".hydra").mkdir(parents=True)
-    (run / ".hydra/config.yaml").write_text(f"seed: {seed}\ntrainer:\n  epochs: {epochs}\n  lr: 0.1\n")
-    words = f"- lambda_intra={intra!r}\n- lambda_inter={inter!r}\n" if intra else f"- kd_mode=none\n- seed={seed}\n"
-    (run / ".hydra/overrides.yaml").write_text(words)
     progress = 1 - np.exp(-5 * np.arange(1, ran + 1) / epochs)
     table = rng.normal(1, 0.02, (ran, 10)) * progress[:, None]
     table[:, 8] = top1 * progress
-    rows = "\n".join(f"{epoch}," + ",".join(map(repr, row.tolist())) for epoch, row in enumerate(table, 1))
-    (run / "metrics.csv").write_text(f"{_COLUMNS}\n{rows}\n")
-    (run / "result.json").write_text(json.dumps(result(status, study, number, seed, lambdas, top1, epochs, ran)))
+    result = record(
+        f"{intra!r}-{inter!r}", None if status == "failed" else top1, status=status,
+        error="TrainingDiverged: the training loss became nan in epoch 3" if status == "failed" else None,
+        name="lambdas", study=study, trial=number, kd_mode="tfd" if intra else "none", lambda_intra=intra,
+        lambda_inter=inter, seed=seed, epochs=epochs, epochs_run=ran, best_val_epoch=ran,
+        train_seconds=3000.0 + number,
+    )  # fmt: skip
+    config = f"seed: {seed}\ntrainer:\n  epochs: {epochs}\n  lr: 0.1\n"
+    overrides = [f"lambda_intra={intra!r}", f"lambda_inter={inter!r}"] if intra else ["kd_mode=none", f"seed={seed}"]
+    write_run(run, config, overrides, _COLUMNS, table, result)
     if status == "complete":
         ranked = [(stage, rank, 0.1 / rank) for stage, width in enumerate(_STAGES, 1) for rank in range(1, width + 1)]
         lines = "\n".join(",".join(map(repr, row)) for row in ranked)
         (run / "saliency.csv").write_text(f"stage,rank,saliency\n{lines}\n")
-
-
-def result(
-    status: str, study: str, number: int, seed: int, lambdas: tuple[float, float], top1: float, epochs: int, ran: int
-) -> dict[str, Any]:
-    """The content of a result.json."""
-    intra, inter = lambdas
-    settings = f"{intra!r}-{inter!r}"
-    return {
-        "status": status,
-        "error": "TrainingDiverged: the training loss became nan in epoch 3" if status == "failed" else None,
-        **{"name": "lambdas", "study": study, "trial": number, "model": "resnet20", "dataset": "cifar100"},
-        **{"kd_mode": "tfd" if intra else "none", "lambda_intra": intra, "lambda_inter": inter, "seed": seed},
-        **{"protocol": "validation", "train_size": 45000, "epochs": epochs, "epochs_run": ran},
-        **{"val_top1": None if status == "failed" else top1, "val_top5": top1 + 20, "val_loss": 1.0},
-        **{"best_val_top1": top1 + 0.5, "best_val_epoch": ran, "test_top1": None, "test_top5": None},
-        **{"test_loss": None, "best_test_top1": None, "train_seconds": 3000.0 + number, "images_per_second": 3000.0},
-        **{"peak_memory_mb": 800.0, "parameters": 278324, "device": "cpu (some)", "threads": 2},
-        "split": {"train": 45000, "val": 5000, "train_sha256": "0" * 16, "val_sha256": "1" * 16},
-        "versions": {"python": "3.11.7", "torch": "2.14.1", "torchvision": "0.29.1", "numpy": "2.4.6"},
-        **{"git_commit": "0" * 40, "started": "2026-11-24T10:00:00+00:00", "finished": "2026-11-24T11:00:00+00:00"},
-        **{"config_hash": f"{settings}-{seed}", "settings_hash": settings},
-    }
 
 
 BENCHMARKS = (Benchmark(report, ratios={WALL: None, PROCESSOR: 0.15}),)

@@ -49,7 +49,7 @@ format: $(VENV)/.installed-dev  ## rewrite the code in ruff's format
 docs: $(VENV)/.installed-dev  ## write the pages that are made from the code
 	$(BIN)/python -m docs.modes
 
-bench: $(VENV)/.installed-dev  ## measure what the README claims about speed (hours), and write the tables
+bench: $(VENV)/.installed-dev  ## measure what the README claims about speed (takes long), and write the tables
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks tables
 

@@ -43,7 +43,12 @@ def _epoch(epoch: Callable[[], object], steps: int) -> Callable[[int], Sample]:
         stays = torch.cuda.memory_allocated()
         seconds = timed(epoch)[WALL]
         peak = (torch.cuda.max_memory_allocated() - stays) / 2**20
-        return {STEP: 1000 * seconds / steps, "s an epoch": seconds, "min for 240": 4 * seconds, "MiB": peak}
+        return {
+            STEP: 1000 * seconds / steps,
+            "s an epoch": seconds,
+            "minutes for 240": 4 * seconds,
+            "MiB beyond what stays": peak,
+        }
 
     return run
 

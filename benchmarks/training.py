@@ -30,7 +30,7 @@ _LR = 0.01  # what is drawn cannot diverge at it, and no step takes longer at an
 
 
 def training(
-    *, model: str = "resnet20", teacher: str = "resnet110", batch: int = 128, steps: int = 8, device: str = "cpu"
+    *, model: str = "resnet20", teacher: str = "resnet110", batch: int = 128, steps: int = 8
 ) -> Iterator[Variants]:
     """Steps of every kd_mode on 32x32 pictures, and of loops as the public repositories write them.
 
@@ -39,7 +39,7 @@ def training(
     maps, three `.item()` a step; "as the script" shows each batch to a teacher as well, as train_kd.py does in
     teacher-free modes too. It is not their code, which no longer runs on a current PyTorch.
     """
-    built = {mode: synthetic(mode, model, teacher, batch, steps * batch, device) for mode in MODES}
+    built = {mode: synthetic(mode, model, teacher, batch, steps * batch, "cpu") for mode in MODES}
     variants = {
         mode: Variant(_per_step(epochs(parts), steps), None if mode == "none" else "none")
         for mode, parts in built.items()
@@ -57,10 +57,7 @@ def synthetic(mode: str, model: str, teacher: str, batch: int, pictures: int, de
             "protocol=final", "dataset=synthetic", f"dataset.source.train_pictures={pictures}",
             f"dataset.source.classes={_CLASSES}", f"dataset.cache={cache}", f"device={device}", *more,
         )  # fmt: skip
-        return _settled(build_parts(require_config(config), untrained=True))
-
-
-def _settled(parts: Parts) -> Parts:
+        parts = build_parts(require_config(config), untrained=True)
     if parts.learners.teacher is not None:
         settle(parts.learners.teacher, parts.data.train)
     return parts

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     given = vars(parser.parse_args(words))
     names, file = given.pop("names"), Path(given.pop("results"))
-    rounds, is_quick = given.pop("rounds"), given.pop("quick")
+    rounds, threads, is_quick = given.pop("rounds"), given.pop("threads"), given.pop("quick")
     usual = [name for name, each in BENCHMARKS.items() if not (each.needs_card or (verb == "check" and each.is_long))]
     if unknown := set(names) - set(BENCHMARKS):
         parser.error(f"there is no benchmark {min(unknown)}; there are {', '.join(BENCHMARKS)}")
@@ -46,22 +46,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif verb == "check":
             return _check(chosen, rounds, results.read(file))
         else:
-            _measure(chosen, rounds, is_quick, given, file)
+            for benchmark in chosen:
+                options = benchmark.options | {name: given[name] for name in benchmark.options if name in given}
+                entry = benchmark.measure(
+                    rounds or (benchmark.quick if is_quick else benchmark.rounds), threads, **options
+                )
+                results.keep(benchmark.name, entry, file)  # and stays when the next one is stopped
+                print(f"{benchmark.name}:{results.describe(benchmark.name, entry)}", flush=True)
     except Unavailable as error:
         print(error, file=sys.stderr)
         return 2
     return 0
-
-
-def _measure(
-    chosen: Sequence[Benchmark], rounds: int | None, is_quick: bool, given: Mapping[str, Any], file: Path
-) -> None:
-    """Measure, print and keep one after the other: what has been measured stays when the next one is stopped."""
-    for benchmark in chosen:
-        options = benchmark.options | {name: given[name] for name in benchmark.options if name in given}
-        entry = benchmark.measure(rounds or (benchmark.quick if is_quick else benchmark.rounds), **options)
-        results.keep(benchmark.name, entry, file)
-        print(f"{benchmark.name}:{results.describe(benchmark.name, entry)}", flush=True)
 
 
 def _check(chosen: Sequence[Benchmark], rounds: int | None, committed: Mapping[str, results.Entry]) -> int:
@@ -72,7 +67,7 @@ def _check(chosen: Sequence[Benchmark], rounds: int | None, committed: Mapping[s
             print(f"{benchmark.name}: nothing is committed to compare with", flush=True)
             continue
         earlier = committed[benchmark.name]
-        measured = benchmark.measure(rounds or benchmark.quick, **earlier["options"])
+        measured = benchmark.measure(rounds or benchmark.quick, earlier["conditions"]["threads"], **earlier["options"])
         found = list(results.compare(benchmark, earlier, measured))
         print("\n".join(found) or f"{benchmark.name}: all ratios are within their bands", flush=True)
         lines += found
@@ -89,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--rounds", type=int, help="instead of each benchmark's own number")
+    parser.add_argument("--threads", type=int, help="of what is measured in this process; `check` takes the committed")
     parser.add_argument("--quick", action="store_true", help="few rounds")
     parser.add_argument("--results", default=results.FILE, metavar="FILE", help="default: benchmarks/results.json")
     options = {name: value for each in BENCHMARKS.values() for name, value in each.options.items()}

@@ -76,12 +76,15 @@ class Benchmark:
         """Its options with their defaults."""
         return {name: option.default for name, option in inspect.signature(self.variants).parameters.items()}
 
-    def measure(self, rounds: int, **options: Any) -> dict[str, Any]:
+    def measure(self, rounds: int, threads: int | None = None, **options: Any) -> dict[str, Any]:
         """Measure, and return what results.json holds of it.
 
+        Args:
+            threads: What is measured in this process computes with so many; None for as many as it has.
         Raises:
             Unavailable: If the machine lacks what it is about.
         """
+        torch.set_num_threads(threads or torch.get_num_threads())
         where = conditions()
         with contextmanager(self.variants)(**options) as variants:
             samples = interleave(variants, rounds, self.warm_up)

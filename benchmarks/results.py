@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Benchmark
+from tffd.texts import counted
 
 FILE = Path(__file__).with_name("results.json")
 PAGE = Path(__file__).with_name("README.md")
@@ -81,10 +82,11 @@ def describe(name: str, entry: Entry) -> str:
     where = entry["conditions"]
     card = f"{where['card']}; " if "card" in where else ""
     conditions = (
-        f"{card}{where['cores']} cores of {where['processor']}, {where['threads']} threads; load average "
+        f"{card}{where['cores']} cores of {where['processor']}, {counted(where['threads'], 'thread')}; load average "
         f"{where['load']} when it began; Python {where['python']}, torch {where['torch']}; {where['date']}."
     )
-    return f"\n`python -m benchmarks {name} --rounds {entry['rounds']}{options}`\n{conditions}\n\n{_table(entry)}\n\n"
+    command = f"python -m benchmarks {name} --rounds {entry['rounds']} --threads {where['threads']}{options}"
+    return f"\n`{command}`\n{conditions}\n\n{_table(entry)}\n\n"
 
 
 def _table(entry: Entry) -> str:

@@ -172,7 +172,7 @@ def pruning(*, trials: int = 30) -> Iterator[Variants]:
 
 BENCHMARKS = (
     Benchmark(schedule, rounds=3, quick=1, ratios={WHOLE: 0.15}, shares={TO_IDEAL: 0.15}, is_long=True),
-    Benchmark(costs, ratios={PROCESSOR_REPORT: 0.4}),
+    Benchmark(costs, ratios={PROCESSOR_REPORT: 0.4}, warm_up=True),
     Benchmark(reports, rounds=6, quick=2, ratios={TRAINING: 0.1}, is_long=True),
     Benchmark(pruning, rounds=4, quick=1, ratios={SPENT: 0.3}, is_long=True),
 )

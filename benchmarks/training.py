@@ -140,8 +140,8 @@ def roofline(*, model: str = "resnet20", batch: int = 128, steps: int = 4) -> It
     """The rate of a training step against the most that this machine's float32 arithmetic reaches.
 
     The whole step's time is held against the operations of its convolutions and its linear layer, forward and backward.
-    That most is about the rate of a wide 3x3 convolution. MKL's matrix product leaves AVX-512 unused on AMD's
-    processors, so that a step would pass it there; it stands beside for comparison.
+    That most is about the rate of a wide 3x3 convolution. MKL's matrix product is slower where it
+    leaves AVX-512 unused, as it seems to on AMD's processors, and a step would pass it; it stands beside.
     """
     parts = synthetic("none", model, "none", batch, steps * batch, "cpu")
     network, epoch = parts.learners.student, epochs(parts)

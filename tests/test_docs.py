@@ -60,7 +60,7 @@ def test_a_command_of_run_py_is_accepted(command: Command, tmp_path: Path, monke
     small = ["dataset=digits"] if any(word.startswith("experiment=") for word in overrides) else []
     overrides += ["model=resnet8", *small]  # nothing is downloaded, and little is built
     overrides += ["sweep.baseline=null", "sweep.enqueue=[]"] * any(word.startswith("sweep=") for word in overrides)
-    if "sweep=modes" in overrides and not any(word.startswith("kd_mode=") for word in overrides):
+    if {"sweep=modes", "ablation=zoo"} & set(overrides) and not any(word.startswith("kd_mode=") for word in overrides):
         overrides.append("kd_mode=tfd,tf_kd")
     overrides += ["ablation.grid.seed='0'"] * any(word.startswith("ablation=") for word in overrides)
     base = _compose(sort_arguments(overrides).fixed)
@@ -123,6 +123,7 @@ def small_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pages")
     for directory in ("terms", "a", "b"):
         _write_grid(root / "results" / directory, MODES, range(8))
+    _write_grid(root / "results" / "zoo", MODES, range(3))
     beside = ("st", "intra+st", "inter+st", "st+tfd")
     _write_grid(root / "results" / "composition", (*MODES, *beside), range(10))
     _write_grid(

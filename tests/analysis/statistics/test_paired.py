@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap, false_discovery_control, permutation_test, ttest_1samp
 
+from analysis.statistics import paired
 from analysis.statistics.paired import holm, infer_each, smallest_p, subset_mean_interval
 
 
@@ -117,6 +118,25 @@ def test_beyond_twelve_pairs_t_is_bootstrapped() -> None:
     assert infer_each([list(values)]) == [inference]  # the seed is fixed
     # On normal differences it is close to Student's.
     assert inference.p == pytest.approx(ttest_1samp(values, 0).pvalue, abs=0.03)
+
+
+@pytest.mark.parametrize("pairs", [12, 13, 2500])
+def test_resamples_are_the_same_in_blocks_that_a_processor_keeps_at_hand(
+    pairs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = np.random.default_rng(1).normal(0.1, 1.0, pairs).tolist()
+    sizes, studentised = [], paired._studentised
+
+    def measured(resamples: np.ndarray, axis: int, tie: float) -> np.ndarray:
+        sizes.append(resamples.size)
+        blocks: np.ndarray = studentised(resamples, axis, tie)
+        return blocks
+
+    monkeypatch.setattr(paired, "_studentised", measured)
+    in_blocks = infer_each([sample])
+    assert max(sizes, default=0) <= paired._NUMBERS_AT_ONCE
+    monkeypatch.setattr(paired, "_NUMBERS_AT_ONCE", 10**9)
+    assert infer_each([sample]) == in_blocks
 
 
 def test_no_spread() -> None:

@@ -67,3 +67,24 @@ def test_bounds_and_rungs() -> None:
 def test_names_of_tables_and_locks() -> None:
     assert {"studies", "trials", "trial_params"} <= private.TABLES
     assert private.LOCK_FILE_SUFFIX == ".lock"
+
+
+def test_cmaes_looks_through_its_trials_once_and_not_for_each_generation(study: optuna.Study) -> None:
+    space = {key: FloatDistribution(0.0, 1.0) for key in ("a", "b")}
+    looks = []
+
+    class Attributes(dict[str, int]):
+        def get(self, key: str, default: object = None) -> object:  # type: ignore[override]
+            looks.append(key)
+            return super().get(key, default)
+
+    for number in range(60):
+        params = {"a": number % 7 / 7, "b": number % 5 / 5}
+        study.add_trial(optuna.trial.create_trial(value=float(number), params=params, distributions=space))
+    trials = study.get_trials()
+    sampler = private.ReplayedCmaEs(seed=0)
+    for number, trial in enumerate(trials):
+        trial.system_attrs = Attributes({"cma:generation": number // 6})
+    sampler._asked = study, space
+    assert sampler._restore_optimizer(trials).generation == 10
+    assert len(looks) == 60

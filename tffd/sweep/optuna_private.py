@@ -3,6 +3,7 @@
 Each of these is exercised by a test: `tests/sweep/test_optuna_private.py` names them, and the versions.
 """
 
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -85,8 +86,13 @@ class ReplayedCmaEs(CmaEsSampler):
         transform = _SearchSpaceTransform(space, transform_step=not self._with_margin, transform_0_1=True)
         optimizer = self._init_optimizer(transform, study.direction)
         sign = 1 if study.direction is StudyDirection.MINIMIZE else -1
+        generations = defaultdict(list)  # once: to look for each among all trials is quadratic in their number
+        for trial in completed_trials:
+            generation = trial.system_attrs.get(self._attr_key_generation)
+            if isinstance(generation, int):
+                generations[generation].append(trial)
         while True:
-            told = self._get_solution_trials(completed_trials, optimizer.generation)[: optimizer.population_size]
+            told = generations[optimizer.generation][: optimizer.population_size]
             if len(told) < optimizer.population_size:
                 return optimizer
             points = [

@@ -56,6 +56,32 @@ def run_all(study: ResumableStudy, lease: Lease, fail: bool = False, final: bool
     return values
 
 
+def test_a_cell_is_found_without_comparing_it_with_all(storage: Storage, lease: Lease) -> None:
+    compared = []
+
+    class CountingCell(dict[str, str]):
+        def __eq__(self, other: object) -> bool:
+            compared.append(other)
+            return super().__eq__(other)
+
+    cells: list[dict[str, str]] = [CountingCell(seed=str(seed)) for seed in range(20)]
+    study = ResumableStudy(GridPlan("grid", ("seed",), 20, cells=cells, identities=[{}] * 20), config(), storage)
+    assert len(run_all(study, lease)) == 20
+    assert study.counts()[TrialState.COMPLETE] == 20
+    assert compared == []
+
+
+def test_cells_are_the_same_in_whatever_order_the_command_names_what_varies(storage: Storage, lease: Lease) -> None:
+    def plan(*keys: str) -> StudyPlan:
+        values = {"seed": "0", "kd_mode": "tfd"}
+        return GridPlan("grid", keys, 1, cells=[{key: values[key] for key in keys}], identities=[{"hash": "0"}])
+
+    assert len(run_all(ResumableStudy(plan("seed", "kd_mode"), config(), storage), lease)) == 1
+    again = ResumableStudy(plan("kd_mode", "seed"), config(), storage)
+    assert run_all(again, lease) == []
+    assert again.counts()[TrialState.COMPLETE] == 1
+
+
 def test_every_value_of_a_choice_has_as_many_trials(storage: Storage, lease: Lease) -> None:
     """Also when the search goes on for longer, beside known points; the other dimensions are the sampler's."""
     space = {"kd_mode": CategoricalDistribution(["a", "b", "c"]), **SPACE}

@@ -102,6 +102,11 @@ def cell_of(trial: Trial | FrozenTrial) -> Cell:
     return _texts(trial.user_attrs.get(CELL), CELL, f"trial {trial.number}")
 
 
+def key_of_cell(cell: Cell) -> frozenset[tuple[str, str]]:
+    """Return what finds a cell among thousands at once, in whatever order the command names what varies."""
+    return frozenset(cell.items())
+
+
 def is_final(trial: FrozenTrial) -> bool:
     """Tell whether a failed trial would fail again."""
     return trial.user_attrs.get(FINAL) is True

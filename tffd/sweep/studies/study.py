@@ -26,6 +26,7 @@ from tffd.sweep.studies.attributes import (
     fixed_values,
     identity_in,
     is_final,
+    key_of_cell,
     require_ours,
 )
 from tffd.sweep.studies.continuation import name_study, require_same_settings, shared_settings
@@ -60,6 +61,7 @@ class ResumableStudy:
                 load_if_exists=True,
             )
             self._require_same(shared_settings(plan, config))
+        self._cells = {key_of_cell(cell) for cell in plan.cells} if isinstance(plan, GridPlan) else set()
         self._is_in_line = False
 
     def claim(self, lease: Lease) -> Claim | None:
@@ -181,10 +183,10 @@ class ResumableStudy:
         ended = self.trials(*ENDED)
         if not isinstance(self.plan, GridPlan):
             return {state: sum(trial.state is state for trial in ended) for state in ENDED}
-        became: dict[str, TrialState] = {}
+        became: dict[frozenset[tuple[str, str]], TrialState] = {}
         for state in reversed(ENDED):
-            became |= {str(cell_of(trial)): state for trial in ended if trial.state is state}
-        outcomes = [became.get(str(cell)) for cell in self.plan.cells]
+            became |= {key_of_cell(cell_of(trial)): state for trial in ended if trial.state is state}
+        outcomes = [became.get(key_of_cell(cell)) for cell in self.plan.cells]
         return {state: outcomes.count(state) for state in ENDED}
 
     def best(self) -> list[FrozenTrial]:
@@ -201,7 +203,7 @@ class ResumableStudy:
         trials = self.trials()
         if not isinstance(self.plan, GridPlan):
             return trials
-        return [trial for trial in trials if cell_of(trial) in self.plan.cells]
+        return [trial for trial in trials if key_of_cell(cell_of(trial)) in self._cells]
 
     def _remaining(self, trials: list[FrozenTrial]) -> int:
         waiting = sum(trial.state is TrialState.WAITING for trial in trials)
@@ -216,9 +218,9 @@ class ResumableStudy:
                 self.optuna.enqueue_trial(dict(point), skip_if_exists=True)
         if isinstance(self.plan, GridPlan):
             kept = [trial for trial in self.trials() if trial.state is not TrialState.FAIL or is_final(trial)]
-            present = [cell_of(trial) for trial in kept]
+            present = {key_of_cell(cell_of(trial)) for trial in kept}
             for cell, identity in zip(self.plan.cells, self.plan.identities, strict=True):
-                if cell not in present:
+                if key_of_cell(cell) not in present:
                     # As attributes, not parameters: Optuna fixes the choices of a parameter for good, but grids grow.
                     self.optuna.enqueue_trial({}, user_attrs={CELL: cell, IDENTITY: identity})
         self._is_in_line = True
@@ -234,10 +236,10 @@ class ResumableStudy:
         """Yield what each planned cell that has a trial was, and what it is now."""
         if not isinstance(self.plan, GridPlan):
             return
-        now = {str(cell): wanted for cell, wanted in zip(self.plan.cells, self.plan.identities, strict=True)}
+        now = {key_of_cell(cell): wanted for cell, wanted in zip(self.plan.cells, self.plan.identities, strict=True)}
         for trial in self.trials():
             known = identity_in(trial.user_attrs, f"trial {trial.number}") or {}
-            yield known, now.get(str(cell_of(trial)), known)
+            yield known, now.get(key_of_cell(cell_of(trial)), known)
 
 
 def _if_not_ended_elsewhere() -> AbstractContextManager[None]:

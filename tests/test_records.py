@@ -97,6 +97,16 @@ def test_metrics_survive_the_file_exactly(tmp_path: Path) -> None:
     assert records.read_last_metrics(tmp_path / "absent") == {}
 
 
+def test_of_many_epochs_only_the_last_is_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records.write_metrics(tmp_path, [{"epoch": epoch, "loss": 0.5} for epoch in range(1, 1001)])
+    parsed, reader = [], records.csv.DictReader
+    monkeypatch.setattr(records.csv, "DictReader", lambda lines: parsed.extend(lines) or reader(lines))
+    assert records.read_last_metrics(tmp_path) == {"epoch": "1000", "loss": "0.5"}
+    assert parsed == ["epoch,loss", "1000,0.5"]
+    (tmp_path / "metrics.csv").write_text("epoch,loss\n")
+    assert records.read_last_metrics(tmp_path) == {}
+
+
 def test_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "result.json"
     records.write_json(path, {"status": "complete"})

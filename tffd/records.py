@@ -106,7 +106,9 @@ def read_last_metrics(run_dir: Path) -> dict[str, str]:
     """Return the numbers in the last row of a run's metrics.csv; {} where there is none yet, or one that is damaged."""
     try:
         text = read_regular(run_dir / METRICS).decode()
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        lines = text.splitlines()
+        # The last alone is parsed: a sweep asks now and then, of all that is at work.
+        rows = list(csv.DictReader([lines[0], lines[-1]])) if len(lines) > 1 else []
         last = {name: text for name, text in rows[-1].items() if text} if rows else {}
         for text in last.values():
             float(text)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,4 +142,5 @@ def _read(path: Path, objective: str) -> list[tuple[int, float]]:
         return []
     if column == objective:
         return values
-    return [(epoch, max(value for _, value in values[: i + 1])) for i, (epoch, _) in enumerate(values)]
+    best = itertools.accumulate((value for _, value in values), max)
+    return [(epoch, value) for (epoch, _), value in zip(values, best, strict=True)]

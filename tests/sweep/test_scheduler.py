@@ -218,6 +218,17 @@ def test_an_error_of_ours_is_none_of_the_study(tmp_path: Path, monkeypatch: pyte
         sweep.run()
 
 
+@pytest.mark.parametrize(("slots", "pause"), [(1, 1.0), (32, 1.0), (64, 2.0)])
+def test_the_more_is_at_work_the_less_often_it_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slots: int, pause: float
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(scheduler_module, "_POLL_SECONDS", 1.0)
+    monkeypatch.setattr(scheduler_module, "time", SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic))
+    open_sweep(tmp_path, grid(*range(slots)), config(), slots=slots).run()
+    assert pauses[0] == pause
+
+
 def test_a_command_that_waits_for_another_says_so_once(tmp_path: Path, signals_in_threads: None) -> None:
     first = open_sweep(tmp_path, grid(0), config())
     with first.lease:

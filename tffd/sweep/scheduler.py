@@ -17,7 +17,8 @@ from tffd.sweep.studies.storage import STORAGE_ERRORS, StorageLost, is_of_storag
 from tffd.sweep.studies.study import ResumableStudy
 from tffd.sweep.trial_state import State
 
-_POLL_SECONDS = 0.02
+_POLL_SECONDS = 0.02  # between two looks at what is at work
+_MOST_LOOKS_TOGETHER = 32  # beyond it a command looks less often, so that a thousand jobs take it no core
 _LOOK_SECONDS = 1.0  # how often a command with nothing to do looks what the others that share its study have left
 
 
@@ -73,7 +74,7 @@ class Scheduler:
                         running.look()
                         self._let_go_if_ended(running)
                     self._display.refresh()
-                    time.sleep(_POLL_SECONDS)
+                    time.sleep(_POLL_SECONDS * max(1, len(self._running) / _MOST_LOOKS_TOGETHER))
             except DataChanged as error:
                 self._wait_for_checkpoints(signals, str(error))
                 raise

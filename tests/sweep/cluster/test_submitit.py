@@ -508,6 +508,22 @@ def test_a_job_that_an_earlier_command_submitted_is_followed(
     assert followed.is_in_queue()
 
 
+def test_a_thousand_jobs_that_an_earlier_command_submitted_are_found_with_one_question(
+    tmp_path: Path, slurm: None, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    cluster = FakeCluster(tmp_path, monkeypatch)
+    for number in range(1000):
+        directory = tmp_path / f"{number:04d}"
+        directory.mkdir()
+        (directory / "job.json").write_text(json.dumps({"job_id": str(number), "folder": str(tmp_path)}))
+    asked = answering(monkeypatch, "".join(f"{number} RUNNING {NOON}\n" for number in range(999)))
+    for number in range(999):
+        assert cluster.executor._left_behind(job_in(tmp_path / f"{number:04d}")) is not None
+    assert (len(asked), cluster.jobs) == (1, {})
+    assert cluster.executor._left_behind(job_in(tmp_path / "0999")) is None  # it may have been submitted since
+    assert len(asked) == 2
+
+
 @pytest.mark.parametrize("state", ["COMPLETING", "CANCELLED"])
 def test_a_job_that_is_about_to_vanish_is_not_followed(
     tmp_path: Path, slurm: None, monkeypatch: pytest.MonkeyPatch, state: str

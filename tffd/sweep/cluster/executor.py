@@ -3,6 +3,7 @@
 import functools
 import json
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tffd.files import read_regular, replacing
@@ -50,6 +51,7 @@ class SubmititExecutor:
         self.on_this_machine = cluster == "local"
         self._timeout = heartbeat_timeout
         self._runs: list[PendingRun] = []
+        self._followed: set[Path] = set()  # directories of runs that this command has submitted or found
         self._queue = None if cluster == "local" else SlurmQueue()
         launcher = f"submitit_{cluster}"
         self._submitter = Submitter(launcher, heartbeat_timeout, self._is_idle)
@@ -77,6 +79,7 @@ class SubmititExecutor:
         submitted = self._submitter.try_to(lambda: self._left_behind(job) or self._submit(job))
         if submitted is None:
             return None
+        self._followed.add(job.run_dir)
         job.run_dir.mkdir(parents=True, exist_ok=True)
         with replacing(job.run_dir / _JOB) as file:
             file.write(json.dumps({"job_id": submitted.job_id, "folder": str(submitted.paths.folder)}).encode())
@@ -97,7 +100,11 @@ class SubmititExecutor:
             return None
         import submitit
 
-        jobs = self._queue.jobs(fresh=True)
+        # Asked anew for each, a thousand jobs that wait or work would be a thousand queries when a command begins. What
+        # this command has followed itself may have ended since SLURM was asked.
+        jobs = self._queue.jobs(fresh=job.run_dir in self._followed)
+        if jobs is not None and content["job_id"] not in jobs:
+            jobs = self._queue.jobs(fresh=True)
         if jobs is None:
             raise TimeoutError("squeue does not answer")  # a second job for the same run would be in the way
         left = jobs.get(content["job_id"])

@@ -12,6 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.support import TINY, command, places, results, run_py
+from tests.sweep.fakes import MEDIAN, config, grid, search
 from tests.sweep.processes import (
     QUICK_THEN_SLOW,
     finish,
@@ -21,6 +22,8 @@ from tests.sweep.processes import (
     trial_processes,
     wait_until,
 )
+from tffd.sweep import engine
+from tffd.sweep.plan import SweepPlan
 
 
 def test_a_search_with_its_baseline_ends_in_a_summary_and_goes_on(tmp_path: Path) -> None:
@@ -214,3 +217,12 @@ def test_two_machines_share_a_study_and_one_takes_over_what_the_other_left(tmp_p
     again = run_py(*search, *network, *places(machines[1]))
     assert again.returncode == 0, again.stdout + again.stderr
     assert "4 trials, 4 of them done before" in again.stdout
+
+
+@pytest.mark.parametrize(("cells", "pruner", "is_busy"), [(100, None, False), (101, None, True), (3, MEDIAN, True)])
+def test_a_journal_is_for_many_cells_and_for_epochs_that_are_judged(
+    cells: int, pruner: dict[str, object] | None, is_busy: bool
+) -> None:
+    settings = config(pruner=pruner)
+    plan = SweepPlan(settings, [], [grid(*range(cells)), search(10_000)], settings.sweep.objectives)
+    assert engine._keeps_its_storage_busy(plan) is is_busy

@@ -29,6 +29,8 @@ from tffd.sweep.studies.lease import Lease
 from tffd.sweep.studies.storage import STORAGE_ERRORS, is_lacking, name_storage, open_storage, reason_of
 from tffd.sweep.studies.study import ResumableStudy
 
+_MOST_CELLS_OF_SQLITE = 100  # of which it reads each again that has not ended, 0.3 ms, some four times a trial
+
 
 class Engine:
     """Runs one sweep command.
@@ -130,21 +132,27 @@ def _refusing_what_cannot_be_written(directory: Path) -> Iterator[None]:
         ) from error  # fmt: skip
 
 
+def _keeps_its_storage_busy(plan: SweepPlan) -> bool:
+    """Tell whether every epoch will be reported, or a grid has so many cells that asking for the next is work."""
+    cells = (study.n_trials for study in plan.studies if isinstance(study, GridPlan))
+    return judges_epochs(plan.config.sweep) or max(cells, default=0) > _MOST_CELLS_OF_SQLITE
+
+
 def _open_studies(plan: SweepPlan, directory: Path) -> tuple[list[ResumableStudy], str]:
     """Open the studies of a plan, which a command may go on in, and return them with the name of their storage.
 
     Raises:
         ConfigError: If it may not. Whatever can be told without opening anything is refused before anything is made.
     """
-    address, every_epoch = plan.config.sweep.storage, judges_epochs(plan.config.sweep)
-    kept_in = name_storage(address, directory, every_epoch)
+    address, busy = plan.config.sweep.storage, _keeps_its_storage_busy(plan)
+    kept_in = name_storage(address, directory, busy)
     require_same_sweep(directory, plan, kept_in)
     recorded = count_recorded(directory, plan)
-    if is_lacking(address, directory, every_epoch):
+    if is_lacking(address, directory, busy):
         require_owned(directory, recorded, {}, kept_in)
     if address in (None, "journal"):
         directory.mkdir(parents=True, exist_ok=True)
-    storage = open_storage(address, directory, every_epoch)
+    storage = open_storage(address, directory, busy)
     known = {study.key: storage.count_trials(name_study(plan.config, study)) for study in plan.studies}
     require_owned(directory, recorded, known, kept_in)
     directory.mkdir(parents=True, exist_ok=True)

@@ -100,13 +100,13 @@ def test_files_lie_where_they_are_asked_for(tmp_path: Path) -> None:
         assert isinstance(storage.optuna, JournalStorage) == (address is not None and address.startswith("journal"))
 
 
-def test_a_study_of_every_epoch_is_a_journal_unless_there_is_a_database_already(tmp_path: Path) -> None:
+def test_a_busy_study_is_a_journal_unless_there_is_a_database_already(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir(), second.mkdir()
-    assert isinstance(open_storage(None, first, every_epoch=True).optuna, JournalStorage)
+    assert isinstance(open_storage(None, first, busy=True).optuna, JournalStorage)
     assert isinstance(open_storage(None, first).optuna, JournalStorage)  # the pruner was left out later
     assert isinstance(open_storage(None, second).optuna, RDBStorage)
-    assert isinstance(open_storage(None, second, every_epoch=True).optuna, RDBStorage)
+    assert isinstance(open_storage(None, second, busy=True).optuna, RDBStorage)
 
 
 @pytest.mark.parametrize(

@@ -63,19 +63,19 @@ class Storage:
             return 0
 
 
-def open_storage(address: str | None, directory: Path, every_epoch: bool = False) -> Storage:
+def open_storage(address: str | None, directory: Path, busy: bool = False) -> Storage:
     """Open the storage of a sweep, and create it once, however many commands start together.
 
     Args:
         address: `sweep.storage`; None for study.db in the sweep's directory, or the journal that is there already.
         directory: The directory of the sweep.
-        every_epoch: Whether every epoch will be reported to it, for which a new one is better a journal: SQLite takes
-            ten times the processor time a report (benchmarks/README.md).
+        busy: Whether so much will be told to it, or asked of it, that a new one is better a journal: SQLite takes ten
+            times the processor time (benchmarks/README.md).
     Raises:
         ConfigError: If the address is of no known kind, there is no such database, or the file is damaged.
     """
     try:
-        place = _locate(address, directory, every_epoch)
+        place = _locate(address, directory, busy)
         if isinstance(place, Path):
             return _open_journal(place)
         if place.get_backend_name() == "sqlite":
@@ -100,10 +100,10 @@ def _remedy(error: Exception, address: str) -> str:
     return f"{damaged}name another with sweep.storage=..."
 
 
-def name_storage(address: str | None, directory: Path, every_epoch: bool = False) -> str:
+def name_storage(address: str | None, directory: Path, busy: bool = False) -> str:
     """Name what `open_storage` would open: the same wherever the sweep's directory lies, and without a password."""
     try:
-        place = _locate(address, directory, every_epoch)
+        place = _locate(address, directory, busy)
     except ValueError:
         return without_password(address)  # opening it says what is wrong
     if isinstance(place, Path):
@@ -113,24 +113,24 @@ def name_storage(address: str | None, directory: Path, every_epoch: bool = False
     return f"postgresql:///{place.database}"  # hosts have many names
 
 
-def is_lacking(address: str | None, directory: Path, every_epoch: bool = False) -> bool:
+def is_lacking(address: str | None, directory: Path, busy: bool = False) -> bool:
     """Tell whether what `open_storage` would open is a file that is not there yet."""
     try:
-        place = _locate(address, directory, every_epoch)
+        place = _locate(address, directory, busy)
     except ValueError:
         return False  # opening it says what is wrong
     path = place if isinstance(place, Path) else Path(str(place.database))
     return (isinstance(place, Path) or place.get_backend_name() == "sqlite") and not path.exists()
 
 
-def _locate(address: str | None, directory: Path, every_epoch: bool) -> Path | URL:
+def _locate(address: str | None, directory: Path, busy: bool) -> Path | URL:
     """The path of a journal, or the URL of a database.
 
     Raises:
         ValueError: If the address is of no known kind.
     """
     journal, database = directory / "study.journal", directory / "study.db"
-    by_default = address is None and not database.exists() and (every_epoch or journal.exists())
+    by_default = address is None and not database.exists() and (busy or journal.exists())
     if address == "journal" or by_default:
         return journal
     if address is not None and address.startswith("journal:///"):

@@ -102,7 +102,7 @@ def rules(table: Table) -> dict[str, Callable[[list[Curve], list[int], int, str]
     found |= {
         "halving 4 from 3, means of 3 epochs": pruned(lambda _: Halving(3, 4), stopping.means),
         "halving 4 from 3, best so far": pruned(lambda _: Halving(3, 4), stopping.best_so_far),
-        "halving 4 from 3, first 4 wait": pruned(lambda _: Halving(3, 4, bootstrap_count=3)),
+        "halving 4 from 3, first 3 stopped": pruned(lambda _: Halving(3, 4, bootstrap_count=3)),
         "behind baseline, from epoch 3": pruned(lambda seed: behind(seed, 3, 0.0)),
         "behind baseline by 2 points, from epoch 3": pruned(lambda seed: behind(seed, 3, 2.0)),
         "halving 3 from 3, or behind baseline": pruned(lambda seed: Either(Halving(3, 3), behind(seed, 3, 0.0))),

@@ -151,6 +151,8 @@ def test_damaged_weights(tmp_path: Path) -> None:
 def test_picture_trees(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     overrides = ("dataset=image_folder", f"dataset.root={tree}")
+    (fault,) = faults_of(tmp_path, *overrides, "dataset.source.image_size=[32,64]")
+    assert "image_size=[32, 64]: should be a valid integer" in fault
     assert f"{tree}/train is missing" in faults_of(tmp_path, *overrides)[0]
     for name in ("train", "test"):
         (tree / name).mkdir(parents=True)

@@ -54,6 +54,10 @@ def test_what_an_optional_entry_would_pass_over_is_told(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("experiment=cifar100_resnet2O",), "there is no such choice; did you mean"),
+        (
+            ("-m", "sweep=lambdas", "experiment=cifar100_resnet2O"),
+            "experiment=cifar100_resnet2O: there is no such choice; did you mean cifar100_resnet32, cifar100_resnet20",
+        ),
         (("-m", "kd_mode=none,tdf", "seed=0,1"), "there is no such choice; did you mean"),
         (("-m", "~teacher", "seed=0,1"), "~teacher: every run has a teacher; for none of it, set teacher=none"),
     ],

@@ -1,6 +1,7 @@
 """`python -m analysis best`: the winner, its uncertainty, and commands that train it on fresh seeds."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,29 @@ def test_the_command_trains_both_on_fresh_seeds(write_search: WriteSearch) -> No
         "lambda_intra=0.002 lambda_inter=0.000123456789012345 seed=3,4,5",
     )
     assert again.tabulate == "python -m analysis table results/lambdas-final"
+
+
+@pytest.mark.parametrize("place", ["moved/lambdas", "results/renamed", "copied/anew"])
+def test_the_command_goes_where_the_results_lie_now_and_keeps_its_configs(
+    write_search: WriteSearch, tmp_path: Path, place: str
+) -> None:
+    start = "python run.py -m --config-dir mine -cn theirs"
+    recorded = {"cwd": str(tmp_path), "results_dir": str(tmp_path / "results"), "command": f"{start} sweep=lambdas"}
+    root = write_search(63.0, fixed=[*FIXED, "results_dir=results"], **recorded)
+    again = find_best(gather(root), seeds=1).retraining
+    usual = (
+        "-m --config-dir mine -cn theirs name=lambdas-final protocol=final model=resnet8 'dataset.root=a b' kd_mode="
+    )
+    assert again.directory == "results/lambdas-final" and usual in again.train[0]
+    shutil.copytree(root, place)
+    if not place.startswith("copied"):
+        shutil.rmtree(root)
+    parent, name = place.split("/")
+    again = find_best(gather(place), seeds=1).retraining
+    assert (again.directory, again.tabulate) == (f"{place}-final", f"python -m analysis table {place}-final")
+    results = "" if parent == "results" else f"results_dir={parent} "
+    moved = usual.replace("lambdas-final", f"{name}-final").replace("kd_mode=", f"{results}kd_mode=none,tfd ")
+    assert moved in again.train[0] and again.train[0].count("results_dir=") == bool(results)
 
 
 def test_seeds_of_unfinished_and_planned_runs_are_not_fresh(write_search: WriteSearch, write_run: Any) -> None:

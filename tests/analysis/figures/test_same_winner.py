@@ -9,15 +9,19 @@ from analysis.best.best import find_best
 from analysis.figures.history import history_info
 from analysis.figures.importance import importance_info
 from analysis.figures.landscape import landscape_info
+from analysis.figures.learning import learning_info, terms_info
 from analysis.figures.log_axis import log_axis
 from analysis.figures.mpl import draw_chart
 from analysis.figures.parallel import parallel_info
 from analysis.figures.pareto import pareto_info
+from analysis.figures.saliency import read_saliency, saliency_info
 from analysis.figures.series import judging, make_series
 from analysis.figures.web import draw_chart as draw_web_chart
+from analysis.read.curves import read_curves
 from analysis.read.gather import gather
 from analysis.select.ranking import front
 from analysis.select.trials import trials_by_search
+from tests.analysis.figures.support import write_saliency
 
 LOG = "tag(log, interval(1e-5, 1e-1))"
 STUDY = {"study": "search", "kind": "search", "n_trials": 8}
@@ -97,6 +101,17 @@ def test_a_picture_without_a_place_for_the_winner_says_so(modes: Path) -> None:
     assert importance.notes[-3:] == (left_out, hidden, "The same in all of these, so without a share: kd_mode")
     assert history_info(gathered).notes[-2:] == ("Best: trial 5, val_top1 97.00", "1 pruned trial at the last value")
     assert pareto_info(gathered).notes[-2:] == ("1 trial left out: 1 pruned", "Best: trial 5, val_top1 97.00")
+
+
+def test_curves_and_saliency_leave_out_the_trials_that_do_not_count(modes: Path) -> None:
+    for number in (0, 5):
+        write_saliency(modes / f"demo/search/{number:04d}", level=1.0)
+    gathered = gather(modes)
+    curves = read_curves(gathered)
+    infos = [learning_info(gathered, curves), terms_info(gathered, curves)]
+    for info in (*infos, saliency_info(gathered, read_saliency(gathered))):
+        notes = ("1 trial left out: 1 pruned", "Best: trial 5, val_top1 97.00")
+        assert tuple(note for note in info.notes if "trial" in note) == notes
 
 
 def test_a_grid_beside_which_there_is_no_search_says_what_it_leaves_out(tmp_path: Path, write_run: Any) -> None:

@@ -1,8 +1,10 @@
 """A config of another person runs nothing: what it may name, and what it may set."""
 
+import os
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +124,40 @@ def test_recording_the_commit_runs_no_command_of_the_environment(
     (tmp_path / "ran").unlink()
     assert identity.git_commit()
     assert not (tmp_path / "ran").exists()
+
+
+def test_recording_the_commit_runs_no_command_of_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither its monitor nor a hook, which `git` starts when it has looked for what is changed."""
+    checkout = tmp_path / "checkout"
+    source, times = checkout / "tffd" / "identity.py", count(1)
+    source.parent.mkdir(parents=True)
+    source.touch()
+
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-C", str(checkout), *words], capture_output=True, check=True)
+
+    git("init")
+    git("add", ".")
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-m", "one")
+    for name in ("monitor", "hooks/post-index-change"):
+        script = checkout / ".git" / name
+        script.parent.mkdir(exist_ok=True)
+        script.write_text(f"#!/bin/sh\ntouch {shlex.quote(str(tmp_path))}/ran-{script.name}\n")
+        script.chmod(0o755)
+    git("config", "core.fsmonitor", str(checkout / ".git" / "monitor"))
+
+    def ran_by(action: Callable[[], object]) -> set[str]:
+        os.utime(source, (next(times),) * 2)  # so that git looks at it, and writes its index anew
+        action()
+        found = list(tmp_path.glob("ran-*"))
+        for path in found:
+            path.unlink()
+        return {path.name for path in found}
+
+    monkeypatch.setattr(identity, "__file__", str(source))
+    assert ran_by(lambda: git("describe", "--always", "--dirty")) == {"ran-monitor", "ran-post-index-change"}
+    assert ran_by(identity.git_commit) == set()
+    assert len(identity.git_commit() or "") == 40
 
 
 def test_a_job_that_hydra_composed_anew_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:

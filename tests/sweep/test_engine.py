@@ -6,13 +6,17 @@ import secrets
 import signal
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
+from hydra._internal.callbacks import Callbacks
+from hydra.types import HydraContext
+from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
 from tests.support import TINY, command, places, results, run_py
-from tests.sweep.fakes import MEDIAN, config, grid, search
+from tests.sweep.fakes import MEDIAN, Act, FakeExecutor, config, failing, grid, job_maker, search
 from tests.sweep.processes import (
     QUICK_THEN_SLOW,
     finish,
@@ -23,6 +27,7 @@ from tests.sweep.processes import (
     wait_until,
 )
 from tffd.sweep import engine
+from tffd.sweep.engine import Engine
 from tffd.sweep.plan import SweepPlan
 
 
@@ -65,6 +70,29 @@ def test_a_failed_trial_is_recorded_and_the_others_run(tmp_path: Path) -> None:
     assert sorted(result["status"] for result in results(tmp_path)) == ["complete", "failed"]
     (failed,) = study_of(tmp_path, "default.grid").get_trials(states=(TrialState.FAIL,))
     assert "training loss became nan" in failed.user_attrs["error"]
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_a_search_that_ended_with_failures_says_so_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though its next command has nothing to do. Its runs are played, and nothing is composed for them."""
+    settings = config(retries=0, storage="journal").model_copy(update={"results_dir": str(tmp_path)})
+    planned = SweepPlan(settings, [], [search(2)], settings.sweep.objectives)
+    made = SimpleNamespace(make=job_maker(tmp_path / settings.name))
+    for name, part in (
+        ("make_plan", planned),
+        ("implied_words", []),
+        ("multirun_command", "again"),
+        ("JobMaker", made),
+    ):
+        monkeypatch.setattr(engine, name, lambda *_, part=part: part)
+    monkeypatch.setattr(engine, "pin_to_devices", lambda executor, _: executor)
+    base = OmegaConf.create({"device": "cpu", "trainer": {"precision": "fp32"}})
+    context = HydraContext(SimpleNamespace(get_group_options=None), Callbacks())  # type: ignore[arg-type]
+    for started in (2, 0):
+        played = FakeExecutor(lambda job, _: failing() if job.number == 1 else Act())
+        monkeypatch.setattr(engine, "make_executor", lambda *_, played=played: played)
+        assert Engine(context, base, []).run() == 1
+        assert len(played.started) == started
 
 
 def test_a_sweep_runs_without_standard_output_and_with_relative_paths_wherever_hydra_goes(tmp_path: Path) -> None:

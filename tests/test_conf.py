@@ -1,11 +1,13 @@
 """Every file in conf/ composes into a config that fits the schema and builds its objects."""
 
+import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hydra.errors import ConfigCompositionException
 
-from tests.support import CONF, compose_config
+from tests.support import CONF, REPOSITORY, compose_config
 from tffd import build, instantiation, machine
 from tffd.config import require_config
 from tffd.sweep.samplers import make_pruner, make_sampler
@@ -28,6 +30,41 @@ def test_is_short_and_says_what_it_is(path: Path) -> None:
     assert comment.startswith("# ")
     limit = 30 if path.name == "config.yaml" else 25
     assert len(lines) <= limit
+
+
+def _compared_constants(tree: ast.AST) -> Iterator[object]:
+    """What a module compares with, looks for in something, or matches, but for terms in those that are computed."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.MatchValue):
+            operands = [node.value]
+        elif isinstance(node, ast.Compare):
+            operands = [node.left, *node.comparators]
+            if isinstance(operands[-1], ast.Attribute) and operands[-1].attr == "active":
+                continue
+        else:
+            continue
+        for operand in operands:
+            parts = operand.elts if isinstance(operand, ast.Tuple | ast.List | ast.Set) else [operand]
+            yield from (part.value for part in parts if isinstance(part, ast.Constant))
+
+
+def test_nothing_else_compares_the_name_of_a_mode() -> None:
+    """Which modes a run has is the matter of their classes."""
+    modes = {path.stem for path in (CONF / "kd_mode").glob("*.yaml")}
+    modules = [path for folder in ("tffd", "analysis", "hydra_plugins") for path in (REPOSITORY / folder).rglob("*.py")]
+    found = {
+        (path.relative_to(REPOSITORY).as_posix(), constant)
+        for path in modules
+        for constant in _compared_constants(ast.parse(path.read_text(encoding="utf-8")))
+        if constant in modes
+    }
+    assert found == {
+        ("analysis/figures/series.py", "none"),  # the baseline, which has no mode at all, has a style of its own
+        ("tffd/choices.py", "none"),  # any group's choice of nothing
+        ("tffd/distill/base.py", "none"),  # of the terms of a first stage, how many go on after it
+    }
+    examples = "a == 'at'; 'at' in b; c in ('x', 'at')\nmatch d:\n    case 'at' | 'x': pass"
+    assert list(_compared_constants(ast.parse(examples))).count("at") == 4
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=str)

@@ -60,6 +60,14 @@ def test_effective_lambdas_are_recorded() -> None:
     described = describe_run(config("kd_mode=none"), study="grid", trial=3, started=records.now())
     assert (described["lambda_intra"], described["lambda_inter"]) == (0.0, 0.0)
     assert (described["study"], described["trial"]) == ("grid", 3)
+    assert described["term_weights"] == {}
+
+
+def test_resolved_weights_of_all_terms_are_recorded() -> None:
+    """Those of a mode's file, of the shared lambdas, and those that were typed, a 0 among them."""
+    typed = ("kd_mode=[at,st,tfd]", "teacher=resnet20", "lambda_intra=0.25", "kd_mode.st.weights.st=0")
+    described = describe_run(config(*typed), study=None, trial=None, started=records.now())
+    assert described["term_weights"] == {"at": 1000.0, "st": 0.0, "intra": 0.25, "inter": 5e-4}
 
 
 HISTORY = [

@@ -16,9 +16,11 @@ from tffd.checkpoints import load_weights
 from tffd.config import require_config
 from tffd.data import digest_content
 from tffd.failures import Failure, FailureKind
+from tffd.identity import describe_run
 from tffd.machine import peak_memory_mb
 from tffd.models import create_model
 from tffd.records import INTERRUPT, PRUNE, ask_to_stop, read_result
+from tffd.session import Session
 from tffd.teacher import Measured
 from tffd.training.progress import EpochReporter
 from tffd.trial import RunInterrupted, RunInUse, record_loss, run_trial
@@ -75,12 +77,30 @@ def test_a_run_leaves_its_record(tmp_path: Path) -> None:
     assert 0 <= result["val_top1"] <= result["best_val_top1"] <= 100
     assert result["parameters"] == sum(p.numel() for p in create_model("resnet8", 10, in_channels=1).parameters())
     assert (result["threads"], result["classes"]) == (1, 10)
+    assert (read_result(tmp_path / "run") or {})["term_weights"] == {"intra": 8e-4, "inter": 5e-4}
     assert result["data"] == digest_content("digits-test500")
     assert (result["split"]["train"], result["split"]["val"]) == (200, 389)
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {"metrics.csv", "result.json", "saliency.csv", "weights.pt", ".lock"}
     assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 3
     load_weights(create_model("resnet8", 10, in_channels=1), tmp_path / "run" / "weights.pt")
+
+
+def test_parts_of_a_mode_do_not_count_as_the_student_and_what_is_not_compiled_is_told(tmp_path: Path) -> None:
+    """Of a run that ends before its first epoch."""
+
+    class NotBegun(EpochReporter):
+        def run(self, *args: Any, **settings: Any) -> Any:
+            raise Killed
+
+    mode = ("kd_mode=[crd,tfd]", "teacher=resnet14", "teacher.checkpoint=auto", "trainer.compile=true")
+    config, told = require_config(compose_config(*places(tmp_path), *TINY, *mode)), io.StringIO()
+    result = describe_run(config, study=None, trial=None, started="")
+    with pytest.raises(Killed):
+        Session(config, tmp_path, NotBegun(Console(file=told, width=200)), [], result).train(None)
+    assert result["parameters"] == sum(p.numel() for p in create_model("resnet8", 10, in_channels=1).parameters())
+    assert result["mode_parameters"] == 2 * (64 * 128 + 128)  # a linear layer for each network's pooled features
+    assert told.getvalue() == "trainer.compile=true: not with kd_mode=crd, whose steps run as they are\n"
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux lets a process reset its peak")

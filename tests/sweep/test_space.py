@@ -4,6 +4,8 @@ import optuna
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from tests.support import compose_config
+from tffd.config import require_config
 from tffd.sweep.arguments import (
     Arguments,
     as_overrides,
@@ -38,6 +40,15 @@ def test_hydras_sweep_syntax_becomes_a_distribution(text: str, distribution: obj
 def test_impossible_intervals(text: str) -> None:
     with pytest.raises(ValueError, match="an interval needs low < high"):
         parse_distribution("x", text)
+
+
+@pytest.mark.parametrize(("override", "mode"), [((), "st"), (("ablation.beside=at",), "at")])
+def test_a_composition_is_crossed_with_any_mode(override: tuple[str, ...], mode: str) -> None:
+    grid = require_config(compose_config("ablation=composition", *override)).ablation.grid
+    cells = parse_grid(grid)
+    alone = ["none", "intra", "inter", "tfd"]
+    beside = [f"[{mode}]", *(f"[{mode},{term}]" for term in alone[1:])]
+    assert cells == [{"kd_mode": one, "seed": str(seed)} for one in (*alone, *beside) for seed in range(10)]
 
 
 def test_a_single_value_is_no_dimension() -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from collections.abc import Callable
 from typing import ClassVar
 
 import pytest
@@ -14,10 +15,11 @@ from tests.support import compose_config
 from tests.training.test_loop import NO_AUGMENTATION, RECIPE, data, network, pictures, recipe
 from tffd import build
 from tffd.config import require_config
-from tffd.data import Augmentation, Partner
+from tffd.data import Augmentation, Batch, Partner
 from tffd.distill import Distillation, DistillMode, Setting, Step, Weighing
+from tffd.models import ModelOutput
 from tffd.training.loop import Progress, Row, make_optimizer, train
-from tffd.training.step import Learners
+from tffd.training.step import Learners, autocast, batch_losses
 
 SETTING = setting(network()(torch.zeros(2, 3, 8, 8)), pictures=24)
 
@@ -184,6 +186,32 @@ def test_a_teacher_teaches_and_stays_as_it_is() -> None:
     assert rows[-1]["following"] < 0.7 * rows[0]["following"]
 
 
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_teacher_answers_in_the_precision_and_the_layout_of_the_student(bf16: bool) -> None:
+    data = ("dataset=synthetic", "device=cpu")
+    config = require_config(compose_config("model=resnet8", "kd_mode=st", "teacher=resnet14", *data))
+    learners = build.build_parts(config, untrained=True).learners
+    assert learners.teacher is not None
+    seen: dict[str, Tensor] = {}
+
+    def note(name: str) -> Callable[[nn.Module, object, ModelOutput], None]:
+        return lambda module, inputs, output: seen.update({name: output.stages[0]})
+
+    for name, layers in (("student", learners.student), ("teacher", learners.teacher)):
+        layers.register_forward_hook(note(name))
+        weights = [weight for weight in layers.parameters() if weight.ndim == 4 and min(weight.shape[1:]) > 1]
+        assert weights and all(is_channels_last(weight) for weight in weights)
+    batch = Batch(torch.rand(4, 3, 8, 8), torch.arange(4), torch.arange(4))
+    with autocast(torch.device("cpu"), bf16):
+        batch_losses(learners, batch, 1, 0, learners.distillation.factors(1, 0))
+    assert {maps.dtype for maps in seen.values()} == {torch.bfloat16 if bf16 else torch.float32}
+    assert set(seen) == {"student", "teacher"} and all(map(is_channels_last, seen.values()))
+
+
+def is_channels_last(tensor: Tensor) -> bool:
+    return tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
+
+
 def test_the_baseline_does_not_ask_a_teacher() -> None:
     asked = []
     teacher = network(seed=3)
@@ -217,6 +245,17 @@ def test_another_network_like_the_student_has_weights_of_its_own() -> None:
         drawn.append(torch.cat([weight.flatten() for weight in make().parameters() if weight.ndim > 1]))
     assert torch.equal(drawn[1], drawn[2])
     assert torch.corrcoef(torch.stack(drawn[:2]))[0, 1].abs() < 0.02
+
+
+def test_what_modes_are_shown_takes_no_memory() -> None:
+    """Networks of the meta device: in the checks, and in a run before its first batch."""
+    config = require_config(compose_config("model=resnet8", "kd_mode=st", "teacher=resnet14"))
+    shown = build.build_setting(config, classes=3, channels=3, image_size=8, pictures=24)
+    assert shown.teacher is not None and shown.teacher_network is not None
+    checked = build.build_shapes(config.model, classes=3, channels=3, image_size=8)
+    for output in (shown.student, shown.teacher, checked):
+        assert all(tensor.is_meta for tensor in (output.logits, output.pooled, *output.stages, *output.preacts))
+    assert all(weight.is_meta for weight in shown.teacher_network.parameters())
 
 
 def test_labels_of_all_training_pictures() -> None:

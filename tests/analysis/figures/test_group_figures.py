@@ -89,6 +89,18 @@ def test_terms_appear_where_a_mode_has_them(tmp_path: Path, write_terms: Any) ->
     assert not info.panels[0].log
 
 
+def test_every_column_of_a_term_is_drawn_by_its_name(tmp_path: Path, write_run: Any) -> None:
+    """Of any mode, beside columns of other things."""
+    header = "epoch,lr,kd_factor,kd_factor.at,val_top1,train_ce,at,st"
+    for seed, run in enumerate([write_run(f"grid/{seed}", kd_mode="at+st", seed=seed) for seed in (0, 1)]):
+        write_csv(run / "metrics.csv", header, [(1, 0.1, 1, 1, 50, 2.0, 4.0 + seed, 3), (2, 0.1, 1, 1, 60, 1.0, 2, 1)])
+    gathered = gather(tmp_path)
+    at, st = terms_info(gathered, read_curves(gathered)).panels
+    assert (at.y_label, st.y_label) == ("at term, unweighted", "st term, unweighted")
+    assert [(curve.label, curve.mean) for curve in at.curves] == [("at+st", (4.5, 2.0))]
+    assert [curve.mean for curve in st.curves] == [(3.0, 1.0)]
+
+
 def test_terms_that_fall_by_decades_are_drawn_on_a_log_axis(tmp_path: Path, write_run: Any) -> None:
     run = write_run("grid/0")
     write_csv(run / "metrics.csv", "epoch,intra", [(1, 10.0), (2, 0.01)])

@@ -95,13 +95,24 @@ def test_a_search_that_ended_with_failures_says_so_again(tmp_path: Path, monkeyp
         assert len(played.started) == started
 
 
-def test_a_sweep_runs_without_standard_output_and_with_relative_paths_wherever_hydra_goes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "sweep.storage=null",
+        pytest.param("sweep.storage=journal", marks=pytest.mark.slow),
+        pytest.param("hydra/launcher=submitit_local", marks=pytest.mark.slow),
+    ],
+)
+def test_a_sweep_runs_without_standard_output_and_with_relative_paths_wherever_hydra_goes(
+    tmp_path: Path, choice: str
+) -> None:
     here = [f"{key}={os.path.relpath(path)}" for key, path in (place.split("=") for place in places(tmp_path))]
-    arguments = command("-m", "seed=0,1", *here, *TINY, "trainer.epochs=1", "hydra.job.chdir=true")
+    arguments = command("-m", "seed=0,1", *here, *TINY, "trainer.epochs=1", "hydra.job.chdir=true", choice)
     done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *arguments], stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert [result["status"] for result in results(tmp_path)] == ["complete"] * 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "results"]
+    assert not list((tmp_path / "results").rglob("cache"))  # as relative to where a trial writes
 
 
 @pytest.mark.slow

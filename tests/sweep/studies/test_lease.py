@@ -60,6 +60,15 @@ def test_a_command_knows_itself_and_leaves_no_file(tmp_path: Path) -> None:
     assert list((tmp_path / ".commands").iterdir()) == []
 
 
+def test_a_process_in_another_directory_finds_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = study_in(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with Lease(Path("results"), [study], timeout=60) as lease:
+        monkeypatch.chdir("/")
+        assert is_locked(lease.path)
+        monkeypatch.chdir(tmp_path)
+
+
 def test_two_commands_on_one_machine_see_each_other(tmp_path: Path) -> None:
     first, second = (Lease(tmp_path, [study_in(tmp_path)], timeout=60) for _ in range(2))
     assert first.token != second.token

@@ -52,8 +52,13 @@ def make_job(tmp_path: Path) -> MakeJob:
     return make
 
 
-def test_the_job_of_a_cluster_outlives_the_sweep(make_job: MakeJob) -> None:
-    assert make_job(1, on_this_machine=False).lease is None
+def test_the_job_of_a_cluster_outlives_the_sweep_and_has_a_whole_path(
+    make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    job = make_job(1, "results_dir=results", on_this_machine=False)
+    assert job.lease is None
+    assert job.run_dir == tmp_path / "results" / "default" / "grid" / "0001"
 
 
 def test_a_run_has_its_share_of_the_threads_unless_told_otherwise(make_job: MakeJob) -> None:

@@ -12,13 +12,12 @@ _WEB = re.compile(r"\b(?:https?|ftps?|s3)://")
 _SECRET = r"(?:pass(?:word|wd|phrase)|secret)"
 _ASSIGNED = re.compile(rf"({_SECRET}\w*['\"]?\s*[=:]\s*)[^\s&]+", re.IGNORECASE)
 _KEY = re.compile(_SECRET, re.IGNORECASE)
-_SUSPICIOUS = re.compile(rf"://|{_SECRET}", re.IGNORECASE)
-_SUSPICIOUS_BYTES = re.compile(rb"[\\]|" + _SUSPICIOUS.pattern.encode(), re.IGNORECASE)  # an escape may stand for any
 
 
 def may_hold_passwords(content: bytes) -> bool:
     """Whether a JSON file is worth a look at each of its texts, which takes longer than reading it."""
-    return _SUSPICIOUS_BYTES.search(content) is not None
+    lower = content.lower()
+    return b"://" in lower or b"pass" in lower or b"secret" in lower or b"\\" in lower  # an escape may stand for any
 
 
 def without_passwords(value: Any, key: str = "") -> Any:
@@ -26,7 +25,8 @@ def without_passwords(value: Any, key: str = "") -> Any:
     if isinstance(value, str):
         if value and _KEY.search(key.rpartition(".")[2]):
             return _HIDDEN
-        return _hidden(value) if _SUSPICIOUS.search(value) else value
+        lower = value.lower()
+        return _hidden(value) if "://" in lower or "pass" in lower or "secret" in lower else value
     if isinstance(value, list):
         return [without_passwords(one, key) for one in value]
     if isinstance(value, dict):

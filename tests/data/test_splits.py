@@ -4,8 +4,9 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
+from sklearn.model_selection import train_test_split
 
-from tffd.data.splits import Split, split_training_set
+from tffd.data.splits import Split, draw_stratified, split_training_set
 
 # Three classes of 100, 60 and 40 pictures, in no order.
 LABELS = np.random.default_rng(7).permutation(np.repeat([0, 1, 2], [100, 60, 40]))
@@ -136,3 +137,16 @@ def test_record_of_a_seed_is_fixed() -> None:
         "val_sha256": "0a7d886ba0b76fdd",
         "all_sha256": "96bdba67cd0b5e6d",
     }
+
+
+@pytest.mark.parametrize("classes", [2, 7, 10, 100])
+def test_draws_what_scikit_learn_draws(classes: int) -> None:
+    random = np.random.default_rng(classes)
+    for seed in range(10):
+        labels = random.permutation(
+            np.concatenate([np.repeat(np.arange(classes), 2), random.integers(classes, size=300)])
+        )
+        size = int(random.integers(classes, len(labels) - classes))
+        rest, drawn = train_test_split(np.arange(len(labels)), test_size=size, stratify=labels, random_state=seed)
+        ours = draw_stratified(labels, size, seed)
+        assert (ours[0].tolist(), ours[1].tolist()) == (rest.tolist(), drawn.tolist())

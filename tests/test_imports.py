@@ -23,7 +23,7 @@ LAYERS = {
         "config | schema | fields | records | trust | passwords | refusal | variables",
         "program | own_parts",
         # These know no config.
-        "choices | files | links | machine | passes | schedule | streams | tensors | texts | weight_faults",
+        "choices | files | links | machine | passes | schedule | streams | tensors | texts | weight_faults | without_compiler",
     ),
     "tffd.sweep": (
         "engine",

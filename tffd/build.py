@@ -19,6 +19,7 @@ from tffd.provenance import Past, describe_training, look_into, provenance_of
 from tffd.schema import Config, ModelSection
 from tffd.training.loop import Recipe
 from tffd.training.step import Learners
+from tffd.without_compiler import PlainShapes, keep_compiler_out_of_sgd
 
 
 @dataclass
@@ -80,7 +81,7 @@ def _described(
     section: str, classes: int, channels: int, image_size: int, pictures: int
 ) -> tuple[nn.Module, ModelOutput]:
     network = ModelSection.model_validate_json(section)
-    with torch.device("meta"), torch.no_grad():
+    with torch.device("meta"), torch.no_grad(), PlainShapes():
         layers = build_network(network, classes, channels, None)
         with blaming(network.target, "forward, shown shapes alone (the meta device),"):
             output: ModelOutput = layers(torch.empty(pictures, channels, image_size, image_size))
@@ -167,6 +168,8 @@ def build_parts(config: Config, teacher: Path | None = None, *, untrained: bool 
     precision = effective_precision(config.trainer.precision, device.type)
     require_precision(precision, device)
     use_precision(precision)
+    if not config.trainer.compile:
+        keep_compiler_out_of_sgd()
     data = build_data(config, device)
     training = describe_training(config, data_digest(config), data.split_record)
     start = look_into(config.model.weights, training) if config.model.weights else None

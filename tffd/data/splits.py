@@ -102,7 +102,7 @@ def draw_stratified(labels: np.ndarray, size: int, seed: int) -> tuple[np.ndarra
 def _shares(counts: np.ndarray, size: int, random: np.random.RandomState) -> np.ndarray:
     """Divide `size` among classes in proportion to their counts; ties for the last ones are decided by lot."""
     exact = counts / counts.sum() * size
-    shares = np.floor(exact)
+    shares: np.ndarray = np.floor(exact)
     missing = int(size - shares.sum())
     remainders = exact - shares
     for remainder in np.unique(remainders)[::-1]:

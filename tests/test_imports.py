@@ -14,16 +14,17 @@ LAYERS = {
         "sweep",  # many runs
         "command",  # the console script
         "app | guard",  # what a Hydra application needs of the library
-        "trial | session | checks | rehearsal | build | teacher | failures",  # one run
+        "trial | session | checks | network_faults | rehearsal | build | teacher | failures",  # one run
         "training",
         "identity | instantiation | provenance",  # what a run is, and what it is made of
-        "parts",  # what a network, a data source and a mode must have
+        "parts | source_faults",  # what a network, a mode and a data source must have
         "distill",
         "models | losses | data | checkpoints",
         "config | schema | fields | records | trust | passwords | refusal | variables",
         "program | own_parts",
         # These know no config.
-        "choices | files | links | machine | passes | schedule | streams | tensors | texts | weight_faults | without_compiler",
+        "blaming | choices | files | links | machine | passes | remembered | schedule | streams | tensors | texts"
+        " | weight_faults | without_compiler",
     ),
     "tffd.sweep": (
         "engine",

@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tffd.blaming import blaming
 from tffd.checkpoints import load_weights
 from tffd.data import Augmentation, Data, load_data
 from tffd.distill import Setting
 from tffd.instantiation import build_distillation, build_source, data_digest, instantiate_trusted, uses_teacher
 from tffd.machine import effective_device, effective_precision, require_precision, use_precision
 from tffd.models import ModelOutput
-from tffd.parts import blaming, require_network, require_output
+from tffd.parts import require_network, require_output
 from tffd.provenance import Past, describe_training, look_into, provenance_of
 from tffd.schema import Config, ModelSection
 from tffd.training.loop import Recipe

@@ -1,31 +1,28 @@
 """Faults of a config that only a look at the machine, the data or the network can show; all of them at once."""
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
-from tffd.build import build_model, build_setting, build_shapes, build_teacher
+from tffd.blaming import blaming, is_own
 from tffd.config import Reading, read_config
 from tffd.data import Summary, load_arrays
 from tffd.data.arrays import labelled_digests
 from tffd.data.room import bytes_on_device, require_room
+from tffd.data.sources import ReadsFiles
 from tffd.data.splits import split_training_set
-from tffd.distill import CompositionError
 from tffd.files import writable_fault
-from tffd.instantiation import build_distillation, build_source, data_digest, uses_teacher
-from tffd.machine import effective_device, require_precision, smallest_memory
-from tffd.parts import blaming, require_arrays, summary_of
-from tffd.provenance import describe_training, look_into
+from tffd.identity import hash_config
+from tffd.instantiation import build_source, collect, uses_teacher
+from tffd.machine import device_type, effective_device, require_precision, smallest_memory
 from tffd.refusal import ConfigError
-from tffd.rehearsal import rehearse
+from tffd.remembered import recall, remember
 from tffd.schema import Config
-from tffd.teacher import AUTO, teacher_fault, trainer_faults
+from tffd.source_faults import require_arrays, summary_of
+from tffd.teacher import teacher_fault
 from tffd.texts import counted
 
 
@@ -38,19 +35,47 @@ def check_config(cfg: DictConfig, elsewhere: bool = False) -> Config:
         ConfigError: With every fault found.
     """
     reading = read_config(cfg)
-    faults = find_faults(reading, elsewhere)
     config = reading.config
+    question = None if config is None else _question(config)
+    is_known = config is not None and question is not None and recall(config.dataset.cache, question) is True
+    faults = find_faults(reading, elsewhere, is_known)
     if config is None or faults:
         raise ConfigError(faults)
-    split, faults = _collect(lambda: _prepare_data(config, elsewhere), f"dataset={config.dataset.name}: ")
-    if split is not None:
-        faults += _leaks(config, split)
+    split, faults = collect(lambda: _prepare_data(config, elsewhere), f"dataset={config.dataset.name}: ")
+    if split is not None and not is_known:
+        from tffd.network_faults import leaks
+
+        faults += leaks(config, split)
     if faults:
         raise ConfigError(faults)
+    if not is_known and (question := _question(config)) is not None:
+        remember(config.dataset.cache, question, True)
     return config
 
 
-def find_faults(reading: Reading, elsewhere: bool = False) -> list[str]:
+def _question(config: Config) -> dict[str, Any] | None:
+    """Return all on which it depends whether a config's networks, modes and weights are sound.
+
+    Returns:
+        None where that cannot be told: its parts are your own, or its pictures have not been decoded.
+    """
+    source, teacher = config.dataset.source, config.teacher.target
+    targets = [config.model.target, source.target, *(mode.target for mode in config.kd_mode.values())]
+    if any(map(is_own, targets)) or (teacher is not None and is_own(teacher)):
+        return None
+    try:
+        settings = hash_config(config).settings if _is_decoded(config) else None
+    except Exception:  # whatever is wrong, it is the checks that tell it
+        return None
+    return None if settings is None else {"is": "sound", "settings": settings, "source": source.arguments()}
+
+
+def _is_decoded(config: Config) -> bool:
+    source = build_source(config)
+    return not isinstance(source, ReadsFiles) or (Path(config.dataset.cache) / source.fingerprint()).is_dir()
+
+
+def find_faults(reading: Reading, elsewhere: bool = False, is_known: bool = False) -> list[str]:
     """Return the faults of a config that was read, as far as they can be found without decoding pictures.
 
     Those of the machine, the data and the network are looked for in the sound sections even where others have faults.
@@ -58,8 +83,9 @@ def find_faults(reading: Reading, elsewhere: bool = False) -> list[str]:
     Args:
         reading: The reading of the config.
         elsewhere: Whether it will be trained on other machines.
+        is_known: Whether its networks, modes and weights were found sound before.
     """
-    return [*reading.faults, *_machine_faults(reading.values, elsewhere), *_content_faults(reading)]
+    return [*reading.faults, *_machine_faults(reading.values, elsewhere), *_content_faults(reading, is_known)]
 
 
 def trains_elsewhere(cfg: DictConfig) -> bool:
@@ -70,7 +96,7 @@ def trains_elsewhere(cfg: DictConfig) -> bool:
 def _machine_faults(values: dict[str, Any], elsewhere: bool) -> list[str]:
     faults = []
     if values.get("device") in ("auto", "cpu", "cuda"):
-        faults += _collect(lambda: _require_device(values, elsewhere))[1]
+        faults += collect(lambda: _require_device(values, elsewhere))[1]
     if isinstance(values.get("results_dir"), str) and (reason := writable_fault(values["results_dir"])):
         faults.append(f"results_dir={values['results_dir']}: {reason}; name another with results_dir=...")
     return faults
@@ -80,70 +106,39 @@ def _require_device(values: dict[str, Any], elsewhere: bool) -> None:
     """Refuse a device or a precision that is not here; the cards of a cluster cannot be seen from here."""
     if elsewhere and values["device"] != "cpu":
         return
-    device = effective_device(values["device"])
+    device_type(values["device"])
     trainer = values.get("trainer")
     precision = trainer.get("precision") if isinstance(trainer, dict) else None
     if precision in ("tf32", "bf16"):
-        require_precision(precision, device)
+        require_precision(precision, effective_device(values["device"]))
 
 
-def _content_faults(reading: Reading) -> list[str]:
+def _content_faults(reading: Reading, is_known: bool) -> list[str]:
     """Faults that only the data set, the network and the kd_mode can tell, of those whose sections are sound."""
     sound: Any = SimpleNamespace(**reading.sound)
     has = reading.sound.keys()
     summary = None
     faults: list[str] = []
     if "dataset" in has:
-        summary, faults = _collect(lambda: _summary_of(sound), f"dataset={sound.dataset.name}: ")
+        summary, faults = collect(lambda: _summary_of(sound), f"dataset={sound.dataset.name}: ")
     if summary is not None and has >= {"protocol", "trainer"}:
         faults += _data_faults(sound, summary)
+    if is_known:
+        return [*faults, *_teacher_at_work(sound)]
+    from tffd.network_faults import network_faults
+
     smallest: int | None = None
     if summary is not None and not faults and has >= {"protocol", "trainer"}:
         smallest = _smallest_batch(sound, summary)
     if "model" in has:
-        faults += _network_faults(reading, sound, summary, smallest)
+        faults += network_faults(reading, sound, summary, smallest)
     return faults
 
 
-def _network_faults(reading: Reading, sound: Any, summary: Summary | None, smallest: int | None) -> list[str]:
-    """Faults of the networks, and of the kd_modes, which are shown the shapes that they will see.
-
-    Args:
-        summary: Of the data set; None if it cannot be told. Any other will do then, but for weights, which must fit its
-            classes.
-        smallest: Pictures in the smallest batch of an epoch; None if that is not known.
-    """
-    shown = summary or Summary(train_pictures=1, classes=10, channels=3, image_size=32)
-    sizes: dict[str, Any] = {"classes": shown.classes, "channels": shown.channels, "image_size": shown.image_size}
-    name = f"model={sound.model.name}: "
-    _, faults = _collect(lambda: build_shapes(sound.model, **sizes), name)
-    if smallest == 1 and not faults and _collect(lambda: build_shapes(sound.model, **sizes, pictures=1))[1]:
-        faults.append(
-            f"{name}trainer.batch_size={sound.trainer.batch_size}: leaves a batch of 1 picture, whose last maps are "
-            "single values, and batch norm needs two; choose another batch size"
-        )
-    if summary is not None and sound.model.weights:
-        faults += _collect(lambda: build_model(sound, shown.classes, shown.channels), name)[1]
-    if not reading.sound.keys() >= {"kd_mode", "teacher", "trainer", "lambda_intra", "lambda_inter"}:
-        return faults
-    distillation, found = _collect(lambda: build_distillation(sound))
-    faults += found
-    if _collect(lambda: uses_teacher(sound))[0]:
-        if reason := teacher_fault(sound.teacher):
-            return [*faults, reason]
-        faults += trainer_faults(sound.teacher, sound.trainer)
-        if summary is not None and sound.teacher.checkpoint != AUTO:
-            weights = Path(sound.teacher.checkpoint)
-            faults += _collect(
-                lambda: build_teacher(sound, shown.classes, shown.channels, weights),
-                f"teacher={sound.teacher.name}: ",
-            )[1]
-    # Shapes do not depend on weights, so that a mode's faults are told beside those of files.
-    setting, found = _collect(lambda: build_setting(sound, **sizes, pictures=shown.train_pictures))
-    if setting is None:
-        return faults or found
-    faults += [] if distillation is None else distillation.check(setting)
-    return faults or _collect(lambda: rehearse(sound, shown))[1]
+def _teacher_at_work(config: Any) -> list[str]:
+    """Of all that may be wrong with networks, what can change by itself."""
+    reason = teacher_fault(config.teacher) if uses_teacher(config) else None
+    return [reason] if reason else []
 
 
 def _summary_of(config: Any) -> Summary:
@@ -171,31 +166,18 @@ def _prepare_data(config: Config, elsewhere: bool) -> dict[str, int | str]:
     require_arrays(target, arrays, source.check())
     labels, size = np.asarray(arrays.train_labels), config.dataset.train_size
     split = split_training_set(labels, protocol.val_fraction, size, protocol.split_seed, arrays.classes)
-    if not elsewhere and effective_device(config.device).type == "cuda":
+    if not elsewhere and device_type(config.device) == "cuda":
         # What is free is asked for by each run: to ask takes memory of the card, for as long as this process lives.
         needed = bytes_on_device(arrays, split, protocol.test != "never")
         require_room(needed, smallest_memory(), "in all", config.sweep.trials_per_device)
     return split.record(labelled_digests(arrays))
 
 
-def _leaks(config: Config, split: dict[str, int | str]) -> list[str]:
-    """Say which files of weights have seen the pictures that a run holds out."""
-    files = {"model.weights": config.model.weights}
-    if uses_teacher(config) and config.teacher.checkpoint != AUTO:
-        files["teacher.checkpoint"] = config.teacher.checkpoint
-    faults = []
-    for setting, path in files.items():
-        if path is not None:
-            training = describe_training(config, data_digest(config), split)
-            faults += _collect(partial(look_into, path, training, setting))[1]
-    return faults
-
-
 def _data_faults(config: Any, summary: Summary) -> list[str]:
     # Labels in equal numbers stand in for the real ones: only sizes matter here.
     labels = np.arange(summary.train_pictures) % summary.classes
     protocol, dataset = config.protocol, config.dataset
-    split, faults = _collect(
+    split, faults = collect(
         lambda: split_training_set(labels, protocol.val_fraction, dataset.train_size, protocol.split_seed)
     )
     batch_size = config.trainer.batch_size
@@ -216,14 +198,3 @@ def _data_faults(config: Any, summary: Summary) -> list[str]:
             f"{summary.image_size}"
         )
     return faults
-
-
-def _collect(action: Callable[[], Any], prefix: str = "") -> tuple[Any, list[str]]:
-    """Return (result, []) or (None, [what the user got wrong])."""
-    try:
-        return action(), []
-    except CompositionError as error:
-        return None, [prefix + fault for fault in error.faults]
-    # A TypeError: an argument that a target lacks; an ImportError: a target that is not there.
-    except (InstantiationException, ImportError, ValueError, TypeError) as error:
-        return None, [prefix + str(error).strip().splitlines()[0]]

@@ -4,14 +4,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-import torch
-
 from tffd.data.room import DataTooLarge
 from tffd.machine import DeviceMissing, PrecisionMissing
 from tffd.records import FAILED
 from tffd.refusal import ConfigError
 from tffd.teacher import WeakTeacher
-from tffd.training.loop import TrainingDiverged
 
 _DEVICE_WORDS = ("CUDA error", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS", "CUDA driver", "No CUDA GPUs")
 _OF_THE_CODE = "device-side assert"  # a wrong index, which fails on every card alike
@@ -85,6 +82,8 @@ class Failure:
 
 
 def _kind_of(error: BaseException) -> FailureKind:
+    from tffd.training.loop import TrainingDiverged
+
     if isinstance(error, TrainingDiverged | DataTooLarge):
         return FailureKind.SAME_AGAIN
     if isinstance(error, WeakTeacher):
@@ -99,6 +98,8 @@ def _is_of_the_device(error: BaseException) -> bool:
 
     PyTorch has a type for most of them since 2.8, and tells the others, and all of them before, by their words alone.
     """
+    import torch
+
     if isinstance(error, DeviceMissing):
         return not isinstance(error, PrecisionMissing)
     text = str(error)

@@ -60,7 +60,7 @@ def hash_config(config: Config) -> Hashes:
     }
     if weights := values["model"].get("weights"):
         values["model"]["weights"] = file_digest(weights)
-    if uses_teacher(config) and config.teacher.target is not None:  # else the config is refused
+    if uses_teacher(config):
         values["teacher"] = {"network": config.teacher.network.arguments(), "weights": _teacher_identity(config)}
     return Hashes(run=digest({**values, "seed": config.seed}), settings=digest(values), data=digest_content(content))
 

@@ -1,19 +1,25 @@
 """From a section of a config to the object that its `_target_` names, or to what can be told without building it."""
 
-from collections.abc import Collection
+import sys
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import get_object, instantiate
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
+from tffd.blaming import blaming, is_own
 from tffd.data import Source, content_of, digest_content
-from tffd.distill import CompositionError, Distillation, DistillMode, Weighing
-from tffd.parts import blaming, require_mode, require_source
+from tffd.refusal import CompositionError
+from tffd.remembered import recall, remember
 from tffd.schema import Component, Config, KdModeSection
+from tffd.source_faults import require_source
 from tffd.trust import trusted_targets
+
+if TYPE_CHECKING:
+    from tffd.distill import Distillation, DistillMode
 
 WEIGHING = {"weights", "cross_entropy", "warmup_epochs"}
 """What a kd_mode's section holds beside the arguments of its class."""
@@ -36,12 +42,14 @@ def data_digest(config: Config) -> str:
     return digest_content(data_content(config))
 
 
-def build_distillation(config: Config) -> Distillation:
+def build_distillation(config: Config) -> "Distillation":
     """Instantiate the kd_modes, without the parts that depend on the networks.
 
     Raises:
         CompositionError: If they do not go together.
     """
+    from tffd.distill import Distillation, Weighing
+
     modes: dict[str, DistillMode] = {}
     faults: list[str] = []
     for name, section in config.kd_mode.items():
@@ -62,7 +70,9 @@ def build_distillation(config: Config) -> Distillation:
     return distillation
 
 
-def _make_mode(section: KdModeSection) -> DistillMode:
+def _make_mode(section: KdModeSection) -> "DistillMode":
+    from tffd.parts import require_mode
+
     try:
         mode: DistillMode = make_object(section, WEIGHING)
     except (InstantiationException, ValueError, TypeError):
@@ -74,15 +84,37 @@ def _make_mode(section: KdModeSection) -> DistillMode:
 
 
 def uses_teacher(config: Config) -> bool:
-    """Tell whether a kd_mode whose terms count needs a teacher; if none does, a teacher that is named is idle."""
-    return any(
-        _class_of(section).needs_teacher_for([term for term, weight in section.weights.items() if weight])
-        for section in config.kd_mode.values()
-        if section.counts
-    )
+    """Tell whether a run learns from its teacher; if no kd_mode needs one, a teacher that is named is idle."""
+    return config.teacher.target is not None and needs_teacher(config)
 
 
-def _class_of(section: KdModeSection) -> type[DistillMode]:
+def needs_teacher(config: Config) -> bool:
+    """Tell whether a kd_mode whose terms count needs a teacher.
+
+    The classes say so, and importing those of the library takes two seconds, so what they say is remembered.
+    """
+    counting = [section for section in config.kd_mode.values() if section.counts]
+    if "torch" in sys.modules or any(is_own(section.target) for section in counting):
+        return _ask_for_teacher(counting)
+    question = {"is": "taught", "modes": [[section.target, sorted(_active(section))] for section in counting]}
+    known = recall(config.dataset.cache, question)
+    if known is None:
+        known = _ask_for_teacher(counting)
+        remember(config.dataset.cache, question, known)
+    return known
+
+
+def _ask_for_teacher(counting: Iterable[KdModeSection]) -> bool:
+    return any(_class_of(section).needs_teacher_for(_active(section)) for section in counting)
+
+
+def _active(section: KdModeSection) -> list[str]:
+    return [term for term, weight in section.weights.items() if weight]
+
+
+def _class_of(section: KdModeSection) -> "type[DistillMode]":
+    from tffd.parts import require_mode
+
     mode: type[DistillMode] = get_object(section.target)
     require_mode(section.target, mode)
     return mode
@@ -131,3 +163,14 @@ def _require_types(target_name: str, arguments: dict[str, Any]) -> None:
                 raise ValueError(f"{name}={value}: {reason}") from None
             except PydanticUserError:
                 continue  # a type that pydantic knows nothing of
+
+
+def collect(action: Callable[[], Any], prefix: str = "") -> tuple[Any, list[str]]:
+    """Return (result, []) or (None, [what the user got wrong])."""
+    try:
+        return action(), []
+    except CompositionError as error:
+        return None, [prefix + fault for fault in error.faults]
+    # A TypeError: an argument that a target lacks; an ImportError: a target that is not there.
+    except (InstantiationException, ImportError, ValueError, TypeError) as error:
+        return None, [prefix + str(error).strip().splitlines()[0]]

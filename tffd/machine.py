@@ -1,15 +1,24 @@
-"""What this machine has for a run: devices, the precisions that they compute in, cores and memory."""
+"""What this machine has for a run: devices, the precisions that they compute in, cores and memory.
 
+PyTorch is imported where it has to be asked, which takes two seconds; not where there can be no CUDA device.
+"""
+
+import ctypes
 import os
 import platform
 import resource
+import runpy
 import sys
 from contextlib import suppress
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from tffd.texts import counted
+
+if TYPE_CHECKING:
+    import torch
 
 _NAMES_NONE = (None, "", "-1", "NoDevFiles", "none", "void")
 """Values of CUDA_VISIBLE_DEVICES that hide all devices, or leave it open which there are."""
@@ -25,13 +34,42 @@ class PrecisionMissing(DeviceMissing):
     """The device is there and lacks the precision that was asked for."""
 
 
-def effective_device(asked: str) -> torch.device:
-    """Return the device that auto, cpu or cuda comes to; auto takes CUDA where there is one.
+def cuda_is_available() -> bool:
+    """Tell whether PyTorch sees a CUDA device."""
+    if "torch" not in sys.modules and not _may_have_cuda():
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+@cache
+def _may_have_cuda() -> bool:
+    """Tell whether PyTorch could see a CUDA device: not if it was built without, or without NVIDIA's driver.
+
+    The driver's library is what PyTorch's CUDA asks for devices, and loads by the same name.
+    """
+    package = find_spec("torch")
+    if package is None or package.origin is None:
+        return True  # whoever imports it says what is wrong
+    built_for = runpy.run_path(str(Path(package.origin).with_name("version.py")))
+    if built_for.get("hip") is not None or "cuda" not in built_for:
+        return True
+    try:
+        return built_for["cuda"] is not None and bool(ctypes.CDLL("libcuda.so.1"))
+    except OSError:
+        return False
+
+
+def device_type(asked: str) -> str:
+    """Return what auto, cpu or cuda comes to, cpu or cuda; auto takes CUDA where there is one.
 
     Raises:
         DeviceMissing: If cuda is asked for and there is none, or auto where CUDA_VISIBLE_DEVICES names some.
     """
-    available, visible = torch.cuda.is_available(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    if asked == "cpu":
+        return "cpu"
+    available, visible = cuda_is_available(), os.environ.get("CUDA_VISIBLE_DEVICES")
     if asked == "cuda" and not available:
         where = "here" if visible is None else f"here with CUDA_VISIBLE_DEVICES={visible}"
         raise DeviceMissing(f"device=cuda: PyTorch sees no CUDA device {where}; use device=cpu or device=auto")
@@ -40,7 +78,18 @@ def effective_device(asked: str) -> torch.device:
             f"CUDA_VISIBLE_DEVICES={visible}: PyTorch sees none of these devices, and device=auto would take the CPU "
             "in silence; name those that are there, or set device=cpu"
         )
-    return torch.device("cuda" if available and asked != "cpu" else "cpu")
+    return "cuda" if available else "cpu"
+
+
+def effective_device(asked: str) -> "torch.device":
+    """Return the same as PyTorch's device.
+
+    Raises:
+        DeviceMissing: As `device_type` does.
+    """
+    import torch
+
+    return torch.device(device_type(asked))
 
 
 def effective_precision(asked: str, device: str) -> str:
@@ -55,13 +104,13 @@ def effective_precision(asked: str, device: str) -> str:
     """
     if asked != "auto":
         return asked
-    available = torch.cuda.is_available()
+    available = cuda_is_available()
     if device == "cpu" or (device == "auto" and not available):
         return "fp32"
     return "bf16" if not available or _cards_have_tensor_cores() else "fp32"
 
 
-def require_precision(precision: str, device: torch.device) -> None:
+def require_precision(precision: str, device: "torch.device") -> None:
     """Refuse a precision that a device lacks: it would be emulated, or replaced in silence.
 
     Args:
@@ -72,7 +121,9 @@ def require_precision(precision: str, device: torch.device) -> None:
     """
     if device.type == "cpu" and precision == "tf32":
         raise PrecisionMissing("trainer.precision=tf32: is a mode of CUDA cards; on a CPU use trainer.precision=fp32")
-    if device.type == "cuda" and precision != "fp32" and torch.cuda.is_available() and not _cards_have_tensor_cores():
+    if device.type == "cuda" and precision != "fp32" and cuda_is_available() and not _cards_have_tensor_cores():
+        import torch
+
         name = torch.cuda.get_device_name(0)
         raise PrecisionMissing(f"trainer.precision={precision}: {name} does not have it; use trainer.precision=fp32")
 
@@ -82,6 +133,8 @@ def use_precision(precision: str) -> None:
 
     Has not run on a GPU: the tests look at the switches alone.
     """
+    import torch
+
     tf32 = precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32
@@ -93,8 +146,10 @@ def visible_cuda_devices() -> list[str]:
     Raises:
         DeviceMissing: If CUDA_VISIBLE_DEVICES names some that PyTorch does not see.
     """
-    if not torch.cuda.is_available():
+    if not cuda_is_available():
         return []
+    import torch
+
     count, allowed = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
     if not allowed:
         return [str(index) for index in range(count)]
@@ -112,24 +167,32 @@ def cuda_device_key(index: int, name: str) -> str:
     """What a CUDA device is called in every process; its number depends on CUDA_VISIBLE_DEVICES."""
     if name.startswith("MIG-"):
         return name
+    import torch
+
     return str(getattr(torch.cuda.get_device_properties(index), "uuid", name))
 
 
 def smallest_memory() -> int:
     """Bytes of memory of the smallest card that this process sees."""
+    import torch
+
     return min(torch.cuda.get_device_properties(index).total_memory for index in range(torch.cuda.device_count()))
 
 
 def _cards_have_tensor_cores() -> bool:
     """Tell whether all cards that this process sees have bfloat16 and TF32; a sweep may use any of them."""
+    import torch
+
     if torch.version.hip is not None:
         return True
     capabilities = [torch.cuda.get_device_capability(index) for index in range(torch.cuda.device_count())]
     return all(major >= _TENSOR_CORES for major, _ in capabilities)
 
 
-def device_name(device: torch.device) -> str:
+def device_name(device: "torch.device") -> str:
     """What a device is called by its maker."""
+    import torch
+
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({_processor()})"
 
 
@@ -141,16 +204,20 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def reset_peak_memory(device: torch.device) -> None:
+def reset_peak_memory(device: "torch.device") -> None:
     """Let `peak_memory_mb` count from now."""
     if device.type == "cuda":
+        import torch
+
         torch.cuda.reset_peak_memory_stats()
     with suppress(OSError):  # not Linux
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # 5 resets the peak alone: proc(5)
 
 
-def peak_memory_mb(device: torch.device) -> float:
+def peak_memory_mb(device: "torch.device") -> float:
     """The most memory since the last reset, in MiB: tensors on a CUDA device, or else the process."""
+    import torch
+
     peak = torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else _peak_of_process_mb()
     return round(peak, 1)
 

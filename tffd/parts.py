@@ -1,24 +1,18 @@
-"""What a network, a data source and a kd_mode must have, the library's and your own; see docs/extending.md.
+"""What a network and a kd_mode must have, the library's and your own; see docs/extending.md.
 
 A config names them by `_target_`. Each is looked at before anything is trained: by its names here, and where it is your
 own by one step on made-up pictures (`tffd.rehearsal`). What it lacks is said with its name.
 """
 
-import os
-import re
-import traceback
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
-from tffd.data import Arrays, Partner, Source, Summary
-from tffd.data.sources.base import ReadsFiles
+from tffd.blaming import lacking_names
+from tffd.data import Partner
 from tffd.distill.base import FirstStage, Setting, Step
 from tffd.models import ModelOutput
-
-_OF_THE_LIBRARY = "tffd."
 
 
 class Network(Protocol):
@@ -70,35 +64,6 @@ class Mode(Protocol):
         ...
 
 
-def is_own(target: str) -> bool:
-    """Tell whether a part is not the library's."""
-    return not target.startswith(_OF_THE_LIBRARY)
-
-
-@contextmanager
-def blaming(target: str, what: str, is_suspect: bool = False) -> Iterator[None]:
-    """Let any error of a part of your own be a fault of the config that names the part and the line.
-
-    Args:
-        target: Of the part.
-        what: It does.
-        is_suspect: Whether a part of the library is treated likewise, as it works on one of your own.
-    Raises:
-        ValueError: In place of whatever the part raised, but for errors that have a class of their own here.
-    """
-    try:
-        yield
-    except Exception as error:  # code of others may raise anything
-        own_class = type(error).__module__.startswith((_OF_THE_LIBRARY, "hydra."))
-        if own_class or not (is_suspect or is_own(target)):
-            raise
-        frames = traceback.extract_tb(error.__traceback__)
-        frame = ([one for one in frames if "site-packages" not in one.filename] or frames)[-1]
-        reason = " ".join(str(error).split())
-        place = f"{os.path.basename(frame.filename)}, line {frame.lineno}"
-        raise ValueError(f"{target}: {what} ended in {type(error).__name__}: {reason} ({place})") from error
-
-
 def require_network(target: str, network: Any) -> None:
     """Refuse what is no network.
 
@@ -139,54 +104,6 @@ def require_output(target: str, output: Any, classes: int, pictures: int) -> Non
             raise ValueError(f"{target}: {name} is {_shown(shapes[name])}, and should be [{pictures}, {axes}]")
 
 
-def require_source(target: str, source: Any) -> None:
-    """Refuse what is no data source.
-
-    Raises:
-        ValueError: Naming it and what it lacks.
-    """
-    if lacking := _lacking(source, Source):
-        raise ValueError(f"{target}: lacks {lacking}; a data source has what tffd.data.Source says")
-
-
-def summary_of(target: str, source: Source) -> Summary:
-    """Return what a source says of itself, once that is sound.
-
-    Raises:
-        ValueError: If it is not, or the source cannot be read.
-    """
-    with blaming(target, "check"):
-        summary: Any = source.check()
-    if not isinstance(summary, Summary):
-        raise ValueError(f"{target}: check returned a {type(summary).__name__}, and should a tffd.data.Summary")
-    with blaming(target, "fingerprint"):
-        fingerprint: Any = source.fingerprint()
-    if not isinstance(fingerprint, str) or not re.fullmatch(r"[\w.+=,-]+", fingerprint):
-        raise ValueError(
-            f"{target}: fingerprint returned {fingerprint!r}, and should the name of a directory: letters, digits and "
-            ". _ + = , -"
-        )
-    if not isinstance(source, ReadsFiles):  # whose files would all be read
-        with blaming(target, "content"):
-            content: Any = source.content()
-        if not isinstance(content, str) or not content:
-            raise ValueError(f"{target}: content returned {content!r}, and should a text that tells the data apart")
-    return summary
-
-
-def require_arrays(target: str, arrays: Arrays, summary: Summary) -> None:
-    """Refuse pictures that are not those that `check` told of, by which everything else was checked.
-
-    Raises:
-        ValueError: Naming the source and both.
-    """
-    read = {"classes": len(arrays.classes), "channels": arrays.train_images.shape[-1]}
-    read["image_size"] = arrays.train_images.shape[1]
-    for name, value in read.items():
-        if getattr(summary, name) != value:
-            raise ValueError(f"{target}: check told of {name}={getattr(summary, name)}, and read returned {value}")
-
-
 def require_mode(target: str, mode: Any) -> None:
     """Refuse what is no class of a kd_mode.
 
@@ -197,7 +114,7 @@ def require_mode(target: str, mode: Any) -> None:
     if not isinstance(mode, type) or not issubclass(mode, nn.Module):
         raise ValueError(f"{target}: is no class of torch.nn.Module; {instead}")
     abstract = getattr(mode, "__abstractmethods__", ())
-    if lacking := _lacking(mode, Mode, also=abstract, inherited=nn.Module):
+    if lacking := lacking_names(mode, Mode, also=abstract, inherited=nn.Module):
         raise ValueError(f"{target}: lacks {lacking}; {instead}")
     terms = mode.terms  # type: ignore[attr-defined]  # it has them, as was seen
     if not isinstance(terms, tuple) or not terms or not all(isinstance(term, str) and term for term in terms):
@@ -221,18 +138,6 @@ def require_terms(target: str, terms: Any, active: Collection[str]) -> None:
         if not isinstance(term, Tensor) or term.dim() != 0:
             shown = _shown(_shapes(term)) if isinstance(term, Tensor) else type(term).__name__
             raise ValueError(f"{target}: its term {name} is {shown}, and should be a scalar tensor: a mean, or a sum")
-
-
-def _lacking(part: Any, protocol: type, also: Collection[str] = (), inherited: type | None = None) -> str:
-    """The names of a protocol that a part has not, or has from a base that only raises."""
-    names = [name for name in (*vars(protocol), *protocol.__annotations__) if not name.startswith("_")]
-    return " and ".join(
-        name
-        for name in dict.fromkeys(names)
-        if name in also
-        or not hasattr(part, name)
-        or (inherited and getattr(part, name) is getattr(inherited, name, part))
-    )
 
 
 def _shapes(value: Any) -> Any:

@@ -53,6 +53,10 @@ VALIDATION_OBJECTIVES = ("val_top1", "val_top5", "val_loss", "best_val_top1")
 COST_OBJECTIVES = ("train_seconds", "peak_memory_mb", "parameters")
 
 
+class RunInterrupted(Exception):
+    """The sweep asked a run to stop for now; its checkpoint is written."""
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write an object as JSON, atomically."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"

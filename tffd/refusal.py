@@ -19,6 +19,18 @@ class ConfigError(ValueError):
         super().__init__(f"The configuration has {head}; nothing was started:\n  " + "\n  ".join(self.faults))
 
 
+class CompositionError(ValueError):
+    """Modes that do not go together, or cannot be built.
+
+    Attributes:
+        faults: One line each.
+    """
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = list(faults)
+        super().__init__("\n".join(self.faults))
+
+
 BAD_CONFIG = 2
 """Exit code of a command that was refused."""
 

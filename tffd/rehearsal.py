@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tffd.blaming import blaming, is_own
 from tffd.build import build_network, build_setting, build_teacher
 from tffd.data import Batch, Summary
 from tffd.distill import Distillation
 from tffd.instantiation import WEIGHING, build_distillation, uses_teacher
-from tffd.parts import blaming, is_own, require_output, require_terms
+from tffd.parts import require_output, require_terms
 from tffd.schema import Config
 from tffd.training.step import Learners, look
 

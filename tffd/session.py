@@ -12,15 +12,12 @@ from tffd.build import Parts, build_parts
 from tffd.data import DataChanged, digest_content
 from tffd.files import file_digest
 from tffd.machine import device_name, effective_device, peak_memory_mb, reset_peak_memory
+from tffd.records import RunInterrupted
 from tffd.schema import Config
 from tffd.teacher import measure_teacher
 from tffd.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from tffd.training.loop import Progress, make_optimizer, train, train_first_stage
 from tffd.training.progress import EpochReporter
-
-
-class RunInterrupted(Exception):
-    """The sweep asked a run to stop for now; its checkpoint is written."""
 
 
 class Session:

@@ -7,18 +7,20 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
-from torch import nn
 
 from tffd import records
-from tffd.data import Data
 from tffd.files import read_regular
 from tffd.identity import digest as digest_of
 from tffd.identity import hash_config, run_name, teacher_run, teacher_trainer
 from tffd.schema import Config, TeacherSection, TrainerSection
-from tffd.training.loop import evaluate
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tffd.data import Data
 
 AUTO = "auto"
 
@@ -126,7 +128,7 @@ def _is_complete(directory: Path, run_hash: str) -> bool:
     return result is not None and (result["status"], result.get("config_hash")) == (records.COMPLETE, run_hash)
 
 
-def measure_teacher(teacher: nn.Module, data: Data, *, digest: str, cache: str | Path, bf16: bool) -> Measured:
+def measure_teacher(teacher: "nn.Module", data: "Data", *, digest: str, cache: str | Path, bf16: bool) -> Measured:
     """Measure a teacher on what a protocol holds out, once for each teacher, split, normalisation and precision.
 
     Args:
@@ -135,6 +137,8 @@ def measure_teacher(teacher: nn.Module, data: Data, *, digest: str, cache: str |
     Raises:
         WeakTeacher: If it is no better than guessing.
     """
+    from tffd.training.loop import evaluate
+
     split = "val" if data.val is not None else "train"
     pictures = data.val or data.train.first(_MOST_JUDGED)
     seen = {"split": data.split_record, "of": split, "mean": pictures.mean.tolist(), "std": pictures.std.tolist()}

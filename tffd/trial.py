@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -14,12 +14,13 @@ from tffd.files import WEIGHTS_LIMIT, read_regular, replacing
 from tffd.identity import describe_run, hash_config, run_name, teacher_run
 from tffd.instantiation import uses_teacher
 from tffd.links import require_no_links
+from tffd.records import RunInterrupted
 from tffd.schema import Config
-from tffd.session import RunInterrupted, Session
 from tffd.teacher import find_teacher, find_trained
-from tffd.training.checkpoint import save_atomically
 from tffd.training.progress import EpochReporter
-from tffd.training.saliency import saliency_by_rank
+
+if TYPE_CHECKING:
+    from tffd.session import Session
 
 _SECONDS_TO_WAIT_FOR_A_DYING_RUN = 5  # workers of a killed sweep end within one
 _SECONDS_BETWEEN_LOOKS = 1  # of a run that waits while another process trains its teacher
@@ -88,6 +89,8 @@ def _run(
                 if earlier["status"] in (records.COMPLETE, records.PRUNED):
                     reporter.already_complete(earlier, run_dir)
                     return earlier
+            from tffd.session import Session  # with PyTorch, which a run that has ended does without
+
             result = describe_run(config, study=study, trial=trial, started=records.now())
             session = Session(config, run_dir, reporter, stops, result)
             with _only_trainer(session) if study == records.TEACHER else nullcontext():
@@ -97,7 +100,7 @@ def _run(
 
 
 @contextmanager
-def _only_trainer(session: Session) -> Iterator[None]:
+def _only_trainer(session: "Session") -> Iterator[None]:
     """Wait while another process trains the same teacher below another name.
 
     Raises:
@@ -122,7 +125,10 @@ def _only_trainer(session: Session) -> Iterator[None]:
         lock.release()
 
 
-def _run_locked(session: Session, planned: str | None) -> dict[str, Any]:
+def _run_locked(session: "Session", planned: str | None) -> dict[str, Any]:
+    from tffd.training.checkpoint import save_atomically
+    from tffd.training.saliency import saliency_by_rank
+
     config, run_dir, result, progress = session.config, session.run_dir, session.result, session.progress
     try:
         if planned not in (None, result["config_hash"]):
@@ -157,7 +163,7 @@ def _end(run_dir: Path, result: dict[str, Any]) -> None:
         (run_dir / name).unlink(missing_ok=True)
 
 
-def _take_over(session: Session, trained: Path) -> dict[str, Any]:
+def _take_over(session: "Session", trained: Path) -> dict[str, Any]:
     """Copy the run of a teacher that another process has trained meanwhile, and return its record."""
     run_dir, own = session.run_dir, {name: session.result[name] for name in ("name", "study", "trial")}
     for name in (records.METRICS, records.SALIENCY, records.WEIGHTS):
@@ -169,7 +175,7 @@ def _take_over(session: Session, trained: Path) -> dict[str, Any]:
     return result
 
 
-def _teacher_weights(session: Session) -> Path:
+def _teacher_weights(session: "Session") -> Path:
     """Return the teacher's weights, once they are there: this process, or another one, trains them first.
 
     Raises:

@@ -1,6 +1,6 @@
 """From a data set's config to normalised batches on the device."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -8,34 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tffd.data.arrays import Arrays, cached, labelled_digests
+from tffd.data.arrays import labelled_digests
 from tffd.data.pictures import Pictures
+from tffd.data.reading import load_arrays
 from tffd.data.room import bytes_on_device, require_room
-from tffd.data.sources import DataChanged, Source
+from tffd.data.sources import Source
 from tffd.data.splits import Split, split_training_set
 
 _MEASURED_PIXELS = 1000 * 32 * 32  # in a block of the statistics; they are exact, whatever it is
-
-
-def load_arrays(source: Source, cache: str | Path) -> Arrays:
-    """Return a source's arrays from the cache directory, decoding the source first if it is not there.
-
-    Raises:
-        DataChanged: If the source changes while it is decoded.
-        ValueError: If it cannot be read.
-    """
-    fingerprint = source.fingerprint()
-
-    def read() -> Arrays:
-        arrays: Any = source.read()
-        if not isinstance(arrays, Arrays):
-            name = f"{type(source).__module__}.{type(source).__qualname__}"
-            raise ValueError(f"{name}: read returned a {type(arrays).__name__}, and should a tffd.data.Arrays")
-        if source.fingerprint() != fingerprint:
-            raise DataChanged("the pictures changed while they were decoded. Start again when nothing writes to them.")
-        return arrays if arrays.content else replace(arrays, content=source.content())
-
-    return cached(Path(cache) / fingerprint, read)
 
 
 @dataclass(frozen=True)

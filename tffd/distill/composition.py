@@ -1,6 +1,6 @@
 """A run's kd_modes together: their terms, with the weights that the config gives them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,19 +8,8 @@ from torch import Tensor, nn
 
 from tffd.data import Partner
 from tffd.distill.base import DistillMode, FirstStage, Setting, Step
+from tffd.refusal import CompositionError
 from tffd.schedule import kd_factor
-
-
-class CompositionError(ValueError):
-    """Modes that do not go together, or cannot be built.
-
-    Attributes:
-        faults: One line each.
-    """
-
-    def __init__(self, faults: Iterable[str]) -> None:
-        self.faults = list(faults)
-        super().__init__("\n".join(self.faults))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tffd.checks import trains_elsewhere
 from tffd.choices import missing_choices
-from tffd.machine import DeviceMissing, effective_device, effective_precision
+from tffd.machine import DeviceMissing, device_type, effective_precision
 from tffd.refusal import ConfigError
 from tffd.sweep.plan import Compose
 
@@ -101,7 +101,7 @@ def _write_effective(config: DictConfig, base: DictConfig, elsewhere: bool) -> N
 
 def _device_here() -> str:
     try:
-        return effective_device("auto").type
+        return device_type("auto")
     except DeviceMissing as error:
         raise ConfigError([str(error)]) from error
 

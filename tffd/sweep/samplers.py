@@ -12,7 +12,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner, WilcoxonPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
 
-from tffd.parts import blaming
+from tffd.blaming import blaming
 from tffd.schema import SweepSection
 from tffd.sweep.optuna_private import ReplayedCmaEs
 from tffd.trust import trusted_targets

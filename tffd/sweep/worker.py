@@ -20,9 +20,8 @@ from tffd.app import register_resolvers, run_from_hydra
 from tffd.failures import Failure, FailureKind
 from tffd.links import require_no_links
 from tffd.program import work_for
-from tffd.records import read_result
+from tffd.records import RunInterrupted, read_result
 from tffd.schema import Config
-from tffd.session import RunInterrupted
 from tffd.streams import open_streams
 from tffd.sweep.studies.lease import is_locked
 from tffd.trial import RunInUse, record_loss

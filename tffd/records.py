@@ -31,6 +31,8 @@ SALIENCY = "saliency.csv"
 HEARTBEAT = "heartbeat"
 STOP = "stop"
 LOCK = ".lock"
+PLAN = "sweep.json"
+"""In the directory of a sweep."""
 TRIAL = "trial.json"
 """In the directory of a trial of several seeds, beside those of its runs: why it has not all of them."""
 

@@ -1,6 +1,7 @@
 """What Hydra needs to find the sweeper. Hydra imports this at every start, so it imports nothing heavy."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from hydra.plugins.sweeper import Sweeper
@@ -31,8 +32,11 @@ class TffdSweeper(Sweeper):
         """Run the sweep; a command that is refused, or whose trials failed, ends with an exit code other than 0."""
         assert self.hydra_context is not None  # Hydra calls setup first
         assert self.config is not None
-        if self.config.hydra.launcher._target_.endswith((".BasicLauncher", ".JoblibLauncher")):
-            start_fork_server()  # its imports and ours side by side
+        from tffd.records import PLAN
+
+        is_local = self.config.hydra.launcher._target_.endswith((".BasicLauncher", ".JoblibLauncher"))
+        if is_local and not (Path(self.config.results_dir) / self.config.name / PLAN).exists():
+            start_fork_server()  # its imports and ours side by side; a sweep that goes on may have nothing left to do
 
         from tffd.data import DataChanged
         from tffd.refusal import ConfigError, refuse

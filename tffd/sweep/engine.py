@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from optuna.trial import TrialState
 
 from tffd.app import multirun_command
-from tffd.records import write_json
+from tffd.records import PLAN, write_json
 from tffd.refusal import ConfigError
 from tffd.sweep.compose import Composer, with_effective_device
 from tffd.sweep.display import SweepDisplay
@@ -24,7 +24,7 @@ from tffd.sweep.planning import make_plan
 from tffd.sweep.samplers import judges_epochs
 from tffd.sweep.scheduler import Scheduler
 from tffd.sweep.studies.attributes import ForeignEntry
-from tffd.sweep.studies.continuation import PLAN, count_recorded, name_study, require_owned, require_same_sweep
+from tffd.sweep.studies.continuation import count_recorded, name_study, require_owned, require_same_sweep
 from tffd.sweep.studies.lease import Lease
 from tffd.sweep.studies.storage import STORAGE_ERRORS, is_lacking, name_storage, open_storage, reason_of
 from tffd.sweep.studies.study import ResumableStudy

@@ -58,8 +58,11 @@ def without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
-# The last two are imported late, by the first optimiser and the first split: two seconds each of every fresh process.
-_PRELOADED = ["tffd.sweep.worker", "tffd.trial", "torch._dynamo", "sklearn.model_selection"]
+# What a run imports on its way. Only runs that compile, and a few networks, need the last, which takes 1.5 s.
+_PRELOADED = [
+    "tffd.sweep.worker", "tffd.session", "tffd.training.checkpoint", "tffd.training.saliency", "tffd.parts",
+    "torch._dynamo",
+]  # fmt: skip
 
 
 @functools.cache

@@ -8,12 +8,11 @@ from typing import Any
 from tffd.files import read_regular
 from tffd.instantiation import data_content, uses_teacher
 from tffd.passwords import without_password
+from tffd.records import PLAN
 from tffd.refusal import ConfigError
 from tffd.schema import Config
 from tffd.sweep.plan import GridPlan, SearchPlan, StudyPlan, SweepPlan
 from tffd.texts import counted
-
-PLAN = "sweep.json"
 
 
 def name_study(config: Config, plan: StudyPlan) -> str:

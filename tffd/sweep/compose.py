@@ -1,10 +1,12 @@
 """Composes the configs of a sweep's runs, with the device and the precision that they will have."""
 
+import copy
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from tffd.checks import trains_elsewhere
 from tffd.choices import missing_choices
@@ -12,9 +14,14 @@ from tffd.machine import DeviceMissing, device_type, effective_precision
 from tffd.refusal import ConfigError
 from tffd.sweep.plan import Compose
 
+_PLAIN = (str, int, float, type(None))
+_MOST_KEPT = 32  # composed configs; each takes a megabyte
+
 
 class Composer:
     """Composes the config of a run as Hydra does, without the settings of kd_modes that the run does not have.
+
+    Hydra reads twenty files for each, so what it composes of the same choices is kept, and values are set in a copy.
 
     Args:
         loader: Hydra's config loader.
@@ -24,7 +31,7 @@ class Composer:
     def __init__(self, loader: Any, base: DictConfig) -> None:
         self._loader, self._base = loader, base
         self._parser = OverridesParser.create()
-        self._modes: dict[tuple[str, ...], set[str]] = {}
+        self._kept: dict[tuple[str, ...], DictConfig] = {}
 
     def __call__(self, overrides: list[str]) -> DictConfig:
         """Return what Hydra composes from these overrides on top of the primary config.
@@ -36,25 +43,46 @@ class Composer:
         parsed = self._parser.parse_overrides(overrides)
         settings = [override for override in parsed if override.key_or_group.startswith("kd_mode.")]
         if settings:
-            modes = self._modes_of(parsed)
+            modes = set(self._composed([override for override in parsed if self._is_choice(override)]).kd_mode)
             idle = [override for override in settings if override.key_or_group.split(".")[1] not in modes]
             parsed = [override for override in parsed if override not in idle]
-        return self._compose([str(override.input_line) for override in parsed])
-
-    def _modes_of(self, parsed: list[Override]) -> set[str]:
-        """The kd_modes of a run, for which its choices of files are composed alone, once for all with the same."""
-        groups = [override for override in parsed if self._loader.get_group_options(override.key_or_group)]
-        choices = tuple(str(override.input_line) for override in groups)
-        if choices not in self._modes:
-            self._modes[choices] = set(self._compose(list(choices)).kd_mode)
-        return self._modes[choices]
-
-    def _compose(self, overrides: list[str]) -> DictConfig:
-        config: DictConfig = self._loader.load_sweep_config(self._base, overrides)
-        if faults := missing_choices(config, self._loader.get_group_options):
-            raise ConfigError(faults)
+        values = self._last_values(parsed)
+        config = copy.deepcopy(self._composed([override for override in parsed if override not in values]))
+        try:
+            for value in values:
+                OmegaConf.update(config, value.key_or_group, value.value())
+            config.hydra.overrides.task = [str(line.input_line) for line in parsed if not line.is_hydra_override()]
+        except OmegaConfBaseException:
+            config = copy.deepcopy(self._composed(parsed))  # which says what is wrong
         config.name = self._base.name  # whatever an experiment that is varied calls itself
         return config
+
+    def _is_choice(self, override: Override) -> bool:
+        return bool(self._loader.get_group_options(override.key_or_group))
+
+    def _last_values(self, parsed: list[Override]) -> list[Override]:
+        """The overrides at the end that give a key a plain value: Hydra sets them last, whatever files there are."""
+        values: list[Override] = []
+        for override in reversed(parsed):
+            if self._is_choice(override):
+                continue  # Hydra looks at these first
+            key, is_plain = override.key_or_group, override.type is OverrideType.CHANGE and override.package is None
+            if not is_plain or key.startswith("hydra") or not isinstance(override.value(), _PLAIN):
+                break
+            values.insert(0, override)
+        return values
+
+    def _composed(self, overrides: list[Override]) -> DictConfig:
+        """What Hydra composes, to be copied and not to be changed."""
+        lines = tuple(str(override.input_line) for override in overrides)
+        if lines not in self._kept:
+            config: DictConfig = self._loader.load_sweep_config(self._base, list(lines))
+            if faults := missing_choices(config, self._loader.get_group_options):
+                raise ConfigError(faults)
+            while len(self._kept) >= _MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[lines] = config
+        return self._kept[lines]
 
 
 def with_effective_device(compose: Compose, base: DictConfig) -> Compose:

@@ -32,6 +32,7 @@ class Composer:
         self._loader, self._base = loader, base
         self._parser = OverridesParser.create()
         self._kept: dict[tuple[str, ...], DictConfig] = {}
+        self._groups: dict[str, bool] = {}
 
     def __call__(self, overrides: list[str]) -> DictConfig:
         """Return what Hydra composes from these overrides on top of the primary config.
@@ -58,7 +59,10 @@ class Composer:
         return config
 
     def _is_choice(self, override: Override) -> bool:
-        return bool(self._loader.get_group_options(override.key_or_group))
+        key = override.key_or_group
+        if key not in self._groups:
+            self._groups[key] = bool(self._loader.get_group_options(key))
+        return self._groups[key]
 
     def _last_values(self, parsed: list[Override]) -> list[Override]:
         """The overrides at the end that give a key a plain value: Hydra sets them last, whatever files there are."""

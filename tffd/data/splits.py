@@ -87,7 +87,7 @@ def draw_stratified(labels: np.ndarray, size: int, seed: int) -> tuple[np.ndarra
     Source: scikit-learn, StratifiedShuffleSplit and _approximate_mode (at 1.9.1).
     """
     random = np.random.RandomState(seed)
-    _, places, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    _, places, counts = _classes_of(labels)
     members = np.split(np.argsort(places, kind="stable"), np.cumsum(counts)[:-1])
     left = _shares(counts, len(labels) - size, random)
     taken = _shares(counts - left, size, random)
@@ -99,13 +99,23 @@ def draw_stratified(labels: np.ndarray, size: int, seed: int) -> tuple[np.ndarra
     return random.permutation(np.concatenate(rest)), random.permutation(np.concatenate(drawn))
 
 
+def _classes_of(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The classes that there are, the place of each label among them, and how often each occurs.
+
+    np.unique tells the same, and imports NumPy's masked arrays.
+    """
+    present = np.array(sorted(set(labels.tolist())), dtype=labels.dtype)
+    places = np.searchsorted(present, labels)
+    return present, places, np.bincount(places, minlength=len(present))
+
+
 def _shares(counts: np.ndarray, size: int, random: np.random.RandomState) -> np.ndarray:
     """Divide `size` among classes in proportion to their counts; ties for the last ones are decided by lot."""
     exact = counts / counts.sum() * size
     shares: np.ndarray = np.floor(exact)
     missing = int(size - shares.sum())
     remainders = exact - shares
-    for remainder in np.unique(remainders)[::-1]:
+    for remainder in sorted(set(remainders.tolist()), reverse=True):
         if missing == 0:
             break
         equal = np.flatnonzero(remainders == remainder)
@@ -119,7 +129,7 @@ def _draw(
     pool: np.ndarray, labels: np.ndarray, size: int, seed: int, setting: str, classes: Sequence[str] | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Divide a pool into what is left and a stratified draw of `size`, both sorted, with every class in both."""
-    present, counts = np.unique(labels[pool], return_counts=True)
+    present, _, counts = _classes_of(labels[pool])
     if size < len(present) or len(pool) - size < len(present):
         raise ValueError(
             f"{setting} divides {len(pool)} pictures into {len(pool) - size} and {size}, but both parts need one "

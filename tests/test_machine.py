@@ -1,11 +1,14 @@
 """Devices and precisions: what auto comes to, and what is refused because it is not there."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from tests.support import compose_config
+from tffd import machine
 from tffd.build import build_parts
 from tffd.config import require_config
 from tffd.identity import describe_run, hash_config
@@ -118,3 +121,27 @@ def test_fp32_on_a_card_is_ieee() -> None:
     use_precision("fp32")
     # Sums of 576 products of unit size: 23 bits leave about 1e-5, TF32's 10 bits about 1e-2.
     assert errors["fp32"] < 1e-3 < errors["tf32"]
+
+
+@pytest.mark.parametrize(
+    ("built_for", "has_driver", "may_have"),
+    [
+        ("cuda = hip = None", True, False),
+        ("cuda, hip = '13.0', None", False, False),
+        ("cuda, hip = '13.0', None", True, True),
+        ("cuda, hip = None, '6.4'", False, True),  # AMD's cards have another driver
+        ("", False, True),  # a version of PyTorch that says it elsewhere
+    ],
+)
+def test_pytorch_is_not_asked_for_devices_where_there_can_be_none(
+    built_for: str, has_driver: bool, may_have: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(name: str) -> object:
+        if not has_driver:
+            raise OSError(name)
+        return object()
+
+    (tmp_path / "version.py").write_text(built_for)
+    monkeypatch.setattr(machine, "find_spec", lambda name: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
+    monkeypatch.setattr(machine.ctypes, "CDLL", load)
+    assert machine._may_have_cuda.__wrapped__() is may_have

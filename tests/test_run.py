@@ -120,8 +120,10 @@ def test_every_declared_package_is_pinned() -> None:
     assert wanted <= names, wanted - names
 
 
-# Not imported by our code: Hydra and Optuna load them by name.
-_LOADED_BY_NAME = {"hydra-optuna-sweeper", "hydra-submitit-launcher", "hydra-joblib-launcher", "cmaes", "psycopg"}
+# Not imported by our code: Hydra and Optuna load them by name, and of scikit-learn a file is read.
+_LOADED_BY_NAME = {
+    "hydra-optuna-sweeper", "hydra-submitit-launcher", "hydra-joblib-launcher", "cmaes", "psycopg", "scikit-learn",
+}  # fmt: skip
 _OF_A_LAUNCHER = {"submitit"}  # it comes with the launcher of its name
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tffd.blaming import blaming
+from tffd.blaming import blaming, is_own
 from tffd.checkpoints import load_weights
 from tffd.data import Augmentation, Data, load_data
 from tffd.distill import Setting
@@ -20,7 +20,9 @@ from tffd.provenance import Past, describe_training, look_into, provenance_of
 from tffd.schema import Config, ModelSection
 from tffd.training.loop import Recipe
 from tffd.training.step import Learners
-from tffd.without_compiler import PlainShapes, keep_compiler_out_of_sgd
+from tffd.without_compiler import keep_compiler_out_of_sgd
+
+_SMALL_PICTURES = 64  # to a side
 
 
 @dataclass
@@ -67,10 +69,10 @@ def build_shapes(
     network: ModelSection, *, classes: int, channels: int, image_size: int, pictures: int = 2
 ) -> ModelOutput:
     """Return what a network in training returns for pictures, as shapes alone: its weights take no memory."""
-    return _on_meta(network, classes, channels, image_size, pictures)[1]
+    return _shown(network, classes, channels, image_size, pictures)[1]
 
 
-def _on_meta(
+def _shown(
     network: ModelSection, classes: int, channels: int, image_size: int, pictures: int = 2
 ) -> tuple[nn.Module, ModelOutput]:
     section = network.model_dump_json(by_alias=True, exclude_unset=True, exclude={"weights"})
@@ -82,12 +84,27 @@ def _described(
     section: str, classes: int, channels: int, image_size: int, pictures: int
 ) -> tuple[nn.Module, ModelOutput]:
     network = ModelSection.model_validate_json(section)
-    with torch.device("meta"), torch.no_grad(), PlainShapes():
+    # The meta device needs no memory, and takes 1.5 s: PyTorch imports its compiler to tell the shape of a sum. The
+    # library's networks are computed faster than that, unless pictures are large.
+    is_small = not is_own(network.target) and image_size <= _SMALL_PICTURES
+    with torch.random.fork_rng(devices=[]), torch.device("cpu" if is_small else "meta"), torch.no_grad():
         layers = build_network(network, classes, channels, None)
         with blaming(network.target, "forward, shown shapes alone (the meta device),"):
-            output: ModelOutput = layers(torch.empty(pictures, channels, image_size, image_size))
+            output: ModelOutput = layers(torch.zeros(pictures, channels, image_size, image_size))
     require_output(network.target, output, classes, pictures)
-    return layers, output
+    return layers.to("meta"), _shapes_of(output)
+
+
+def _shapes_of(output: ModelOutput) -> ModelOutput:
+    """Drop the values."""
+    logits, stages, preacts, stem, pooled = output
+    return ModelOutput(
+        logits=logits.to("meta"),
+        stages=tuple(one.to("meta") for one in stages),
+        preacts=tuple(one.to("meta") for one in preacts),
+        stem=stem.to("meta"),
+        pooled=pooled.to("meta"),
+    )
 
 
 def build_setting(
@@ -107,9 +124,9 @@ def build_setting(
             return build_network(config.model, classes, channels, None)
 
     sizes = (classes, channels, image_size)
-    teacher, taught = _on_meta(config.teacher.network, *sizes) if uses_teacher(config) else (None, None)
+    teacher, taught = _shown(config.teacher.network, *sizes) if uses_teacher(config) else (None, None)
     return Setting(
-        student=_on_meta(config.model, *sizes)[1],
+        student=_shown(config.model, *sizes)[1],
         teacher=taught,
         classes=classes,
         pictures=pictures,

@@ -248,7 +248,7 @@ def test_another_network_like_the_student_has_weights_of_its_own() -> None:
 
 
 def test_what_modes_are_shown_takes_no_memory() -> None:
-    """Networks of the meta device: in the checks, and in a run before its first batch."""
+    """Tensors of the meta device: in the checks, and in a run before its first batch."""
     config = require_config(compose_config("model=resnet8", "kd_mode=st", "teacher=resnet14"))
     shown = build.build_setting(config, classes=3, channels=3, image_size=8, pictures=24)
     assert shown.teacher is not None and shown.teacher_network is not None
@@ -256,6 +256,20 @@ def test_what_modes_are_shown_takes_no_memory() -> None:
     for output in (shown.student, shown.teacher, checked):
         assert all(tensor.is_meta for tensor in (output.logits, output.pooled, *output.stages, *output.preacts))
     assert all(weight.is_meta for weight in shown.teacher_network.parameters())
+
+
+@pytest.mark.parametrize("image_size", [9, 65])
+def test_shapes_are_told_and_nothing_is_drawn(image_size: int) -> None:
+    """Small pictures are computed, large ones shown to the meta device."""
+    config = require_config(compose_config("model=resnet8"))
+    torch.manual_seed(0)
+    output = build.build_shapes(config.model, classes=3, channels=3, image_size=image_size)
+    drawn = torch.rand(4)
+    torch.manual_seed(0)
+    assert torch.equal(drawn, torch.rand(4))
+    expected = build.build_model(config, 3, 3)(torch.zeros(2, 3, image_size, image_size))
+    for told, computed in zip(output.stages, expected.stages, strict=True):
+        assert (told.shape, told.stride(), told.dtype) == (computed.shape, computed.stride(), computed.dtype)
 
 
 def test_labels_of_all_training_pictures() -> None:

@@ -14,7 +14,7 @@ LAYERS = {
         "sweep",  # many runs
         "command",  # the console script
         "app | guard",  # what a Hydra application needs of the library
-        "trial | session | checks | network_faults | rehearsal | build | teacher | failures",  # one run
+        "trial | session | checks | soundness | network_faults | rehearsal | build | teacher | failures",  # one run
         "training",
         "identity | instantiation | provenance",  # what a run is, and what it is made of
         "parts | source_faults",  # what a network, a mode and a data source must have

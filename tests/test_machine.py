@@ -1,5 +1,9 @@
 """Devices and precisions: what auto comes to, and what is refused because it is not there."""
 
+import os
+import platform
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -144,4 +148,33 @@ def test_pytorch_is_not_asked_for_devices_where_there_can_be_none(
     (tmp_path / "version.py").write_text(built_for)
     monkeypatch.setattr(machine, "find_spec", lambda name: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
     monkeypatch.setattr(machine.ctypes, "CDLL", load)
+    monkeypatch.setattr(machine, "_SIGNS_OF_A_DRIVER", ())
     assert machine._may_have_cuda.__wrapped__() is may_have
+    monkeypatch.setattr(machine, "_SIGNS_OF_A_DRIVER", (str(tmp_path),))  # a driver that Python does not find
+    assert machine._may_have_cuda.__wrapped__() is (built_for != "cuda = hip = None")
+
+
+MINOR_FAULTS = """
+import resource, torch
+from tffd.machine import keep_freed_memory
+
+keep_freed_memory()
+faults = []
+for _ in range(6):
+    tensor = torch.zeros(2**24)
+    del tensor
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(faults[5] - faults[2])
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
+def test_freed_memory_is_kept_unless_one_has_chosen_otherwise() -> None:
+    """64 MiB three times over are 49,152 pages; none of them is new where they were kept."""
+
+    def faults(**variables: str) -> int:
+        words = [sys.executable, "-c", MINOR_FAULTS]
+        done = subprocess.run(words, env=os.environ | variables, capture_output=True, text=True, check=True)
+        return int(done.stdout)
+
+    assert faults() < 1000 < 10_000 < faults(MALLOC_TRIM_THRESHOLD_="131072")

@@ -13,7 +13,13 @@ from tffd.checkpoints import load_weights
 from tffd.data import Augmentation, Data, load_data
 from tffd.distill import Setting
 from tffd.instantiation import build_distillation, build_source, data_digest, instantiate_trusted, uses_teacher
-from tffd.machine import effective_device, effective_precision, require_precision, use_precision
+from tffd.machine import (
+    effective_device,
+    effective_precision,
+    keep_freed_memory,
+    require_precision,
+    use_precision,
+)
 from tffd.models import ModelOutput
 from tffd.parts import require_network, require_output
 from tffd.provenance import Past, describe_training, look_into, provenance_of
@@ -186,6 +192,7 @@ def build_parts(config: Config, teacher: Path | None = None, *, untrained: bool 
     precision = effective_precision(config.trainer.precision, device.type)
     require_precision(precision, device)
     use_precision(precision)
+    keep_freed_memory()
     if not config.trainer.compile:
         keep_compiler_out_of_sgd()
     data = build_data(config, device)

@@ -1,26 +1,23 @@
 """Faults of a config that only a look at the machine, the data or the network can show; all of them at once."""
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from tffd.blaming import blaming, is_own
+from tffd.blaming import blaming
 from tffd.config import Reading, read_config
 from tffd.data import Summary, load_arrays
 from tffd.data.arrays import labelled_digests
 from tffd.data.room import bytes_on_device, require_room
-from tffd.data.sources import ReadsFiles
 from tffd.data.splits import split_training_set
 from tffd.files import writable_fault
-from tffd.identity import hash_config
 from tffd.instantiation import build_source, collect, uses_teacher
 from tffd.machine import device_type, effective_device, require_precision, smallest_memory
 from tffd.refusal import ConfigError
-from tffd.remembered import recall, remember
 from tffd.schema import Config
+from tffd.soundness import Soundness
 from tffd.source_faults import require_arrays, summary_of
 from tffd.teacher import teacher_fault
 from tffd.texts import counted
@@ -35,10 +32,21 @@ def check_config(cfg: DictConfig, elsewhere: bool = False) -> Config:
         ConfigError: With every fault found.
     """
     reading = read_config(cfg)
-    config = reading.config
-    question = None if config is None else _question(config)
-    is_known = config is not None and question is not None and recall(config.dataset.cache, question) is True
-    faults = find_faults(reading, elsewhere, is_known)
+    soundness = Soundness([reading.config])
+    config = check_reading(reading, elsewhere, soundness.is_known)
+    soundness.keep()
+    return config
+
+
+def check_reading(reading: Reading, elsewhere: bool = False, is_known: bool = False) -> Config:
+    """Check a config that was read, as `check_config` does.
+
+    Args:
+        is_known: Whether its networks, modes and weights were found sound before.
+    Raises:
+        ConfigError: With every fault found.
+    """
+    config, faults = reading.config, find_faults(reading, elsewhere, is_known)
     if config is None or faults:
         raise ConfigError(faults)
     split, faults = collect(lambda: _prepare_data(config, elsewhere), f"dataset={config.dataset.name}: ")
@@ -48,31 +56,7 @@ def check_config(cfg: DictConfig, elsewhere: bool = False) -> Config:
         faults += leaks(config, split)
     if faults:
         raise ConfigError(faults)
-    if not is_known and (question := _question(config)) is not None:
-        remember(config.dataset.cache, question, True)
     return config
-
-
-def _question(config: Config) -> dict[str, Any] | None:
-    """Return all on which it depends whether a config's networks, modes and weights are sound.
-
-    Returns:
-        None where that cannot be told: its parts are your own, or its pictures have not been decoded.
-    """
-    source, teacher = config.dataset.source, config.teacher.target
-    targets = [config.model.target, source.target, *(mode.target for mode in config.kd_mode.values())]
-    if any(map(is_own, targets)) or (teacher is not None and is_own(teacher)):
-        return None
-    try:
-        settings = hash_config(config).settings if _is_decoded(config) else None
-    except Exception:  # whatever is wrong, it is the checks that tell it
-        return None
-    return None if settings is None else {"is": "sound", "settings": settings, "source": source.arguments()}
-
-
-def _is_decoded(config: Config) -> bool:
-    source = build_source(config)
-    return not isinstance(source, ReadsFiles) or (Path(config.dataset.cache) / source.fingerprint()).is_dir()
 
 
 def find_faults(reading: Reading, elsewhere: bool = False, is_known: bool = False) -> list[str]:

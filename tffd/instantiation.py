@@ -93,15 +93,26 @@ def needs_teacher(config: Config) -> bool:
 
     The classes say so, and importing those of the library takes two seconds, so what they say is remembered.
     """
-    counting = [section for section in config.kd_mode.values() if section.counts]
-    if "torch" in sys.modules or any(is_own(section.target) for section in counting):
-        return _ask_for_teacher(counting)
-    question = {"is": "taught", "modes": [[section.target, sorted(_active(section))] for section in counting]}
-    known = recall(config.dataset.cache, question)
-    if known is None:
-        known = _ask_for_teacher(counting)
-        remember(config.dataset.cache, question, known)
-    return known
+    counting = _counting(config)
+    known = None
+    if "torch" not in sys.modules and not any(is_own(section.target) for section in counting):
+        known = recall(config.dataset.cache, _question_of(counting))
+    return _ask_for_teacher(counting) if known is None else known
+
+
+def keep_needs_teacher(config: Config) -> None:
+    """Remember whether the library's kd_modes of a config need a teacher."""
+    counting = _counting(config)
+    if recall(config.dataset.cache, _question_of(counting)) is None:
+        remember(config.dataset.cache, _question_of(counting), _ask_for_teacher(counting))
+
+
+def _counting(config: Config) -> list[KdModeSection]:
+    return [section for section in config.kd_mode.values() if section.counts]
+
+
+def _question_of(counting: Iterable[KdModeSection]) -> dict[str, Any]:
+    return {"is": "taught", "modes": [[section.target, sorted(_active(section))] for section in counting]}
 
 
 def _ask_for_teacher(counting: Iterable[KdModeSection]) -> bool:

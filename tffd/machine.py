@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 _NAMES_NONE = (None, "", "-1", "NoDevFiles", "none", "void")
 """Values of CUDA_VISIBLE_DEVICES that hide all devices, or leave it open which there are."""
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _TENSOR_CORES = 8  # the compute capability from which NVIDIA's cards have bfloat16 and TF32
+
+_SIGNS_OF_A_DRIVER = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/nvhost-ctrl", "/dev/dxg", "/run/opengl-driver/lib")
+"""Of NVIDIA's on a PC, a Jetson and in WSL; the last is where NixOS keeps all drivers."""
 
 
 class DeviceMissing(ValueError):
@@ -47,16 +51,23 @@ def cuda_is_available() -> bool:
 def _may_have_cuda() -> bool:
     """Tell whether PyTorch could see a CUDA device: not if it was built without, or without NVIDIA's driver.
 
-    The driver's library is what PyTorch's CUDA asks for devices, and loads by the same name.
+    The driver's library is what PyTorch's CUDA asks for devices, and loads by the same name, but from more places.
     """
     package = find_spec("torch")
     if package is None or package.origin is None:
         return True  # whoever imports it says what is wrong
-    built_for = runpy.run_path(str(Path(package.origin).with_name("version.py")))
+    try:
+        built_for = runpy.run_path(str(Path(package.origin).with_name("version.py")))
+    except OSError:
+        return True
     if built_for.get("hip") is not None or "cuda" not in built_for:
         return True
+    if built_for["cuda"] is None:
+        return False
+    if any(map(os.path.exists, _SIGNS_OF_A_DRIVER)):
+        return True
     try:
-        return built_for["cuda"] is not None and bool(ctypes.CDLL("libcuda.so.1"))
+        return bool(ctypes.CDLL("libcuda.so.1"))
     except OSError:
         return False
 
@@ -104,8 +115,10 @@ def effective_precision(asked: str, device: str) -> str:
     """
     if asked != "auto":
         return asked
+    if device == "cpu":
+        return "fp32"
     available = cuda_is_available()
-    if device == "cpu" or (device == "auto" and not available):
+    if device == "auto" and not available:
         return "fp32"
     return "bf16" if not available or _cards_have_tensor_cores() else "fp32"
 
@@ -187,6 +200,20 @@ def _cards_have_tensor_cores() -> bool:
         return True
     capabilities = [torch.cuda.get_device_capability(index) for index in range(torch.cuda.device_count())]
     return all(major >= _TENSOR_CORES for major, _ in capabilities)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep the memory that is freed for the next tensors, in place of giving it back and asking again.
+
+    A training step takes and frees some hundred megabytes, and the system fills every page with zeros before it hands
+    it out: a quarter of a step. Other C libraries, and whoever has set one of glibc's own variables, are left alone.
+    """
+    if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
+        return
+    with suppress(AttributeError, OSError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, 2**30)  # larger ones are few, and go back when they are freed
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def device_name(device: "torch.device") -> str:

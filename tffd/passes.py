@@ -18,11 +18,9 @@ def map_norms(maps: Tensor) -> Tensor:
     """Return the L2 norm of every map of [B, C, H, W], as [B, C], computed in float32 at least."""
     dtype = torch.promote_types(maps.dtype, torch.float32)
     if not torch.compiler.is_compiling() and maps.device.type == "cpu" and maps.stride(1) == 1:
-        pictures = max(1, _PART // maps[0].numel())
-        if pictures < len(maps):
-            # PyTorch's norm of a channels_last map takes one number at a time on a CPU, its sum takes several.
-            parts = maps.split(pictures)
-            return torch.cat([part.to(dtype).square().sum(dim=(2, 3)) for part in parts]).sqrt()
+        # PyTorch's norm of a channels_last map takes one number at a time on a CPU, its sum takes several.
+        parts = maps.split(max(1, _PART // maps[0].numel()))
+        return torch.cat([part.to(dtype).square().sum(dim=(2, 3)) for part in parts]).sqrt()
     norms: Tensor = torch.linalg.vector_norm(maps, dim=(2, 3), dtype=dtype)
     return norms
 

@@ -1,7 +1,8 @@
 """Answers that took PyTorch to find, whose import takes two seconds, kept beside the decoded pictures.
 
 An answer lies under the digest of all that it depends on, so that one which does not hold any more is not found. The
-library's source and PyTorch's version belong to it: after an edit of either everything is found out anew.
+library's source and PyTorch's version belong to it: after an edit of either everything is found out anew. Other
+packages do not: a run builds its networks from the config whatever was remembered.
 """
 
 import hashlib
@@ -33,8 +34,8 @@ def recall(folder: str | Path, question: dict[str, Any]) -> bool | None:
 
 def remember(folder: str | Path, question: dict[str, Any], answer: bool) -> None:
     """Keep the answer to a question, unless the folder may only be read."""
-    place = _place(folder, question)
     with suppress(OSError):
+        place = _place(folder, question)
         place.parent.mkdir(parents=True, exist_ok=True)
         with replacing(place) as file:
             file.write(json.dumps(answer).encode())
@@ -50,5 +51,6 @@ def _code() -> str:
     """The digest of the library's source and PyTorch's version."""
     source = hashlib.sha256(version("torch").encode())
     for path in sorted(Path(__file__).parent.rglob("*.py")):
-        source.update(f"{path.relative_to(Path(__file__).parent)}".encode() + path.read_bytes())
+        if path.is_file():  # an editor's lock may be a link to nothing
+            source.update(f"{path.relative_to(Path(__file__).parent)}".encode() + path.read_bytes())
     return source.hexdigest()

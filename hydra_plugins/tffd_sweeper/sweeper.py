@@ -32,10 +32,8 @@ class TffdSweeper(Sweeper):
         """Run the sweep; a command that is refused, or whose trials failed, ends with an exit code other than 0."""
         assert self.hydra_context is not None  # Hydra calls setup first
         assert self.config is not None
-        from tffd.records import PLAN
-
         is_local = self.config.hydra.launcher._target_.endswith((".BasicLauncher", ".JoblibLauncher"))
-        if is_local and not (Path(self.config.results_dir) / self.config.name / PLAN).exists():
+        if is_local and not _has_begun(self.config):
             start_fork_server()  # its imports and ours side by side; a sweep that goes on may have nothing left to do
 
         from tffd.data import DataChanged
@@ -55,3 +53,15 @@ class TffdSweeper(Sweeper):
             sys.exit(1)
         if failed:
             sys.exit(1)
+
+
+def _has_begun(config: DictConfig) -> bool:
+    """Tell whether there is a sweep of this name; of a config that is refused a little later, nothing can be told."""
+    from omegaconf.errors import OmegaConfBaseException
+
+    from tffd.records import PLAN
+
+    try:
+        return Path(config.results_dir, config.name, PLAN).exists()
+    except (OmegaConfBaseException, OSError, TypeError, ValueError):
+        return False

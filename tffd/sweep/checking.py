@@ -6,14 +6,15 @@ from functools import partial
 
 from hydra.errors import HydraException
 
-from tffd.checks import check_config
+from tffd.checks import check_reading
 from tffd.choices import describe_composition
-from tffd.config import require_config
+from tffd.config import Reading, read_config, require_config
 from tffd.identity import hash_config
 from tffd.instantiation import uses_teacher
 from tffd.records import TEACHER
 from tffd.refusal import ConfigError
 from tffd.schema import Config
+from tffd.soundness import Soundness
 from tffd.sweep.arguments import Cell, as_overrides
 from tffd.sweep.pinned import PinnedData
 from tffd.sweep.plan import Compose, GridPlan, Point, SearchPlan, StudyPlan
@@ -70,7 +71,12 @@ class SweepChecks:
     def _check(self, study: StudyPlan) -> StudyPlan:
         """Check the configs of a study, and give a grid's cells their hashes."""
         points = study.points()
-        found = [(point, config) for point in points if (config := self._checked_config(study, point)) is not None]
+        readings = [(point, reading) for point in points if (reading := self._read(study, point)) is not None]
+        soundness = Soundness([reading.config for _, reading in readings])
+        checked = [(point, self._check_reading(study, point, reading, soundness)) for point, reading in readings]
+        found = [(point, config) for point, config in checked if config is not None]
+        if not self._shown_at:
+            soundness.keep()
         waits = [self._teachers.waits_for(config, study.overrides(self._fixed, point)) for point, config in found]
         if any(waits):
             study = replace(study, after=TEACHER)
@@ -83,19 +89,25 @@ class SweepChecks:
                 return replace(study, cells=cells, n_trials=len(cells), identities=list(map(_identify, configs)))
         return study
 
-    def _checked_config(self, study: StudyPlan, point: Point) -> Config | None:
-        """Check the config at a point, and pin its data; None if it has faults, which are noted."""
-        overrides = study.overrides(self._fixed, point)
+    def _read(self, study: StudyPlan, point: Point) -> Reading | None:
+        """Compose and read the config at a point; None if it cannot be composed, which is noted."""
         try:
-            config = check_config(self._compose(overrides), self._elsewhere)
+            return read_config(self._compose(study.overrides(self._fixed, point)))
+        except ConfigError as error:
+            self._note(error.faults, point)
+        except HydraException as error:
+            self._note([describe_composition(error)], point)
+        return None
+
+    def _check_reading(self, study: StudyPlan, point: Point, reading: Reading, soundness: Soundness) -> Config | None:
+        """Check the config at a point, and pin its data; None if it has faults, which are noted."""
+        try:
+            config = check_reading(reading, self._elsewhere, soundness.is_known)
             self.data.pin(config)
         except ConfigError as error:
             self._note(error.faults, point)
             return None
-        except HydraException as error:
-            self._note([describe_composition(error)], point)
-            return None
-        self._configs[tuple(overrides)] = config
+        self._configs[tuple(study.overrides(self._fixed, point))] = config
         return config
 
     def _config_at(self, study: StudyPlan, point: Point) -> Config:

@@ -17,7 +17,7 @@ from tffd.sweep.studies.storage import STORAGE_ERRORS, StorageLost, is_of_storag
 from tffd.sweep.studies.study import ResumableStudy
 from tffd.sweep.trial_state import State
 
-_POLL_SECONDS = 0.02  # between two looks at what is at work
+_POLL_SECONDS = 0.01  # between two looks at what is at work
 _MOST_LOOKS_TOGETHER = 32  # beyond it a command looks less often, so that a thousand jobs take it no core
 _LOOK_SECONDS = 1.0  # how often a command with nothing to do looks what the others that share its study have left
 

@@ -1,5 +1,6 @@
 """What happens in the process of one run of a sweep."""
 
+import gc
 import os
 import signal
 import sys
@@ -62,6 +63,7 @@ def run_in_worker(job: Job) -> None:
     """
     for number in (signal.SIGINT, signal.SIGHUP):  # they reach all processes of a terminal; the sweep decides
         signal.signal(number, signal.SIG_IGN)
+    gc.freeze()  # what the fork server imported stays: no collection need look at it
     open_streams()
     if job.program:
         work_for(job.program)

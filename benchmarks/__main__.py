@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import gather, gpu, report, results, startup, sweeps, training, trials
+from benchmarks import gather, gpu, races, report, results, startup, sweeps, training, trials
 from benchmarks.measure import Benchmark, Unavailable
 
-MODULES = (training, startup, trials, sweeps, gather, report, gpu)
+MODULES = (training, startup, trials, sweeps, races, gather, report, gpu)
 BENCHMARKS = {benchmark.name: benchmark for module in MODULES for benchmark in module.BENCHMARKS}
 
 

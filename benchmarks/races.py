@@ -1,84 +1,120 @@
-"""The same trials with this project's sweeper and with others, for the time they take: `python -m benchmarks.races`.
+"""The same trials with this project's sweeper and with others, for the time they take."""
 
-Sixteen points of both lambdas, two at a time, one thread each. `searches.md` has the figures.
-"""
-
-import argparse
 import ctypes
 import json
 import multiprocessing
 import os
 import random
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
 
+from benchmarks.measure import PROCESSOR, WALL, Benchmark, Sample, Variant, Variants
 from benchmarks.searches import PLAIN, REPOSITORY, run
 from benchmarks.stopping import EPOCHS
 
 LATTICE = (1e-5, 2e-4, 5e-3, 1e-1)  # values of either lambda
 Pair = tuple[float, float]
+Ended = tuple[int, float]
+"""Epochs of a trial, and its val top-1 after the last."""
+
+OPTUNA, RAY = "Optuna alone, median", "Ray Tune, ASHA"
+RAY_PYTHON = "TFFD_BENCH_RAY"
+SPENT, BEST = "epochs", "best val top-1"
 
 
-def race(rounds: int, python: str) -> None:
-    """The same 16 trials of both lambdas with each sweeper, two at a time; turn and turn about.
+def race() -> Iterator[Variants]:
+    """Sixteen points of both lambdas with each sweeper, in the same order, two at a time, one thread each.
 
-    Args:
-        python: Of an environment with Ray Tune; "" leaves it out.
+    Ray Tune takes part where TFFD_BENCH_RAY names the Python of an environment that has it.
     """
+
+    def apart(name: str) -> Callable[[int], Sample]:
+        def run(number: int) -> Sample:
+            command = [sys.executable, "-m", "benchmarks.races", name, str(number)]
+            done = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE)
+            sample: Sample = json.loads(done.stdout.splitlines()[-1])
+            return sample
+
+        return run
+
+    names = [name for name in CONTESTANTS if name != RAY or RAY_PYTHON in os.environ]
+    yield {name: Variant(apart(name), None if name == names[0] else names[0]) for name in names}
+
+
+def _ours(*chosen: str) -> Callable[[Path, int], list[Ended]]:
+    sweep = ["sweep=lambdas", "sweep.baseline=null", "sweep.n_trials=16", "sweep.n_jobs=2", *chosen]
+
+    def search(folder: Path, number: int) -> list[Ended]:
+        points = ",".join(f"{{lambda_intra:{intra},lambda_inter:{inter}}}" for intra, inter in _points(number))
+        return _swept(folder, *sweep, f"sweep.enqueue=[{points}]")
+
+    return search
+
+
+def _stock(folder: Path, number: int) -> list[Ended]:
+    lattice = ",".join(map(str, LATTICE))
+    stock = ["hydra/sweeper=optuna", "hydra/sweeper/sampler=grid", "hydra.sweeper.n_trials=16"]
+    stock += ["hydra/launcher=joblib", "hydra.sweeper.n_jobs=2", "hydra.launcher.n_jobs=2"]
+    stock += ["hydra.sweeper.direction=maximize", f"lambda_intra={lattice}", f"lambda_inter={lattice}"]
+    return _swept(folder, *stock, f"+hydra.sweeper.sampler.seed={number}")
+
+
+def _swept(folder: Path, *arguments: str) -> list[Ended]:
+    run(folder, *arguments)
+    results = [json.loads(path.read_text()) for path in folder.rglob("result.json")]
+    return [(result["epochs_run"], result["val_top1"]) for result in results]
+
+
+def _alone(name: str) -> Callable[[Path, int], list[Ended]]:
+    """Search without this project's sweeper, in a process that ends with its helpers."""
+
+    def search(folder: Path, number: int) -> list[Ended]:
+        python = os.environ[RAY_PYTHON] if name == RAY else sys.executable
+        command = [python, "-m", "benchmarks.races", name, str(number), str(folder)]
+        subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.DEVNULL)
+        return [tuple(json.loads(line)) for line in (folder / "found.jsonl").read_text().splitlines()]
+
+    return search
+
+
+CONTESTANTS = {
+    "ours": _ours(),
+    "stock sweeper": _stock,
+    OPTUNA: _alone(OPTUNA),
+    "ours, median": _ours("sweep/pruner=median"),
+    "ours, halving": _ours("sweep/pruner=halving"),
+    RAY: _alone(RAY),
+}
+"""Each searches, and returns the trials that have ended."""
+
+
+def measure(name: str, number: int) -> Sample:
+    """Let one search, in a process of its own; its time is that of all processes that it starts."""
     adopt()
-    figures: dict[str, list[tuple[float, float]]] = {}
-    for number in range(rounds):
-        points = [(intra, inter) for intra in LATTICE for inter in LATTICE]
-        random.Random(number).shuffle(points)
-        asked = ",".join(f"{{lambda_intra:{intra},lambda_inter:{inter}}}" for intra, inter in points)
-        ours = ["sweep=lambdas", "sweep.baseline=null", "sweep.n_trials=16", f"sweep.enqueue=[{asked}]"]
-        lattice = ",".join(map(str, LATTICE))
-        stock = ["hydra/sweeper=optuna", "hydra/sweeper/sampler=grid", "hydra.sweeper.n_trials=16"]
-        stock += ["hydra/launcher=joblib", "hydra.sweeper.n_jobs=2", "hydra.launcher.n_jobs=2"]
-        stock += ["hydra.sweeper.direction=maximize", f"lambda_intra={lattice}", f"lambda_inter={lattice}"]
-        contestants: dict[str, list[str]] = {"ours": ours, "stock": stock, "optuna": [sys.executable]}
-        contestants |= {f"ours, {pruner}": [*ours, f"sweep/pruner={pruner}"] for pruner in ("median", "halving")}
-        contestants |= {"ray": [python]} if python else {}
-        for name, arguments in list(contestants.items())[:: (-1) ** number]:
-            with tempfile.TemporaryDirectory() as place:
-                folder, before = Path(place), resource.getrusage(resource.RUSAGE_CHILDREN)
-                if name in ("optuna", "ray"):
-                    started = time.perf_counter()
-                    command = [*arguments, "-m", "benchmarks.races", name, place, json.dumps(points)]
-                    subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.DEVNULL)
-                    wall = time.perf_counter() - started
-                    ended = [json.loads(line) for line in (folder / "found.jsonl").read_text().splitlines()]
-                else:
-                    wall = run(folder, *arguments, *([] if name == "stock" else ["sweep.n_jobs=2"]))
-                    results = [json.loads(path.read_text()) for path in folder.rglob("result.json")]
-                    keys = ("epochs_run", "val_top1", "lambda_intra", "lambda_inter")
-                    ended = [[result[key] for key in keys] for result in results]
-            reap()
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-            best = max((one for one in ended if one[0] == EPOCHS), key=lambda one: one[1])
-            figures.setdefault(name, []).append((wall, used))
-            spent = sum(one[0] for one in ended)
-            print(
-                f"round {number}, {name}: {wall:.1f} s, {used:.1f} s of processor time, {len(ended)} trials, {spent} "
-                f"epochs; best {best}",
-                flush=True,
-            )
-    for name, measured in figures.items():
-        for kind, what in enumerate(("s", "s of processor time")):
-            times = [one[kind] for one in measured]
-            ratios = [one / own[kind] for one, own in zip(times, figures["ours"], strict=True)]
-            print(f"{name}: {statistics.median(times):.1f} {what}, to ours {statistics.median(ratios):.2f}")
+    with tempfile.TemporaryDirectory() as place:
+        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        ended = CONTESTANTS[name](Path(place), number)
+        wall = time.perf_counter() - started
+        reap()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    best = max(value for epochs, value in ended if epochs == EPOCHS)
+    return {WALL: wall, PROCESSOR: used, SPENT: sum(epochs for epochs, _ in ended), BEST: best}
+
+
+def _points(number: int) -> list[Pair]:
+    points = [(intra, inter) for intra in LATTICE for inter in LATTICE]
+    random.Random(number).shuffle(points)
+    return points
 
 
 def adopt() -> None:
@@ -114,9 +150,9 @@ def val_top1(point: Pair) -> Iterator[float]:
         yield progress.history[-1]["val_top1"]
 
 
-def note(folder: Path, epochs: int, value: float, point: Pair) -> None:
+def note(folder: Path, epochs: int, value: float) -> None:
     with (folder / "found.jsonl").open("a") as file:
-        file.write(json.dumps([epochs, value, *point]) + "\n")
+        file.write(json.dumps([epochs, value]) + "\n")
 
 
 def optuna_alone(folder: Path, points: list[Pair]) -> None:
@@ -149,9 +185,9 @@ def _optimize(folder: Path, points: list[Pair]) -> None:
         for epoch, value in enumerate(val_top1(point), 1):
             trial.report(value, epoch)
             if trial.should_prune():
-                note(folder, epoch, value, point)
+                note(folder, epoch, value)
                 raise optuna.TrialPruned
-        note(folder, EPOCHS, value, point)
+        note(folder, EPOCHS, value)
         return value
 
     study = optuna.load_study(storage=_journal(folder), study_name="alone", pruner=optuna.pruners.MedianPruner(5, 5))
@@ -182,26 +218,22 @@ def ray_tune(folder: Path, points: list[Pair]) -> None:
         train_point, param_space={"point": tune.grid_search(points)}, tune_config=settings, run_config=place
     )
     for result in tuner.fit():
-        note(folder, result.metrics["epoch"], result.metrics["val_top1"], result.config["point"])
+        note(folder, result.metrics["epoch"], result.metrics["val_top1"])
+
+
+BENCHMARKS = (Benchmark(race, rounds=3, quick=1, ratios={WALL: None, PROCESSOR: 0.2}, is_long=True),)
+
+
+BENCHMARKS = (Benchmark(race, rounds=3, quick=1, ratios={WALL: None, PROCESSOR: 0.2}, is_long=True),)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "what", choices=("race", "optuna", "ray"), nargs="?", default="race", help="the others: of race"
-    )
-    parser.add_argument("folder", type=Path, nargs="?", help=argparse.SUPPRESS)
-    parser.add_argument("points", type=json.loads, nargs="?", help=argparse.SUPPRESS)
-    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
-    parser.add_argument("--ray", default="", metavar="PYTHON", help="of an environment with Ray Tune")
-    options = parser.parse_args()
-    match options.what:
-        case "race":
-            race(options.rounds, options.ray)
-        case "optuna":
-            optuna_alone(options.folder, [tuple(point) for point in options.points])
-        case "ray":
-            ray_tune(options.folder, options.points)
+    """Measure a contestant: its name, and the number of the round; with a directory, search in it alone."""
+    match sys.argv[1:]:
+        case [name, number, folder]:
+            {OPTUNA: optuna_alone, RAY: ray_tune}[name](Path(folder), _points(int(number)))
+        case [name, number]:
+            print(json.dumps(measure(name, int(number))))
 
 
 if __name__ == "__main__":

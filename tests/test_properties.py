@@ -41,6 +41,7 @@ SETTINGS: dict[str, Any] = {
     "dataset.std": st.sampled_from([None, [0.25], [0.5]]),
     "dataset.augment.pad": st.integers(0, 7),
     "dataset.augment.flip": st.booleans(),
+    "trainer.evaluate_every": st.integers(1, 9),
     "protocol.split_seed": st.integers(0, 2**32 - 1),
     "protocol.val_fraction": st.floats(0.01, 0.9),
     "protocol.test": st.sampled_from(["never", "last_epoch", "every_epoch"]),

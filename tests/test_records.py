@@ -84,6 +84,13 @@ def test_last_and_best_validation_epoch_are_kept_apart() -> None:
     assert summary["best_test_top1"] is None
 
 
+def test_what_is_not_measured_in_every_epoch_is_of_the_last_that_has_it() -> None:
+    """Of a run that was pruned, as a complete one has it of its last epoch."""
+    history = [*HISTORY, {"epoch": 4, "train_loss": 0.25}]
+    summary = records.summarise_history(history, test_every_epoch=False)
+    assert (summary["val_top1"], summary["val_top5"], summary["best_val_epoch"]) == (60.0, 95.0, 2)
+
+
 def test_best_test_epoch_exists_under_the_paper_protocol_alone() -> None:
     history = [{"epoch": 1, "test_top1": 40.0}, {"epoch": 2, "test_top1": 30.0}]
     paper = records.summarise_history(history, test_every_epoch=True)

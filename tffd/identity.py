@@ -58,6 +58,8 @@ def hash_config(config: Config) -> Hashes:
         | {"precision": precision_of(config)},
         "protocol": config.protocol.model_dump(exclude={"name"}),
     }
+    if config.trainer.evaluate_every == 1:
+        del values["trainer"]["evaluate_every"]  # as of runs that are older than this setting
     if weights := values["model"].get("weights"):
         values["model"]["weights"] = file_digest(weights)
     if uses_teacher(config):

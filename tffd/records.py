@@ -180,16 +180,19 @@ def asked_to_stop(run_dir: Path) -> str | None:
 
 
 def summarise_history(history: list[dict[str, float]], *, test_every_epoch: bool) -> dict[str, float | None]:
-    """Reduce a run's rows to the metrics of result.json: the last epoch, and the best one where a protocol has it."""
+    """Reduce a run's rows to the metrics of result.json: the last epoch, and the best one where a protocol has it.
+
+    What is not measured in every epoch, and not in the last of a run that was pruned, is of the last that has it.
+    """
     if not history:
         return dict.fromkeys(METRIC_NAMES)
-    last = history[-1]
+    last = {name: value for row in history for name, value in row.items()}
     # Losses of a network that is about to diverge overflow; JSON has no number for that.
     summary: dict[str, float | None] = {
         name: last[name] if math.isfinite(last.get(name, math.nan)) else None for name in METRIC_NAMES
     }
     if "val_top1" in last:
-        best = max(history, key=lambda row: row["val_top1"])
+        best = max((row for row in history if "val_top1" in row), key=lambda row: row["val_top1"])
         summary |= {"best_val_top1": best["val_top1"], "best_val_epoch": int(best["epoch"])}
     if test_every_epoch and "test_top1" in last:
         summary["best_test_top1"] = max(row["test_top1"] for row in history)

@@ -116,6 +116,7 @@ class TrainerSection(_Section):
     compile: bool
     checkpoint_every: WholeNumber
     eval_batch_size: Count | None
+    evaluate_every: Count
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> "TrainerSection":

@@ -333,6 +333,16 @@ def test_when_the_test_set_is_read(
     assert sum(pictures is given.val for pictures in reads) == 3
 
 
+@pytest.mark.parametrize(("every", "expected"), [(1, [1, 2, 3]), (2, [2, 3]), (3, [3]), (5, [3])])
+def test_validation_pictures_are_seen_every_few_epochs_and_after_the_last(every: int, expected: list[int]) -> None:
+    rows, all_seen = (history(tfd(), data(), recipe(evaluate_every=each)) for each in (every, 1))
+    assert [row["epoch"] for row in rows if "val_top1" in row] == expected
+    assert rows == [
+        row if row["epoch"] in expected else {k: v for k, v in row.items() if not k.startswith("val")}
+        for row in all_seen
+    ]
+
+
 def test_test_set_changes_nothing_else() -> None:
     """Reading it leaves no trace in the training."""
     without, watched = (history(tfd(), data(test=n), recipe(test_every_epoch=True)) for n in (0, 6))

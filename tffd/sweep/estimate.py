@@ -91,7 +91,7 @@ def _measure(config: Config, executor: Executor) -> RunCost:
     whole = -(-len(data.train) // batch)
     epoch = step * whole
     name = f"{config.model.name} on {config.dataset.name}, {_learns(config)}, batch {batch}, {parts.device.type}"
-    epoch += _evaluation_seconds(parts.learners.student, data, recipe.bf16)
+    epoch += _evaluation_seconds(parts.learners.student, data, recipe.bf16) / recipe.evaluate_every
     return RunCost(
         name, device_name(parts.device), step, epoch, config.trainer.epochs, first, first_step, first_step * whole
     )
@@ -170,7 +170,8 @@ def _cost(cfg: DictConfig, executor: Executor, measured: dict[str, RunCost]) -> 
     kind = json.dumps([
         config.model.arguments(), config.dataset.name, config.dataset.root, config.dataset.train_size,
         _modes(config), config.teacher.network.arguments() if uses_teacher(config) else None, config.protocol.name,
-        config.trainer.batch_size, config.trainer.precision, config.trainer.compile, config.device,
+        config.trainer.batch_size, config.trainer.precision, config.trainer.compile,
+        config.trainer.evaluate_every, config.device,
     ])  # fmt: skip
     if kind not in measured:
         try:

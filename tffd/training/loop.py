@@ -33,6 +33,7 @@ class Recipe:
         warmup_epochs: Over which the distillation loss is faded in.
         bf16: Whether the forward pass runs under bfloat16 autocast.
         compile: Whether forward pass and losses are compiled.
+        evaluate_every: Epochs from one look at the validation pictures to the next; there is one after the last epoch.
         test_every_epoch: The reference's habit ("paper" protocol); otherwise the test set, where there is one, is read
             once, after the last epoch.
     """
@@ -50,6 +51,7 @@ class Recipe:
     seed: int
     bf16: bool = False
     compile: bool = False
+    evaluate_every: int = 1
     test_every_epoch: bool = False
 
 
@@ -109,9 +111,10 @@ def train(
         lr = learning_rate(epoch, recipe.epochs, recipe.lr, recipe.milestones, recipe.gamma)
         factors = learners.distillation.factors(epoch, recipe.warmup_epochs)
         results = _train_epoch(step, learners, data.train, recipe, optimizer, lr, epoch, factors)
-        if data.val is not None:
+        is_last = epoch == recipe.epochs
+        if data.val is not None and (is_last or epoch % recipe.evaluate_every == 0):
             results |= evaluate(learners.student, data.val, "val", recipe.bf16)
-        if data.test is not None and (recipe.test_every_epoch or epoch == recipe.epochs):
+        if data.test is not None and (recipe.test_every_epoch or is_last):
             results |= evaluate(learners.student, data.test, "test", recipe.bf16)
         row: Row = {"epoch": epoch, "lr": lr, "kd_factor": kd_factor(epoch, recipe.warmup_epochs)}
         row |= {f"kd_factor.{name}": factors[name] for name in learners.distillation.own_warmups}

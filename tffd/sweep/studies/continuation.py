@@ -95,6 +95,8 @@ def shared_settings(plan: StudyPlan, config: Config) -> dict[str, str]:
     sections = {"model", "dataset", "kd_mode", "teacher", "trainer", "protocol"}
     settings: dict[str, Any] = config.model_dump(by_alias=True, include=sections)
     del settings["dataset"]["source"]
+    if config.trainer.evaluate_every == 1:
+        del settings["trainer"]["evaluate_every"]  # as of sweeps that are older than this setting
     if not any(key.startswith("dataset") for key in plan.keys):  # else the hashes of the cells tell the pictures
         settings["pictures"] = data_content(config)
     settings["seed"] = config.seed

@@ -141,7 +141,7 @@ def val_top1(point: Pair) -> Iterator[float]:
 
     torch.set_num_threads(1)
     register_resolvers()
-    with initialize_config_dir(str(REPOSITORY / "conf"), version_base=None):
+    with initialize_config_dir(str(REPOSITORY / "conf")):
         overrides = [*PLAIN, f"lambda_intra={point[0]}", f"lambda_inter={point[1]}"]
         config = require_config(compose("config", overrides, return_hydra_config=True))
     parts = build_parts(config, None)
@@ -175,6 +175,7 @@ def _journal(folder: Path) -> Any:
 
 def _optimize(folder: Path, points: list[Pair]) -> None:
     names = {str(point): point for point in points}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def objective(trial: optuna.Trial) -> float:
         point, value = names[trial.suggest_categorical("point", list(names))], 0.0

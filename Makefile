@@ -9,7 +9,7 @@ AT_ONCE := -n $(TESTS_AT_ONCE) --dist worksteal
 PIP_FLAGS := --quiet $(if $(LATEST),,--constraint constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-services lint format docs bench bench-gpu lock clean
+.PHONY: help demo test test-slow test-services test-gpu lint format docs bench bench-gpu lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ test-slow: $(VENV)/.installed-dev  ## the slow tests
 
 test-services: $(VENV)/.installed-dev  ## the tests against SLURM and PostgreSQL, where .ci/slurm and .ci/postgres started them
 	$(PYTEST) -m "slurm or postgres"
+
+test-gpu: $(VENV)/.installed-dev  ## the tests that need a CUDA card; they have never run on one
+	$(PYTEST) -m gpu
 
 lint: $(VENV)/.installed-dev  ## ruff and mypy
 	$(BIN)/ruff check .

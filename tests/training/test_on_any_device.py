@@ -1,0 +1,106 @@
+"""What holds on a CPU and has to hold on a CUDA card: `make test-gpu`. The cases of a card have never run."""
+
+import gc
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.distill.compositions import tfd
+from tests.test_trial import AskedAt, run
+from tests.training.test_loop import NO_AUGMENTATION, data, gpu, history, network, pictures, recipe
+from tffd.data.augment import normalise
+from tffd.losses import channel_saliency
+from tffd.machine import use_precision
+from tffd.records import INTERRUPT, read_result
+from tffd.training.step import Learners, autocast, batch_losses
+from tffd.trial import RunInterrupted
+
+CARD = pytest.param("cuda", marks=gpu)
+PRECISIONS = [("cpu", "fp32"), ("cpu", "bf16"), *(pytest.param("cuda", p, marks=gpu) for p in ("fp32", "tf32", "bf16"))]
+
+
+def loss_and_gradients(device: str, dtype: torch.dtype) -> tuple[float, Tensor]:
+    given = pictures(8, device=device)
+    learners = Learners(network().to(device, dtype), tfd())
+    batch = next(given.epoch(8, NO_AUGMENTATION, 0, None))
+    inputs = normalise(given.images[batch.index], given.mean, given.std).to(dtype)
+    factors = {name: torch.ones((), device=device) for name in learners.distillation.factors(1, 0)}
+    learners.student.train()
+    loss, _ = batch_losses(learners, replace(batch, inputs=inputs), 1, 0, factors)
+    loss.backward()
+    gradients = [weight.grad for weight in learners.student.parameters() if weight.grad is not None]
+    return loss.item(), torch.cat([gradient.flatten().double().cpu() for gradient in gradients])
+
+
+@pytest.mark.parametrize("device", ["cpu", CARD])
+def test_the_loss_and_its_gradients_are_those_of_float64(device: str) -> None:
+    use_precision("fp32")
+    (exact, slopes), (loss, found) = loss_and_gradients("cpu", torch.float64), loss_and_gradients(device, torch.float32)
+    assert loss == pytest.approx(exact, rel=1e-5)
+    # Of all weights together: single ones are small, and a ReLU at zero may fall on either side.
+    assert (found - slopes).norm() < 1e-4 * slopes.norm()
+
+
+@pytest.mark.parametrize(("device", "precision"), PRECISIONS)
+def test_channels_are_paired_alike_in_every_precision(device: str, precision: str) -> None:
+    """Maps whose saliencies are well apart: the channel c is 1 at c + 1 positions, which have the norm sqrt(c + 1)."""
+    use_precision(precision)
+    shuffled = torch.randperm(16, generator=torch.Generator().manual_seed(0))
+    maps = (torch.arange(64) <= shuffled[:, None]).float().reshape(1, 16, 8, 8).expand(3, -1, -1, -1)
+    with autocast(torch.device(device), precision == "bf16"):
+        lower = maps.to(device, torch.bfloat16 if precision == "bf16" else torch.float32)
+        saliency = channel_saliency(lower.contiguous(memory_format=torch.channels_last))
+    assert saliency.cpu().argsort(descending=True).tolist() == shuffled.argsort(descending=True).tolist()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("cpu", "cpu"),
+        *(pytest.param(*pair, marks=gpu) for pair in [("cuda", "cuda"), ("cuda", "cpu"), ("cpu", "cuda")]),
+    ],
+)
+def test_a_run_goes_on_where_there_is_another_device(first: str, second: str, tmp_path: Path) -> None:
+    """The device is no part of a run's identity; on a card sums are added in an order of its own."""
+    settings = ("trainer.epochs=3", "trainer.precision=fp32")
+    whole = run(tmp_path / "whole", *settings, f"device={second}")
+    with pytest.raises(RunInterrupted):
+        asked = AskedAt(1, INTERRUPT, tmp_path / "parts" / "run")
+        run(tmp_path / "parts", *settings, f"device={first}", reporter=asked)
+    (tmp_path / "parts" / "run" / "stop").unlink()  # as the sweep does
+    goes_on = run(tmp_path / "parts", *settings, f"device={second}")
+    assert goes_on["epochs_run"] == 3
+    tolerance = 0.0 if first == second == "cpu" else 0.05
+    assert goes_on["val_loss"] == pytest.approx(whole["val_loss"], rel=tolerance)
+
+
+@pytest.mark.parametrize("device", [CARD])
+def test_a_card_without_room_fails_the_run_and_is_free_afterwards(device: str, tmp_path: Path) -> None:
+    free, _ = torch.cuda.mem_get_info()
+    taken = torch.empty(free - 2**28, dtype=torch.uint8, device=device)
+    with pytest.raises(torch.OutOfMemoryError):
+        run(tmp_path, "model=wrn_40_2", "dataset=synthetic", "trainer.batch_size=512", f"device={device}")
+    record = read_result(tmp_path / "run")
+    assert record is not None and record["status"] == "failed"
+    assert "OutOfMemoryError" in record["error"]
+    del taken
+    gc.collect()
+    torch.cuda.empty_cache()
+    assert torch.cuda.memory_allocated() < 2**26
+    assert run(tmp_path / "next", f"device={device}")["status"] == "complete"
+
+
+@pytest.mark.parametrize("device", [CARD])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_compiled_step_is_the_eager_one(device: str, bf16: bool) -> None:
+    how: dict[str, Any] = {"epochs": 2, "bf16": bf16}
+    eager, compiled = (
+        history(tfd(), data(device=device), recipe(**how, compile=each), model=network().to(device))
+        for each in (False, True)
+    )
+    for one, other in zip(eager, compiled, strict=True):
+        assert other["train_ce"] == pytest.approx(one["train_ce"], rel=5e-2 if bf16 else 1e-3)

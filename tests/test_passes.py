@@ -61,6 +61,22 @@ def test_norms_of_a_part_of_the_batch_at_a_time(monkeypatch: pytest.MonkeyPatch)
     assert saliency[1] == saliency[3]
 
 
+@pytest.mark.parametrize("channels", [6, 7])
+def test_the_intra_term_is_the_same_with_several_threads(channels: int) -> None:
+    """To the last bit: channels are picked in another way then."""
+    found = []
+    before = torch.get_num_threads()
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        features = maps(3, channels, 4, 5).contiguous(memory_format=torch.channels_last).requires_grad_()
+        error = intra_fd(features)
+        (gradient,) = torch.autograd.grad(error, features)
+        found.append((error, gradient))
+    torch.set_num_threads(before)
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"])
 def test_intra_keeps_half_a_map_for_the_backward_pass(layout: torch.memory_format, dtype: torch.dtype) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tffd.passes import PairedError, map_norms
+from tffd.passes import PairedError, map_sums
 from tffd.tensors import (
     Reduction,
     in_float32,
@@ -44,8 +44,7 @@ def channel_saliency(features: Tensor) -> Tensor:
     """
     require_maps("channel_saliency", features)
     maps = features.detach()
-    norms = map_norms(maps)
-    sums = maps.sum(dim=(2, 3), dtype=norms.dtype)
+    sums, norms = map_sums(maps)
     height, width = maps.shape[2:]
     saliency: Tensor = (sums / norms.clamp_min(_EPS)).mean(dim=0) / (height * width)
     return saliency

@@ -14,15 +14,15 @@ from tffd.tensors import in_float32
 _PART = 2**18  # numbers of a map that stay in the cache of a core: 1 MB in float32
 
 
-def map_norms(maps: Tensor) -> Tensor:
-    """Return the L2 norm of every map of [B, C, H, W], as [B, C], computed in float32 at least."""
+def map_sums(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sum and the L2 norm of every map of [B, C, H, W], each [B, C], computed in float32 at least."""
     dtype = torch.promote_types(maps.dtype, torch.float32)
     if not torch.compiler.is_compiling() and maps.device.type == "cpu" and maps.stride(1) == 1:
         # PyTorch's norm of a channels_last map takes one number at a time on a CPU, its sum takes several.
-        parts = maps.split(max(1, _PART // maps[0].numel()))
-        return torch.cat([part.to(dtype).square().sum(dim=(2, 3)) for part in parts]).sqrt()
-    norms: Tensor = torch.linalg.vector_norm(maps, dim=(2, 3), dtype=dtype)
-    return norms
+        parts = (part.to(dtype) for part in maps.split(max(1, _PART // maps[0].numel())))
+        sums = [(part.sum(dim=(2, 3)), part.square().sum(dim=(2, 3))) for part in parts]
+        return torch.cat([plain for plain, _ in sums]), torch.cat([squared for _, squared in sums]).sqrt()
+    return maps.sum(dim=(2, 3), dtype=dtype), torch.linalg.vector_norm(maps, dim=(2, 3), dtype=dtype)
 
 
 class PairedError(torch.autograd.Function):
@@ -58,10 +58,18 @@ class PairedError(torch.autograd.Function):
         if len(order) % 2:
             slopes = slopes.index_fill(0, order[-1], 0)
         slopes = slopes.view(-1, *[1] * (maps.ndim - 2))
-        return differences.index_select(1, place % half).mul_(slopes).to(maps.dtype), None
+        return _channels(differences, place % half).mul_(slopes).to(maps.dtype), None
 
 
 def _differences(maps: Tensor, order: Tensor) -> Tensor:
     half = len(order) // 2
-    first, second = (in_float32(maps.index_select(1, part)) for part in (order[:half], order[half : 2 * half]))
+    first, second = (in_float32(_channels(maps, part)) for part in (order[:half], order[half : 2 * half]))
     return first.sub_(second)
+
+
+def _channels(maps: Tensor, order: Tensor) -> Tensor:
+    """Return maps[:, order]."""
+    is_plain = not (torch.is_grad_enabled() or torch.compiler.is_compiling())
+    if is_plain and maps.ndim == 2 and maps.device.type == "cpu" and torch.get_num_threads() > 1:
+        return maps.gather(1, order.expand(len(maps), -1))  # index_select takes one thread, and the others wait
+    return maps.index_select(1, order)

@@ -6,6 +6,7 @@ import os
 import random
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def _cost(storage: str, pruner: optuna.pruners.BasePruner) -> Callable[[int], Sa
     def run(number: int) -> Sample:
         with tempfile.TemporaryDirectory() as folder:
             opened = open_storage(_address(storage, folder), Path(folder)).optuna
-            unique = f"bench-{os.getpid()}-{type(pruner).__name__}-{number}"
+            unique = f"bench-{os.getpid()}-{type(pruner).__name__}-{time.monotonic_ns()}"
             study = optuna.create_study(storage=opened, pruner=pruner, direction="maximize", study_name=unique)
             values = {epoch: float(epoch) for epoch in range(1, 31)}
             for _ in range(20):

@@ -206,7 +206,8 @@ def keep_freed_memory() -> None:
     """Let glibc keep the memory that is freed for the next tensors, in place of giving it back and asking again.
 
     A training step takes and frees some hundred megabytes, and the system fills every page with zeros before it hands
-    it out: up to a quarter of a step. Other C libraries, and whoever has set one of glibc's own variables, are left alone.
+    it out: up to a quarter of a step. Other C libraries, and whoever has set one of glibc's own variables, are left
+    alone.
     """
     if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
         return

@@ -174,6 +174,7 @@ def build_recipe(config: Config, device: torch.device) -> Recipe:
         seed=config.seed,
         bf16=effective_precision(trainer.precision, device.type) == "bf16",
         compile=trainer.compile,
+        cuda_graph=trainer.cuda_graph and device.type == "cuda",
         evaluate_every=trainer.evaluate_every,
         test_every_epoch=config.protocol.test == "every_epoch",
     )

@@ -82,13 +82,14 @@ class Failure:
 
 
 def _kind_of(error: BaseException) -> FailureKind:
+    from tffd.training.captured import CaptureFailed
     from tffd.training.loop import TrainingDiverged
 
     if isinstance(error, TrainingDiverged | DataTooLarge):
         return FailureKind.SAME_AGAIN
     if isinstance(error, WeakTeacher):
         return FailureKind.TEACHER
-    if isinstance(error, ConfigError):
+    if isinstance(error, ConfigError | CaptureFailed):
         return FailureKind.UNTIL_MENDED
     return FailureKind.DEVICE if _is_of_the_device(error) else FailureKind.OTHER
 

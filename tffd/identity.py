@@ -42,8 +42,8 @@ def hash_config(config: Config) -> Hashes:
     """Digest a config.
 
     Directories, the device, the sweep around a run and the names of a data set, a trainer and a protocol do not count,
-    nor does what moves the last bits of sums at most, such as threads and trainer.eval_batch_size: a run may go on
-    where there are fewer cores or less memory.
+    nor does what moves the last bits of sums at most, such as threads, trainer.cuda_graph and
+    trainer.eval_batch_size: a run may go on where there are fewer cores or less memory.
     The lambdas count as the kd_modes use them, so that a baseline is the same run whatever they are set to; so does the
     teacher. Pictures and weights count by their content, a teacher that is trained first by the run that trains it, and
     the precision as what it comes to on the device.
@@ -54,7 +54,7 @@ def hash_config(config: Config) -> Hashes:
         "kd_mode": {name: mode.arguments() for name, mode in config.kd_mode.items()},
         "data": content,
         "dataset": config.dataset.model_dump(include={"mean", "std", "train_size", "augment"}),
-        "trainer": config.trainer.model_dump(exclude={"name", "checkpoint_every", "eval_batch_size"})
+        "trainer": config.trainer.model_dump(exclude={"name", "checkpoint_every", "cuda_graph", "eval_batch_size"})
         | {"precision": precision_of(config)},
         "protocol": config.protocol.model_dump(exclude={"name"}),
     }

@@ -114,6 +114,7 @@ class TrainerSection(_Section):
     pad_mode: Literal["reflect", "zero"]
     precision: Literal["auto", "fp32", "tf32", "bf16"]
     compile: bool
+    cuda_graph: bool
     checkpoint_every: WholeNumber
     eval_batch_size: Count | None
     evaluate_every: Count

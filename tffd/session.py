@@ -15,6 +15,7 @@ from tffd.machine import device_name, effective_device, peak_memory_mb, reset_pe
 from tffd.records import RunInterrupted
 from tffd.schema import Config
 from tffd.teacher import measure_teacher
+from tffd.training.captured import uncaptured
 from tffd.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from tffd.training.loop import Progress, make_optimizer, train, train_first_stage
 from tffd.training.progress import EpochReporter
@@ -61,6 +62,10 @@ class Session:
         if config.trainer.compile and (uncompiled := parts.learners.distillation.uncompiled):
             modes = "+".join(uncompiled)
             self.reporter.note(f"trainer.compile=true: not with kd_mode={modes}, whose steps run as they are")
+        if parts.recipe.cuda_graph and (names := uncaptured(parts.learners)):
+            self.reporter.note(f"trainer.cuda_graph=true: not with {' and '.join(names)}; steps run as they are")
+        elif config.trainer.cuda_graph and not parts.recipe.cuda_graph:
+            self.reporter.note("trainer.cuda_graph=true: not on a CPU, where steps run as they are")
         with self.reporter.run(config, resumed_at=progress.epoch):
             if (stage := parts.learners.distillation.first_stage) and self._is_in_first_stage(parts):
                 for _ in train_first_stage(parts.learners, parts.data, parts.recipe, optimizer, progress):

@@ -1,6 +1,8 @@
 """What holds on a CPU and has to hold on a CUDA card: `make test-gpu`. The cases of a card have never run."""
 
 import gc
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,23 @@ from torch import Tensor
 
 from tests.distill.compositions import tfd
 from tests.test_trial import AskedAt, run
-from tests.training.test_loop import NO_AUGMENTATION, data, gpu, history, network, pictures, recipe
+from tests.training.test_loop import (
+    NO_AUGMENTATION,
+    Constant,
+    alone,
+    data,
+    gpu,
+    history,
+    network,
+    pictures,
+    recipe,
+)
 from tffd.data.augment import normalise
+from tffd.distill import Step
 from tffd.losses import channel_saliency
 from tffd.machine import use_precision
 from tffd.records import INTERRUPT, read_result
+from tffd.training.captured import CaptureFailed
 from tffd.training.step import Learners, autocast, batch_losses
 from tffd.trial import RunInterrupted
 
@@ -104,3 +118,53 @@ def test_a_compiled_step_is_the_eager_one(device: str, bf16: bool) -> None:
     )
     for one, other in zip(eager, compiled, strict=True):
         assert other["train_ce"] == pytest.approx(one["train_ce"], rel=5e-2 if bf16 else 1e-3)
+
+
+@pytest.mark.parametrize("device", [CARD])
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_replayed_step_is_the_eager_one(device: str, compiled: bool, bf16: bool) -> None:
+    """With a remainder, a warm-up and a drop of the rate; tests/training/test_captured.py has all modes on a CPU."""
+    how: dict[str, Any] = {"epochs": 4, "warmup_epochs": 4, "bf16": bf16, "compile": compiled}
+    eager, replayed = (
+        history(tfd(), data(60, device=device), recipe(**how, cuda_graph=each), model=network().to(device))
+        for each in (False, True)
+    )
+    for one, other in zip(eager, replayed, strict=True):
+        assert other["train_ce"] == pytest.approx(one["train_ce"], rel=5e-2 if bf16 else 1e-3)
+
+
+@pytest.mark.parametrize("device", [CARD])
+def test_a_step_that_waits_for_the_card_cannot_be_captured(device: str) -> None:
+    class Waiting(Constant):
+        captures = True
+
+        def forward(self, step: Step) -> dict[str, Tensor]:
+            return {"constant": super().forward(step)["constant"] * step.labels.sum().item()}
+
+    with pytest.raises(CaptureFailed, match="trainer.cuda_graph=false"):
+        history(alone(Waiting()), data(60, device=device), recipe(cuda_graph=True), model=network().to(device))
+
+
+_WRONG_LABELS = """
+import sys
+from pathlib import Path
+from torch.nn import functional as F
+from tests.test_trial import run
+right = F.cross_entropy
+F.cross_entropy = lambda logits, labels, **how: right(logits, labels + 1000, **how)
+run(Path(sys.argv[1]), f"device={sys.argv[2]}")
+"""
+
+
+@pytest.mark.parametrize(("device", "reason"), [("cpu", "out of bounds"), pytest.param("cuda", "assert", marks=gpu)])
+def test_labels_that_no_class_has_leave_a_record_and_the_next_run_is_fine(
+    device: str, reason: str, tmp_path: Path
+) -> None:
+    """On a card it is a device assert, after which the process can do nothing there."""
+    command = [sys.executable, "-c", _WRONG_LABELS, str(tmp_path / "first"), device]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 1
+    record = read_result(tmp_path / "first" / "run")
+    assert record is not None and record["status"] == "failed"
+    assert reason in record["error"]
+    assert run(tmp_path / "next", f"device={device}")["status"] == "complete"

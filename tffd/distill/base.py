@@ -194,6 +194,10 @@ class DistillMode(nn.Module, ABC):
     compiles: ClassVar[bool] = True
     """False for a second backward pass or sizes that depend on the data, which torch.compile cannot take."""
 
+    captures: ClassVar[bool]
+    """Whether a CUDA graph may hold its steps; by default for modes of this library alone. It may where a step leaves
+    nothing behind but in tensors changed in place, and goes by nothing that is no tensor, such as `Step.epoch`."""
+
     first_stage: FirstStage | None = None
     """What is trained before the run proper, on the terms of `first_stage_terms`."""
 

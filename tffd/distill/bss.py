@@ -35,7 +35,7 @@ class BoundarySamples(DistillMode):
 
     terms = ("bss",)
     needs_teacher = True
-    compiles = False  # the number of attacked pictures depends on the data
+    compiles = captures = False  # the number of attacked pictures depends on the data
 
     def __init__(
         self,

@@ -37,7 +37,7 @@ class ContrastiveDistillation(DistillMode):
 
     terms = ("crd",)
     needs_teacher = True
-    compiles = False  # a generator is seeded in every step
+    compiles = captures = False  # a generator is seeded in every step
 
     def __init__(
         self, negatives: int = 16384, temperature: float = 0.07, momentum: float = 0.5, width: int = 128

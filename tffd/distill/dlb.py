@@ -23,6 +23,7 @@ class LastBatch(DistillMode):
 
     terms = ("dlb",)
     partner = "previous"
+    captures = False  # it remembers a step's logits by name
 
     def __init__(self, temperature: float = 3.0) -> None:
         super().__init__()

@@ -22,6 +22,7 @@ class ProgressiveSelfKD(DistillMode):
     """
 
     terms = ("ps_kd",)
+    captures = False  # it goes by the epoch
 
     def __init__(self, alpha: float = 0.8) -> None:
         super().__init__()

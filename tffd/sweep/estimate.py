@@ -171,7 +171,7 @@ def _cost(cfg: DictConfig, executor: Executor, measured: dict[str, RunCost]) -> 
         config.model.arguments(), config.dataset.name, config.dataset.root, config.dataset.train_size,
         _modes(config), config.teacher.network.arguments() if uses_teacher(config) else None, config.protocol.name,
         config.trainer.batch_size, config.trainer.precision, config.trainer.compile,
-        config.trainer.evaluate_every, config.device,
+        config.trainer.cuda_graph, config.trainer.evaluate_every, config.device,
     ])  # fmt: skip
     if kind not in measured:
         try:

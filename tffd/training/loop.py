@@ -3,14 +3,16 @@
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tffd.data import Augmentation, Data, Pictures
+from tffd.data import Augmentation, Batch, Data, Pictures
 from tffd.schedule import kd_factor, learning_rate
+from tffd.training.captured import CapturedSteps, CudaRecorder, uncaptured
 from tffd.training.step import Learners, StepFunction, autocast, batch_losses, first_stage_losses
 
 Row = dict[str, float]
@@ -32,7 +34,8 @@ class Recipe:
         milestones: Fractions of the run after which the learning rate drops by `gamma`.
         warmup_epochs: Over which the distillation loss is faded in.
         bf16: Whether the forward pass runs under bfloat16 autocast.
-        compile: Whether forward pass and losses are compiled.
+        compile: Whether forward pass and losses are compiled, where every mode allows it.
+        cuda_graph: Whether steps are recorded and replayed, where every part allows it; on a card alone.
         evaluate_every: Epochs from one look at the validation pictures to the next; there is one after the last epoch.
         test_every_epoch: The reference's habit ("paper" protocol); otherwise the test set, where there is one, is read
             once, after the last epoch.
@@ -51,6 +54,7 @@ class Recipe:
     seed: int
     bf16: bool = False
     compile: bool = False
+    cuda_graph: bool = False
     evaluate_every: int = 1
     test_every_epoch: bool = False
 
@@ -105,12 +109,12 @@ def train(
     Raises:
         TrainingDiverged: If the training loss of an epoch is not finite.
     """
-    step = _compiled(batch_losses, learners, recipe)
+    steps = _Steps(batch_losses, learners, optimizer, recipe)
     for epoch in range(progress.epoch + 1, recipe.epochs + 1):
         started = time.perf_counter()
         lr = learning_rate(epoch, recipe.epochs, recipe.lr, recipe.milestones, recipe.gamma)
         factors = learners.distillation.factors(epoch, recipe.warmup_epochs)
-        results = _train_epoch(step, learners, data.train, recipe, optimizer, lr, epoch, factors)
+        results = _train_epoch(steps, data.train, lr, epoch, factors)
         is_last = epoch == recipe.epochs
         if data.val is not None and (is_last or epoch % recipe.evaluate_every == 0):
             results |= evaluate(learners.student, data.val, "val", recipe.bf16)
@@ -137,11 +141,12 @@ def train_first_stage(
     stage = learners.distillation.first_stage
     if stage is None:
         return
+    steps = _Steps(first_stage_losses, learners, optimizer, replace(recipe, compile=False, cuda_graph=False))
     for epoch in range(len(progress.first_stage) + 1, stage.epochs + 1):
         started = time.perf_counter()
         lr = learning_rate(epoch, stage.epochs, recipe.lr * stage.lr_factor, stage.milestones, recipe.gamma)
         seeded = epoch + _FIRST_STAGE_SEED
-        results = _train_epoch(first_stage_losses, learners, data.train, recipe, optimizer, lr, seeded, {})
+        results = _train_epoch(steps, data.train, lr, seeded, {})
         row: Row = {"epoch": epoch, "lr": lr, **_to_numbers(results)}
         _require_finite(row["train_loss"], f"epoch {epoch} of {stage.epochs} of the first stage")
         progress.first_stage.append(row)
@@ -149,40 +154,81 @@ def train_first_stage(
         yield progress
 
 
-def _train_epoch(
-    step: StepFunction,
-    learners: Learners,
-    pictures: Pictures,
-    recipe: Recipe,
-    optimizer: torch.optim.Optimizer,
-    lr: float,
-    epoch: int,
-    factors: Mapping[str, float],
-) -> dict[str, Tensor]:
-    """Take the steps of one epoch, and return the means of what they measured, on the device."""
-    device = pictures.images.device
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    # As tensors, so that a compiled step is not compiled anew at every epoch of the warm-up; torch.full fills them on
-    # the device, where torch.tensor would copy and wait.
-    weights = {name: torch.full((), factor, device=device) for name, factor in factors.items()}
-    learners.student.train()
-    learners.distillation.train()
-    sums: dict[str, Tensor] = {}
-    seen = 0
-    seed = recipe.seed * _EPOCH_SEED_STRIDE + epoch
-    batches = pictures.epoch(recipe.batch_size, recipe.augmentation, seed, learners.distillation.partner)
-    for number, batch in enumerate(batches):
-        optimizer.zero_grad(set_to_none=True)
-        with autocast(device, recipe.bf16):
-            loss, parts = step(learners, batch, epoch, seed * _STEP_SEED_STRIDE + number, weights)
+class _Steps:
+    """The steps of a run. They change all that lasts in place, as one that is replayed changes what it has changed.
+
+    Attributes:
+        take: Takes a step, given a batch and the step's seed.
+    """
+
+    def __init__(
+        self, losses: StepFunction, learners: Learners, optimizer: torch.optim.Optimizer, recipe: Recipe
+    ) -> None:
+        self.learners, self.recipe, self._optimizer, self._losses = learners, recipe, optimizer, losses
+        # Not with the batch that is left over at the end: sizes would become variables, at a price for all.
+        self._compiled = torch.compile(losses) if recipe.compile and not learners.distillation.uncompiled else losses
+        self._epoch, self._lr, self._size = 0, math.nan, 0
+        self._factors: dict[str, Tensor] = {}
+        self._sums: dict[str, Tensor] = {}
+        self._captured = None
+        self.take = self._take
+        if recipe.cuda_graph and not uncaptured(learners):
+            self._captured = self.take = CapturedSteps(self._take, CudaRecorder())
+
+    @contextmanager
+    def epoch(self, lr: float, epoch: int, factors: Mapping[str, float], device: torch.device) -> Iterator[None]:
+        """Within this, steps of one epoch may be taken."""
+        self._epoch = epoch
+        with self._captured.working() if self._captured else nullcontext():
+            for group in self._optimizer.param_groups:
+                group["lr"] = lr
+            if self._captured and lr != self._lr:
+                self._captured.forget()
+            self._lr = lr
+            # As tensors, so that a step is neither compiled nor recorded anew at every epoch of the warm-up; they are
+            # filled on the device, where torch.tensor would copy and wait.
+            for name, factor in factors.items():
+                self._factors.setdefault(name, torch.empty((), device=device)).fill_(factor)
+            for total in self._sums.values():
+                total.zero_()
+            yield
+
+    def means(self, seen: int) -> dict[str, Tensor]:
+        """Return the means, over so many pictures, of what an epoch's steps measured, on the device."""
+        return {name: total / seen * (100 if name == "train_top1" else 1) for name, total in self._sums.items()}
+
+    def _take(self, batch: Batch, draw: int) -> None:
+        self._optimizer.zero_grad(set_to_none=True)
+        size = len(batch.labels) - batch.repeated
+        self._size = max(size, self._size)
+        losses = self._compiled if size == self._size else self._losses
+        with autocast(batch.labels.device, self.recipe.bf16):
+            loss, parts = losses(self.learners, batch, self._epoch, draw, self._factors)
         loss.backward()
-        optimizer.step()
-        seen += len(batch.labels)
+        self._optimizer.step()
         for name, value in parts.items():
             weighted = value if name == "train_top1" else value * len(batch.labels)
-            sums[name] = sums[name] + weighted if name in sums else weighted
-    return {name: total / seen * (100 if name == "train_top1" else 1) for name, total in sums.items()}
+            if name in self._sums:
+                self._sums[name] += weighted
+            else:
+                self._sums[name] = weighted
+
+
+def _train_epoch(
+    steps: _Steps, pictures: Pictures, lr: float, epoch: int, factors: Mapping[str, float]
+) -> dict[str, Tensor]:
+    """Take the steps of one epoch, and return the means of what they measured, on the device."""
+    learners, recipe = steps.learners, steps.recipe
+    learners.student.train()
+    learners.distillation.train()
+    seen = 0
+    seed = recipe.seed * _EPOCH_SEED_STRIDE + epoch
+    with steps.epoch(lr, epoch, factors, pictures.images.device):
+        batches = pictures.epoch(recipe.batch_size, recipe.augmentation, seed, learners.distillation.partner)
+        for number, batch in enumerate(batches):
+            steps.take(batch, seed * _STEP_SEED_STRIDE + number)
+            seen += len(batch.labels)
+    return steps.means(seen)
 
 
 def _require_finite(loss: float, when: str) -> None:
@@ -208,11 +254,6 @@ def evaluate(model: nn.Module, pictures: Pictures, split: str, bf16: bool = Fals
         f"{split}_top1": 100 * correct1 / count,
         f"{split}_top5": 100 * correct5 / count,
     }
-
-
-def _compiled(step: StepFunction, learners: Learners, recipe: Recipe) -> StepFunction:
-    """Compile a step where that was asked for and every mode allows it."""
-    return torch.compile(step) if recipe.compile and not learners.distillation.uncompiled else step
 
 
 def _to_numbers(scalars: dict[str, Tensor]) -> Row:

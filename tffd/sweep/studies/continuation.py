@@ -94,7 +94,7 @@ def shared_settings(plan: StudyPlan, config: Config) -> dict[str, str]:
     """Return what all trials of a study share. A grid may grow new cells, a search may not move its bounds."""
     sections = {"model", "dataset", "kd_mode", "teacher", "trainer", "protocol"}
     settings: dict[str, Any] = config.model_dump(by_alias=True, include=sections)
-    del settings["dataset"]["source"]
+    del settings["dataset"]["source"], settings["trainer"]["cuda_graph"]
     if config.trainer.evaluate_every == 1:
         del settings["trainer"]["evaluate_every"]  # as of sweeps that are older than this setting
     if not any(key.startswith("dataset") for key in plan.keys):  # else the hashes of the cells tell the pictures

@@ -1,0 +1,100 @@
+"""Steps that are recorded once and replayed: they must be the steps that would have been taken."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+
+from tests.distill.compositions import tfd
+from tests.distill.test_every_mode import CHANNELS, CLASSES, EQUAL, MODES, SIZE, composed, networks
+from tests.training.tape import TapeRecorder
+from tests.training.test_loop import Constant, alone, data, history, network, recipe
+from tffd.data import Data, Pictures
+from tffd.training import loop
+from tffd.training.captured import uncaptured
+from tffd.training.loop import Progress, Row, make_optimizer, train
+from tffd.training.step import Learners
+
+# Two whole batches an epoch and one that is not; four warm-up factors; another learning rate in the last epoch.
+HOW = recipe(epochs=4, batch_size=5, warmup_epochs=4, milestones=(0.75,), lr=0.01)
+
+
+@pytest.fixture(autouse=True)
+def taped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "CudaRecorder", TapeRecorder)
+    monkeypatch.setattr(TapeRecorder, "captures", 0)
+
+
+def given() -> Data:
+    labels = torch.arange(12) % CLASSES
+    images = torch.randint(
+        256, (12, SIZE, SIZE, CHANNELS), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+    )
+    half = torch.full((CHANNELS,), 0.5)
+    few = data(12, val=0)
+    return Data(Pictures(images, labels, half, half), None, None, ("",) * CLASSES, CHANNELS, few.split)
+
+
+def learners(mode: str) -> Learners:
+    _, distillation = composed(mode, EQUAL)
+    student, teacher = networks(EQUAL)
+    return Learners(student, distillation, teacher if distillation.needs_teacher else None)
+
+
+def rows(mode: str, cuda_graph: bool, **how: Any) -> tuple[list[Row], list[torch.Tensor]]:
+    """Train, and return the history with all that was trained."""
+    own, chosen = learners(mode), dataclasses.replace(HOW, cuda_graph=cuda_graph, **how)
+    progress = Progress(0, [], 0.0)
+    for _ in train(own, given(), chosen, make_optimizer(own, chosen), progress):
+        pass
+    return progress.history, [*own.student.state_dict().values(), *own.distillation.state_dict().values()]
+
+
+CAPTURED = [mode for mode in MODES if not uncaptured(learners(mode))]
+
+
+def test_most_modes_are_captured() -> None:
+    assert set(MODES) - set(CAPTURED) == {"bss", "crd", "dlb", "ps_kd"}
+
+
+@pytest.mark.parametrize("mode", CAPTURED)
+def test_replayed_steps_are_the_steps(mode: str) -> None:
+    """All numbers and weights, but for the last bits of sums; recorded once for each learning rate."""
+    (expected, weights), (actual, replayed) = rows(mode, False), rows(mode, True)
+    assert TapeRecorder.captures == 2
+    for row, other in zip(actual, expected, strict=True):
+        assert row == pytest.approx(other, rel=1e-6)
+    for one, two in zip(replayed, weights, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
+
+
+def test_under_bfloat16() -> None:
+    for row, other in zip(*(rows("tfd_plus", each, bf16=True)[0] for each in (True, False)), strict=True):
+        assert row == pytest.approx(other, rel=1e-6)
+    assert TapeRecorder.captures == 2
+
+
+@pytest.mark.parametrize("mode", sorted(set(MODES) - set(CAPTURED)))
+def test_what_is_not_captured_could_not_be(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such modes run as they are; replayed, they would go wrong or wait for the card."""
+    expected = rows(mode, False, batch_size=2)[0]
+    assert rows(mode, True, batch_size=2)[0] == expected
+    assert TapeRecorder.captures == 0
+    monkeypatch.setattr(loop, "uncaptured", lambda _: [])
+    try:
+        assert rows(mode, True, batch_size=2)[0] != expected
+    except RuntimeError as error:
+        assert "waits for the device" in str(error)
+
+
+def test_own_parts_are_captured_where_they_say_so() -> None:
+    own = Learners(network(), alone(Constant()))
+    assert uncaptured(own) == ["kd_mode=alone"]
+    own.distillation.modes["alone"].captures = True  # type: ignore[misc]
+    assert uncaptured(own) == []
+
+
+def test_a_run_of_few_steps_is_not_captured() -> None:
+    assert history(tfd(), data(), recipe(epochs=1, cuda_graph=True)) == history(tfd(), data(), recipe(epochs=1))
+    assert TapeRecorder.captures == 0

@@ -37,7 +37,7 @@ class CudaRecorder:
     """A CUDA stream of its own: the default one cannot be recorded, nor what has begun on it."""
 
     def __init__(self) -> None:
-        self._stream, self._memory = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
+        self._stream = torch.cuda.Stream()
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -49,7 +49,7 @@ class CudaRecorder:
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, pool=self._memory, stream=self._stream):
+            with torch.cuda.graph(graph, stream=self._stream):
                 work()
         except torch.OutOfMemoryError:
             raise

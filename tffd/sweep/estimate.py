@@ -80,8 +80,9 @@ def _measure(config: Config, executor: Executor) -> RunCost:
     steps = -(-len(few.train) // batch)
     if parts.learners.teacher is not None:
         settle(parts.learners.teacher, few.train)
-    # Steps take as long at any learning rate, and at this one they cannot diverge.
-    recipe = replace(parts.recipe, epochs=2, test_every_epoch=False, lr=1e-9)
+    # Steps take as long at any learning rate, and at this one they cannot diverge. It does not drop, for then a CUDA
+    # graph would be recorded anew.
+    recipe = replace(parts.recipe, epochs=2, test_every_epoch=False, lr=1e-9, milestones=())
     staged, first, first_step = parts.learners.distillation.staged, 0, 0.0
     if staged is not None and staged.first_stage is not None:
         first = staged.first_stage.epochs

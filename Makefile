@@ -37,7 +37,7 @@ test-slow: $(VENV)/.installed-dev  ## the slow tests
 test-services: $(VENV)/.installed-dev  ## the tests against SLURM and PostgreSQL, where .ci/slurm and .ci/postgres started them
 	$(PYTEST) -m "slurm or postgres"
 
-test-gpu: $(VENV)/.installed-dev  ## the tests that need a CUDA card; they have never run on one
+test-gpu: $(VENV)/.installed-dev  ## the tests that need a CUDA card
 	$(PYTEST) -m gpu
 
 lint: $(VENV)/.installed-dev  ## ruff and mypy
@@ -56,8 +56,8 @@ bench: $(VENV)/.installed-dev  ## measure what the README claims about speed (ta
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks tables
 
-bench-gpu: $(VENV)/.installed-dev  ## the same on one CUDA card; it has never run on one
-	$(BIN)/python -m benchmarks gpu gpu_trials
+bench-gpu: $(VENV)/.installed-dev  ## the same on one CUDA card
+	$(BIN)/python -m benchmarks gpu gpu_limits gpu_trials
 
 lock: $(VENV)/.installed  ## write requirements.lock, the versions for this machine with their hashes
 	$(BIN)/python -m pip install $(PIP_FLAGS) --dry-run --ignore-installed --report - --editable '.[dev]' \

@@ -54,7 +54,7 @@ IDLE: dict[str, Any] = {
     "name": "other", "results_dir": "elsewhere", "device": "cpu", "threads": 3, "teacher.name": "other",
     "teacher.checkpoint": "auto", "dataset.name": "other", "dataset.root": "elsewhere", "dataset.cache": "elsewhere",
     "trainer.name": "other", "trainer.checkpoint_every": 3, "trainer.eval_batch_size": 3,
-    "trainer.cuda_graph": True, "protocol.name": "other",
+    "trainer.cuda_graph": False, "protocol.name": "other",
     "sweep.n_jobs": 3, "pair.nckd": 3.0, "pair.reviewkd": 3.0, "pair.ft_lr_factor": 1.0,
 }  # fmt: skip
 # Settings that count by what they name or come to, with tests of their own.

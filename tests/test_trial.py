@@ -94,7 +94,6 @@ def test_parts_of_a_mode_do_not_count_as_the_student_and_what_is_not_compiled_is
             raise Killed
 
     mode = ("kd_mode=[crd,tfd]", "teacher=resnet14", "teacher.checkpoint=auto", "trainer.compile=true")
-    mode += ("trainer.cuda_graph=true",)
     config, told = require_config(compose_config(*places(tmp_path), *TINY, *mode)), io.StringIO()
     result = describe_run(config, study=None, trial=None, started="")
     with pytest.raises(Killed):
@@ -103,7 +102,6 @@ def test_parts_of_a_mode_do_not_count_as_the_student_and_what_is_not_compiled_is
     assert result["mode_parameters"] == 2 * (64 * 128 + 128)  # a linear layer for each network's pooled features
     assert told.getvalue().splitlines() == [
         "trainer.compile=true: not with kd_mode=crd, whose steps run as they are",
-        "trainer.cuda_graph=true: not on a CPU, where steps run as they are",
     ]
 
 

@@ -54,8 +54,6 @@ class Session:
         parts = build_parts(config, teacher)
         if digest_content(parts.data.content) != self.result["data"]:
             raise DataChanged("the pictures changed while the run began. Start again when nothing writes to them.")
-        if parts.device.type == "cuda":
-            torch.backends.cudnn.benchmark = True
         optimizer = self._restore(parts, checkpoint)
         self._describe(parts, teacher)
         records.write_metrics(self.run_dir, progress.history)
@@ -64,8 +62,6 @@ class Session:
             self.reporter.note(f"trainer.compile=true: not with kd_mode={modes}, whose steps run as they are")
         if parts.recipe.cuda_graph and (names := uncaptured(parts.learners)):
             self.reporter.note(f"trainer.cuda_graph=true: not with {' and '.join(names)}; steps run as they are")
-        elif config.trainer.cuda_graph and not parts.recipe.cuda_graph:
-            self.reporter.note("trainer.cuda_graph=true: not on a CPU, where steps run as they are")
         with self.reporter.run(config, resumed_at=progress.epoch):
             if (stage := parts.learners.distillation.first_stage) and self._is_in_first_stage(parts):
                 for _ in train_first_stage(parts.learners, parts.data, parts.recipe, optimizer, progress):

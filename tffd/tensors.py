@@ -77,6 +77,10 @@ def _pool(maps: Tensor, size: tuple[int, int]) -> Tensor:
         # so does their own gradient, the upsampling.
         sums: Tensor = torch.ops.aten.upsample_nearest2d_backward(maps, [height, width], [*maps.shape[:2], *size])
         return sums / (window[0] * window[1])
+    if maps.device.type == "cuda" and maps.stride(1) == 1:  # a third of the time of avg_pool2d, backward above all
+        pixels = maps.permute(0, 2, 3, 1).unflatten(2, (columns, -1)).unflatten(1, (rows, -1))
+        means: Tensor = pixels.mean(dim=(2, 4))
+        return means.permute(0, 3, 1, 2)
     # The same windows as adaptive pooling, whose backward pass takes twice as long on a CPU.
     return F.avg_pool2d(maps, window)
 

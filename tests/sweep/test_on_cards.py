@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 from tests.sweep import fakes
 from tests.sweep.fakes import Act, FakeExecutor, acts, config, failing, good, grid, name_of, run_config, states
 from tffd.failures import FailureKind
+from tffd.machine import cuda_device_key
 from tffd.records import LOCK
 from tffd.sweep.executors import ClusterError, choose
 from tffd.sweep.executors.cards import Cards
@@ -185,4 +186,4 @@ def test_devices_are_told_apart_whatever_their_numbers(monkeypatch: pytest.Monke
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_real_device_is_known_by_more_than_its_number() -> None:
-    assert len(choose._key(0, "0")) >= 32  # a UUID
+    assert len(cuda_device_key(0, "0")) >= 32  # a UUID

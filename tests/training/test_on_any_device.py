@@ -1,4 +1,4 @@
-"""What holds on a CPU and has to hold on a CUDA card: `make test-gpu`. The cases of a card have never run."""
+"""What holds on a CPU and has to hold on a CUDA card: `make test-gpu`."""
 
 import gc
 import subprocess
@@ -109,29 +109,23 @@ def test_a_card_without_room_fails_the_run_and_is_free_afterwards(device: str, t
 
 
 @pytest.mark.parametrize("device", [CARD])
+@pytest.mark.parametrize(("compiled", "graph"), [(True, False), (False, True), (True, True)])
 @pytest.mark.parametrize("bf16", [False, True])
-def test_a_compiled_step_is_the_eager_one(device: str, bf16: bool) -> None:
-    how: dict[str, Any] = {"epochs": 2, "bf16": bf16}
-    eager, compiled = (
-        history(tfd(), data(device=device), recipe(**how, compile=each), model=network().to(device))
-        for each in (False, True)
-    )
-    for one, other in zip(eager, compiled, strict=True):
-        assert other["train_ce"] == pytest.approx(one["train_ce"], rel=5e-2 if bf16 else 1e-3)
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # the compiler's own
+def test_a_step_is_the_eager_one_however_it_is_taken(device: str, compiled: bool, graph: bool, bf16: bool) -> None:
+    """With a remainder, a warm-up and a drop of the rate; tests/training/test_captured.py has all modes.
 
-
-@pytest.mark.parametrize("device", [CARD])
-@pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("bf16", [False, True])
-def test_a_replayed_step_is_the_eager_one(device: str, compiled: bool, bf16: bool) -> None:
-    """With a remainder, a warm-up and a drop of the rate; tests/training/test_captured.py has all modes on a CPU."""
-    how: dict[str, Any] = {"epochs": 4, "warmup_epochs": 4, "bf16": bf16, "compile": compiled}
-    eager, replayed = (
-        history(tfd(), data(60, device=device), recipe(**how, cuda_graph=each), model=network().to(device))
-        for each in (False, True)
+    Sums have no fixed order on a card, so that runs drift apart: after one epoch by less than after the last.
+    """
+    use_precision("fp32")
+    how: dict[str, Any] = {"epochs": 4, "warmup_epochs": 4, "bf16": bf16, "lr": 0.01}
+    eager, other = (
+        history(tfd(), data(60, device=device), recipe(**how, **chosen), model=network().to(device))
+        for chosen in ({}, {"compile": compiled, "cuda_graph": graph})
     )
-    for one, other in zip(eager, replayed, strict=True):
-        assert other["train_ce"] == pytest.approx(one["train_ce"], rel=5e-2 if bf16 else 1e-3)
+    for name in ("train_ce", "intra", "inter"):
+        assert other[0][name] == pytest.approx(eager[0][name], rel=2e-2 if bf16 else 1e-3), name
+        assert other[-1][name] == pytest.approx(eager[-1][name], rel=0.1 if bf16 else 2e-2), name
 
 
 @pytest.mark.parametrize("device", [CARD])

@@ -18,6 +18,7 @@ Partner = Literal["same_class", "previous"]
 
 _MOST_EVALUATED = 1000
 _EVALUATED_PIXELS = _MOST_EVALUATED * 32 * 32  # bounds the memory of a forward pass without gradients
+_MADE_AT_ONCE = 2**25  # bytes of normalised pictures
 
 
 @dataclass(frozen=True)
@@ -88,20 +89,31 @@ class Pictures:
         """
         views = _Views(self, augmentation, torch.Generator().manual_seed(seed))
         others = _Views(self, augmentation, torch.Generator().manual_seed(~seed)) if partner else None
-        previous = views.order[:0]
-        for start in range(0, len(self), batch_size):
-            place = slice(start, min(start + batch_size, len(self)))
-            picks = views.order[place]
-            if len(picks) == 1 < min(batch_size, len(self)):
-                return
-            inputs, companion = views.show(picks, place), None
-            if others is not None and partner == "same_class":
-                companion = others.show(others.of_same_class(picks), place)
-            elif others is not None and len(previous):
-                inputs = torch.cat([others.show(previous, slice(start - len(previous), start)), inputs])
-            index = torch.cat([previous, picks]) if partner == "previous" else picks
-            yield Batch(inputs, self.labels[index], index, companion, len(index) - len(picks))
-            previous = picks
+        before: tuple[Tensor, Tensor] | None = None  # the batch before: its places, and its pictures augmented anew
+        for start in range(0, len(self), at_once := self._made_at_once(batch_size)):
+            place = slice(start, start + at_once)
+            order = views.order[place]
+            made = [order, self.labels[order], views.show(order, place)]
+            if others is not None:
+                made.append(others.show(others.of_same_class(order) if partner == "same_class" else order, place))
+            for index, labels, inputs, *other in zip(*(tensor.split(batch_size) for tensor in made), strict=True):
+                if len(index) == 1 < min(batch_size, len(self)):
+                    return
+                if partner == "same_class":
+                    yield Batch(inputs, labels, index, *other)
+                elif before is None:
+                    yield Batch(inputs, labels, index)
+                else:
+                    both = torch.cat([before[0], index])
+                    yield Batch(torch.cat([before[1], inputs]), self.labels[both], both, repeated=len(before[0]))
+                if partner == "previous":
+                    before = index, *other
+
+    def _made_at_once(self, batch_size: int) -> int:
+        """Return how many pictures are augmented together: on a card some batches, for it does so in the same time."""
+        if self.images.device.type == "cpu":
+            return batch_size
+        return batch_size * max(1, _MADE_AT_ONCE // (4 * batch_size * self.images[0].numel()))
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield all pictures as they are, in order, in batches for evaluation."""

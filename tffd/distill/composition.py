@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from tffd.data import Partner
@@ -51,7 +52,7 @@ class Distillation(nn.Module):
         names = sorted(name for name, mode in modes.items() if mode.active)
         self.modes: Mapping[str, DistillMode] = nn.ModuleDict({name: modes[name] for name in names})  # type: ignore[assignment]
         chosen = [weighing[name] for name in names]
-        self.weights = {
+        self.weights: dict[str, tuple[str, float | Tensor]] = {
             term: (name, float(own.weights[term]))
             for name, own in zip(names, chosen, strict=True)
             for term in modes[name].active
@@ -63,7 +64,7 @@ class Distillation(nn.Module):
         weights = {name: weighing[name].cross_entropy for name in names}
         partners = {name: modes[name].partner for name in names}
         faults += [*_disagreement("cross_entropy", weights), *_disagreement("partner", partners)]
-        self.cross_entropy = next((weight for weight in weights.values() if weight is not None), 1.0)
+        self.cross_entropy: float | Tensor = next((weight for weight in weights.values() if weight is not None), 1.0)
         self.partner: Partner | None = next((partner for partner in partners.values() if partner is not None), None)
         staged = [modes[name] for name in names if modes[name].first_stage]
         if len(staged) > 1:
@@ -98,6 +99,12 @@ class Distillation(nn.Module):
         """Modes that torch.compile cannot take."""
         return [name for name, mode in self.modes.items() if not mode.compiles]
 
+    def hold_weights(self, device: torch.device) -> None:
+        """Keep the weights as tensors: numbers become part of what is compiled, which other weights could not use."""
+        self.weights = {term: (name, _scalar(weight, device)) for term, (name, weight) in self.weights.items()}
+        if self.cross_entropy != 1:
+            self.cross_entropy = _scalar(self.cross_entropy, device)
+
     def check(self, setting: Setting) -> list[str]:
         """Return why modes cannot work in a setting: a line for each that cannot."""
         faults = []
@@ -131,7 +138,8 @@ class Distillation(nn.Module):
         Args:
             factors: Warm-up factor of each mode: scalars on the device.
         """
-        loss = cross_entropy if self.cross_entropy == 1 else self.cross_entropy * cross_entropy
+        weight = self.cross_entropy
+        loss = cross_entropy if isinstance(weight, float) and weight == 1 else weight * cross_entropy
         for name in self.running:
             own = [weight * terms[term] for term, (mode, weight) in self.weights.items() if mode == name]
             loss = loss + factors[name] * sum(own[1:], start=own[0])
@@ -141,6 +149,10 @@ class Distillation(nn.Module):
         """Return the loss to minimise before the run proper: a term that is none of the run's counts once."""
         weighted = [self.weights[term][1] * value if term in self.weights else value for term, value in terms.items()]
         return sum(weighted[1:], start=weighted[0])
+
+
+def _scalar(weight: float | Tensor, device: torch.device) -> Tensor:
+    return torch.as_tensor(weight, dtype=torch.float32, device=device)
 
 
 def _is_over(mode: DistillMode) -> bool:

@@ -33,6 +33,7 @@ class SingularVectors(DistillMode):
 
     terms = ("kdsvd",)
     needs_teacher = True
+    captures = False  # CUDA's singular value decomposition waits for the card
 
     def __init__(
         self, k: int = 1, form: Form = "repdistiller", signs: Signs = "positive", stages: Chosen = None

@@ -25,7 +25,7 @@ from tffd.texts import counted, printable
 from tffd.training.loop import Progress, Recipe, evaluate, make_optimizer, train, train_first_stage
 from tffd.training.step import Learners
 
-_STEPS = 6  # timed, after as many to warm up
+_STEPS = {"cpu": 6, "cuda": 60}  # timed, after as many to warm up; on a card they are over before an epoch has begun
 _EVALUATED = 2000  # pictures at most
 _SETTLED = 32
 
@@ -76,7 +76,7 @@ def _measure(config: Config, executor: Executor) -> RunCost:
     torch.set_num_threads(config.threads or executor.threads)
     parts = build_parts(config, untrained=True)
     batch, data = config.trainer.batch_size, parts.data
-    few = replace(data, train=data.train.first(_STEPS * batch), val=None, test=None)
+    few = replace(data, train=data.train.first(_STEPS[parts.device.type] * batch), val=None, test=None)
     steps = -(-len(few.train) // batch)
     if parts.learners.teacher is not None:
         settle(parts.learners.teacher, few.train)

@@ -165,8 +165,11 @@ class _Steps:
         self, losses: StepFunction, learners: Learners, optimizer: torch.optim.Optimizer, recipe: Recipe
     ) -> None:
         self.learners, self.recipe, self._optimizer, self._losses = learners, recipe, optimizer, losses
-        # Not with the batch that is left over at the end: sizes would become variables, at a price for all.
-        self._compiled = torch.compile(losses) if recipe.compile and not learners.distillation.uncompiled else losses
+        self._compiled = losses
+        if recipe.compile and not learners.distillation.uncompiled:
+            learners.distillation.hold_weights(next(learners.student.parameters()).device)
+            # Not with the batch that is left over at the end: sizes would become variables, at a price for all.
+            self._compiled = torch.compile(losses)
         self._epoch, self._lr, self._size = 0, math.nan, 0
         self._factors: dict[str, Tensor] = {}
         self._sums: dict[str, Tensor] = {}

@@ -30,14 +30,16 @@ _WAYS: dict[str, tuple[str, ...]] = {
     "eager": (_EAGER,),
     "compiled": (_EAGER, _COMPILED),
     "graph": (),
-    "compiled, graph": (_COMPILED,),
+    "both": (_COMPILED,),
 }
 _LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch", "cudaMemcpyAsync", "cudaMemsetAsync")
 _PARTS = 50  # batches of an epoch where a whole one would say no more
 _TRIALS_AN_HOUR = f"trials of {_EPOCHS} epochs an hour"
 
 
-def gpu(*, model: str = "resnet20", teacher: str = "resnet110", batch: int = 128) -> Iterator[Variants]:
+def gpu(
+    *, model: str = "resnet20", teacher: str = "resnet110", batch: int = 128, ways: tuple[str, ...] = tuple(_WAYS)
+) -> Iterator[Variants]:
     """An epoch of 50,000 pictures, eager, compiled, as a CUDA graph, both, and a loop as the script runs.
 
     bf16 but for "tfd, float32", which is what the loop as the script runs is held against; that one has TF32, as
@@ -45,12 +47,12 @@ def gpu(*, model: str = "resnet20", teacher: str = "resnet110", batch: int = 128
     in which what is compiled is compiled, does not count.
     """
     _require_one_card()
-    choices = {f"{mode}, {way}": (mode, *settings) for way, settings in _WAYS.items() for mode in ("none", "tfd")}
+    choices = {f"{mode}, {way}": (mode, *_WAYS[way]) for way in ways for mode in ("none", "tfd")}
     choices |= {"tfd_plus, graph": ("tfd_plus",), "tfd, float32, graph": ("tfd", "trainer.precision=fp32")}
     variants: dict[str, Variant] = {}
     for name, (mode, *more) in choices.items():
         parts = synthetic(mode, model, teacher, batch, _CIFAR, "cuda", *more)
-        base = None if name == "none, graph" else "none, graph"
+        base = f"none, {ways[0]}" if variants else None
         variants[name] = Variant(_epoch(epochs(parts), -(-_CIFAR // batch)), base)
     few = synthetic("none", model, teacher, batch, _SCRIPT_STEPS * batch, "cuda")
     script = Variant(_as_the_script(per_picture(model, teacher, few, batch)), "tfd, float32, graph")
@@ -80,7 +82,9 @@ def _as_the_script(loop: Callable[[], object]) -> Callable[[int], Sample]:
     return run
 
 
-def gpu_limits(*, model: str = "resnet20", batch: int = 128) -> Iterator[Variants]:
+def gpu_limits(
+    *, model: str = "resnet20", batch: int = 128, ways: tuple[str, ...] = ("eager", "graph", "both")
+) -> Iterator[Variants]:
     """A step against what the card's memory and its launches allow, both measured on it.
 
     By memory: each convolution reads its input twice and its output's gradient twice, and writes its output and its
@@ -89,7 +93,7 @@ def gpu_limits(*, model: str = "resnet20", batch: int = 128) -> Iterator[Variant
     """
     _require_one_card()
     variants: dict[str, Variant] = {}
-    for way in ("eager", "graph", "compiled, graph"):
+    for way in ways:
         for mode in ("none", "tfd"):
             parts = synthetic(mode, model, "none", batch, _PARTS * batch, "cuda", *_WAYS[way])
             memory = _moved_bytes(parts.learners.student, batch) / _copy_rate()
@@ -191,9 +195,9 @@ def gpu_trials(*, model: str = "resnet20", batch: int = 128, seconds: float = 4.
     cases += [(count, "graph", False) for count in (1, 2, 4, 8, 16)]
     if shutil.which(_MPS):
         cases += [(count, "graph", True) for count in (2, 4, 8, 16)]
-    cases += [(1, "compiled, graph", False), (8, "compiled, graph", False)]
+    cases += [(1, "both", False), (8, "both", False)]
     if shutil.which(_MPS):
-        cases.append((8, "compiled, graph", True))
+        cases.append((8, "both", True))
     names = {case: f"{case[0]}, {case[1]}{', MPS' if case[2] else ''}" for case in cases}
     yield {name: Variant(sharing(*case), None if case[0] == 1 else f"1, {case[1]}") for case, name in names.items()}
 

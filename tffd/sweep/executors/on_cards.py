@@ -16,7 +16,7 @@ class CardExecutor:
     """Gives each run a device and starts it elsewhere; a run for which no device is free waits.
 
     A run that did not end well goes to another device next time if one is free, and waits for one after an error of
-    the accelerator. A device that brings such errors in a row gets no more runs. Has not run on a GPU.
+    the accelerator. A device that brings such errors in a row gets no more runs.
 
     Args:
         executor: Trains the runs.

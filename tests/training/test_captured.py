@@ -1,6 +1,8 @@
 """Steps that are recorded once and replayed: they must be the steps that would have been taken."""
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from tests.training.test_loop import Constant, alone, data, gpu, history, networ
 from tffd.data import Data, Pictures
 from tffd.machine import use_precision
 from tffd.training import loop
-from tffd.training.captured import CaptureFailed, uncaptured
+from tffd.training.captured import CaptureFailed, CudaRecorder, uncaptured
 from tffd.training.loop import Progress, Row, make_optimizer, train
 from tffd.training.step import Learners
 
@@ -109,6 +111,35 @@ def test_what_is_not_captured_could_not_be(mode: str, monkeypatch: pytest.Monkey
         assert rows(mode, True, batch_size=2)[0] != expected
     except RuntimeError as error:
         assert "waits for the device" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("cause", "told", "message"),
+    [
+        (torch.OutOfMemoryError("no room"), torch.OutOfMemoryError, "no room"),
+        (RuntimeError("item() waits"), CaptureFailed, r"cannot hold this run's steps \(item\(\) waits\); set trainer"),
+    ],
+)
+def test_what_a_recording_failed_for_is_told(
+    cause: Exception, told: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch ends a recording that has failed with an error that says no more than that."""
+
+    @contextmanager
+    def graph(*_: object, **__: object) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    def work() -> None:
+        raise cause
+
+    monkeypatch.setattr(torch.cuda, "Stream", object)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
+    monkeypatch.setattr(torch.cuda, "graph", graph)
+    with pytest.raises(told, match=message):
+        CudaRecorder().capture(work)
 
 
 def test_own_parts_are_captured_where_they_say_so() -> None:

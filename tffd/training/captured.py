@@ -54,7 +54,10 @@ class CudaRecorder:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:  # PyTorch has no class of its own for it
-            reason = str(error).partition("\n")[0]
+            cause = error.__context__ or error  # to end a recording that has failed fails too, and tells less
+            if isinstance(cause, torch.OutOfMemoryError):
+                raise cause from None
+            reason = str(cause).partition("\n")[0]
             raise CaptureFailed(
                 f"trainer.cuda_graph=true: a CUDA graph cannot hold this run's steps ({reason}); set "
                 "trainer.cuda_graph=false"

@@ -210,7 +210,7 @@ def _rates(count: int, training: Training) -> tuple[list[float], float]:
     """Train in so many processes at the same time; return the steps a second of each, and the most memory of one."""
     processes = multiprocessing.get_context("spawn")
     barrier, answers = processes.Barrier(count), processes.Queue()
-    children = [processes.Process(target=_train, args=(barrier, answers, training)) for _ in range(count)]
+    children = [processes.Process(target=_train, args=(barrier, answers, training), daemon=True) for _ in range(count)]
     for child in children:
         child.start()
     found: list[tuple[float, float]] = []

@@ -58,6 +58,7 @@ bench: $(VENV)/.installed-dev  ## measure what the README claims about speed (ta
 
 bench-gpu: $(VENV)/.installed-dev  ## the same on one CUDA card
 	$(BIN)/python -m benchmarks gpu gpu_limits gpu_trials
+	$(BIN)/python -m benchmarks tables
 
 lock: $(VENV)/.installed  ## write requirements.lock, the versions for this machine with their hashes
 	$(BIN)/python -m pip install $(PIP_FLAGS) --dry-run --ignore-installed --report - --editable '.[dev]' \

@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from multiprocessing.queues import Queue
@@ -33,6 +33,7 @@ _WAYS: dict[str, tuple[str, ...]] = {
     "both": (_COMPILED,),
 }
 _LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch", "cudaMemcpyAsync", "cudaMemsetAsync")
+_MARKS = ("Optimizer.", "## ", "Torch-Compiled")  # of PyTorch's on the card's time line, over kernels
 _PARTS = 50  # batches of an epoch where a whole one would say no more
 _TRIALS_AN_HOUR = f"trials of {_EPOCHS} epochs an hour"
 
@@ -43,10 +44,10 @@ def gpu(
     """An epoch of 50,000 pictures, eager, compiled, as a CUDA graph, both, and a loop as the script runs.
 
     bf16 but for "tfd, float32", which is what the loop as the script runs is held against; that one has TF32, as
-    PyTorch has by default. The memory is the most that is allocated beyond what stays between epochs. The first round,
-    in which what is compiled is compiled, does not count.
+    PyTorch has by default. The first round, in which what is compiled is compiled, does not count. `gpu_trials` has the
+    memory of a process.
     """
-    _require_one_card()
+    _require_one_card(ways)
     choices = {f"{mode}, {way}": (mode, *_WAYS[way]) for way in ways for mode in ("none", "tfd")}
     choices |= {"tfd_plus, graph": ("tfd_plus",), "tfd, float32, graph": ("tfd", "trainer.precision=fp32")}
     variants: dict[str, Variant] = {}
@@ -62,12 +63,8 @@ def gpu(
 def _epoch(epoch: Callable[[], object], steps: int) -> Callable[[int], Sample]:
     def run(_: int) -> Sample:
         torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        stays = torch.cuda.memory_allocated()
         seconds = timed(epoch)[WALL]
-        peak = (torch.cuda.max_memory_allocated() - stays) / 2**20
-        whole = _EPOCHS * seconds
-        return {STEP: 1000 * seconds / steps, "s an epoch": seconds, f"s for {_EPOCHS}": whole, "peak MiB": peak}
+        return {STEP: 1000 * seconds / steps, "s an epoch": seconds, f"s for {_EPOCHS}": _EPOCHS * seconds}
 
     return run
 
@@ -91,7 +88,7 @@ def gpu_limits(
     input's gradient, in bfloat16, at the rate of a large copy; all else is taken to be fused with them. By launches: so
     many kernels, each as short as one that adds 1 to a number, in a graph or asked for one by one.
     """
-    _require_one_card()
+    _require_one_card(ways)
     variants: dict[str, Variant] = {}
     for way in ways:
         for mode in ("none", "tfd"):
@@ -123,7 +120,7 @@ def _profiled(work: Callable[[], object]) -> tuple[int, float, int]:
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA], acc_events=True) as seen:
         work()
         torch.cuda.synchronize()
-    events = [event for event in seen.events() or () if not event.name.startswith("Optimizer.")]  # no kernel, a mark
+    events = [event for event in seen.events() or () if not event.name.startswith(_MARKS)]
     kernels = [event.device_time_total / 1000 for event in events if event.device_type == DeviceType.CUDA]
     launches = [event for event in events if event.name.startswith(_LAUNCHES)]
     return len(kernels), sum(kernels), len(launches)
@@ -180,6 +177,7 @@ def gpu_trials(*, model: str = "resnet20", batch: int = 128, seconds: float = 4.
     starts and ends, where it is installed: without it, kernels of different processes do not run at the same time.
     """
     _require_one_card()
+    torch.cuda.empty_cache()  # of what was measured in this process before
     steps_a_trial = _EPOCHS * -(-_CIFAR // batch)
 
     def sharing(count: int, way: str, has_mps: bool) -> Callable[[int], Sample]:
@@ -210,18 +208,22 @@ def _rates(count: int, training: Training) -> tuple[list[float], float]:
     """Train in so many processes at the same time; return the steps a second of each, and the most memory of one."""
     processes = multiprocessing.get_context("spawn")
     barrier, answers = processes.Barrier(count), processes.Queue()
-    children = [processes.Process(target=_train, args=(barrier, answers, training), daemon=True) for _ in range(count)]
+    children = [processes.Process(target=_train, args=(barrier, answers, training)) for _ in range(count)]
     for child in children:
         child.start()
     found: list[tuple[float, float]] = []
-    while len(found) < count:
-        if any(child.exitcode for child in children):
-            raise RuntimeError(f"one of {count} processes that share the card failed")
-        while not answers.empty():
-            found.append(answers.get())
-        time.sleep(0.05)
-    for child in children:
-        child.join()
+    try:
+        while len(found) < count:
+            if any(child.exitcode for child in children):
+                raise RuntimeError(f"one of {count} processes that share the card failed")
+            while not answers.empty():
+                found.append(answers.get())
+            time.sleep(0.05)
+    finally:
+        for child in children:
+            if len(found) < count:
+                child.terminate()
+            child.join()
     return [rate for rate, _ in found], max(peak for _, peak in found)
 
 
@@ -245,7 +247,7 @@ _MPS = "nvidia-cuda-mps-control"
 @contextmanager
 def _multi_process_service() -> Iterator[None]:
     """NVIDIA's service in a directory of its own, for processes that are started within."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # its daemon may still write there
         places = {"CUDA_MPS_PIPE_DIRECTORY": folder, "CUDA_MPS_LOG_DIRECTORY": folder}
         os.environ.update(places)
         try:
@@ -257,7 +259,9 @@ def _multi_process_service() -> Iterator[None]:
                 del os.environ[name]
 
 
-def _require_one_card() -> None:
+def _require_one_card(ways: Collection[str] = ()) -> None:
+    if unknown := set(ways) - set(_WAYS):
+        raise Unavailable(f"--ways {min(unknown)}: there is no such way; there are {', '.join(_WAYS)}")
     if not torch.cuda.is_available():
         raise Unavailable("There is no GPU here, so nothing was measured.")
     if torch.cuda.device_count() > 1:

@@ -242,10 +242,13 @@ def reset_peak_memory(device: "torch.device") -> None:
 
 
 def peak_memory_mb(device: "torch.device") -> float:
-    """The most memory since the last reset, in MiB: tensors on a CUDA device, or else the process."""
+    """The most memory since the last reset, in MiB: what a CUDA device had to have for tensors, or else the process.
+
+    On a card it is what was reserved, for that is what others go without; tensors of a CUDA graph count nowhere else.
+    """
     import torch
 
-    peak = torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else _peak_of_process_mb()
+    peak = torch.cuda.max_memory_reserved() / 2**20 if device.type == "cuda" else _peak_of_process_mb()
     return round(peak, 1)
 
 

@@ -32,7 +32,10 @@ class Network(Protocol):
 
 
 class Mode(Protocol):
-    """A kd_mode: a `torch.nn.Module`. `tffd.distill.DistillMode` has all of this but `terms` and `forward`."""
+    """A kd_mode: a `torch.nn.Module`. `tffd.distill.DistillMode` has all of this but `terms` and `forward`.
+
+    It may have `captures`, as a network may: see `DistillMode`.
+    """
 
     terms: ClassVar[tuple[str, ...]]
     needs_teacher: ClassVar[bool]

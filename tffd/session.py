@@ -61,7 +61,10 @@ class Session:
             modes = "+".join(uncompiled)
             self.reporter.note(f"trainer.compile=true: not with kd_mode={modes}, whose steps run as they are")
         if parts.recipe.cuda_graph and (names := uncaptured(parts.learners)):
-            self.reporter.note(f"trainer.cuda_graph=true: not with {' and '.join(names)}; steps run as they are")
+            self.reporter.note(
+                f"trainer.cuda_graph=true: not with {' and '.join(names)}, so steps are slower; "
+                "parts of your own may say captures = True"
+            )
         with self.reporter.run(config, resumed_at=progress.epoch):
             if (stage := parts.learners.distillation.first_stage) and self._is_in_first_stage(parts):
                 for _ in train_first_stage(parts.learners, parts.data, parts.recipe, optimizer, progress):

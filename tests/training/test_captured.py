@@ -1,7 +1,9 @@
 """Steps that are recorded once and replayed: they must be the steps that would have been taken."""
 
 import dataclasses
-from collections.abc import Iterator
+import gc
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from tests.distill.compositions import tfd
-from tests.distill.test_every_mode import CHANNELS, CLASSES, EQUAL, MODES, SIZE, composed, networks
+from tests.distill.test_every_mode import CHANNELS, CLASSES, EQUAL, MODES, RECIPES, SIZE, composed, networks
 from tests.training.tape import TapeRecorder
 from tests.training.test_loop import Constant, alone, data, gpu, history, network, recipe
 from tffd.data import Data, Pictures
@@ -39,15 +41,17 @@ def given(device: str) -> Data:
     return Data(pictures, None, None, ("",) * CLASSES, CHANNELS, data(12, val=0).split)
 
 
-def learners(mode: str) -> Learners:
-    _, distillation = composed(mode, EQUAL)
+def learners(mode: str, *overrides: str) -> Learners:
+    _, distillation = composed(mode, EQUAL, *overrides)
     student, teacher = networks(EQUAL)
     return Learners(student, distillation, teacher if distillation.needs_teacher else None)
 
 
-def rows(mode: str, cuda_graph: bool, device: str = "cpu", **how: Any) -> tuple[list[Row], list[torch.Tensor]]:
+def rows(
+    mode: str, cuda_graph: bool, device: str = "cpu", overrides: Sequence[str] = (), **how: Any
+) -> tuple[list[Row], list[torch.Tensor]]:
     """Train, and return the history with all that was trained."""
-    own, chosen = learners(mode), dataclasses.replace(HOW, cuda_graph=cuda_graph, **how)
+    own, chosen = learners(mode, *overrides), dataclasses.replace(HOW, cuda_graph=cuda_graph, **how)
     for part in (own.student, own.distillation, own.teacher):
         if part is not None:
             part.to(device, memory_format=torch.channels_last)
@@ -58,16 +62,21 @@ def rows(mode: str, cuda_graph: bool, device: str = "cpu", **how: Any) -> tuple[
 
 
 CAPTURED = [mode for mode in MODES if not uncaptured(learners(mode))]
+STAGED = [(mode, [f"kd_mode.{mode}.after=keep"]) for mode in ("ab", "fsp")]  # which the run proper has no other part of
+OTHERS = [(mode, chosen) for mode, chosen in RECIPES if not all(".weights." in each for each in chosen)]  # other steps
+FORMS = [(mode, []) for mode in CAPTURED] + STAGED + [form for form in OTHERS if form[0] in CAPTURED]
 
 
 def test_most_modes_are_captured() -> None:
     assert set(MODES) - set(CAPTURED) == {"bss", "crd", "dlb", "kdsvd", "ps_kd"}
 
 
-@pytest.mark.parametrize("mode", CAPTURED)
-def test_replayed_steps_are_the_steps(mode: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "overrides"), FORMS, ids=lambda part: part if isinstance(part, str) else "+".join(part)
+)
+def test_replayed_steps_are_the_steps(mode: str, overrides: list[str]) -> None:
     """All numbers and weights, but for the last bits of sums; recorded once for each learning rate."""
-    (expected, weights), (actual, replayed) = rows(mode, False), rows(mode, True)
+    (expected, weights), (actual, replayed) = (rows(mode, each, overrides=overrides) for each in (False, True))
     assert TapeRecorder.captures == 2
     for row, other in zip(actual, expected, strict=True):
         assert row == pytest.approx(other, rel=1e-6)
@@ -75,11 +84,11 @@ def test_replayed_steps_are_the_steps(mode: str) -> None:
         torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("mode", [pytest.param(mode, marks=gpu) for mode in CAPTURED])
-def test_replayed_steps_are_the_steps_on_a_card(mode: str) -> None:
+@pytest.mark.parametrize(("mode", "overrides"), [pytest.param(*form, marks=gpu) for form in FORMS])
+def test_replayed_steps_are_the_steps_on_a_card(mode: str, overrides: list[str]) -> None:
     """The first two epochs, one eager and one replayed: later ones drift apart, for sums have no fixed order there."""
     use_precision("fp32")
-    expected, actual = (rows(mode, each, "cuda")[0] for each in (False, True))
+    expected, actual = (rows(mode, each, "cuda", overrides)[0] for each in (False, True))
     for row, other in zip(actual[:2], expected[:2], strict=True):
         assert row == pytest.approx(other, rel=1e-3, abs=1e-5)
     for row, other in zip(actual, expected, strict=True):
@@ -148,6 +157,29 @@ def test_own_parts_are_captured_where_they_say_so() -> None:
 
     assert uncaptured(Learners(network(), alone(Constant()))) == ["kd_mode=alone"]
     assert uncaptured(Learners(network(), alone(Promising()))) == []
+    patched = network()
+    patched.fc = type("Layer", (torch.nn.Linear,), {})(8, 3)
+    assert uncaptured(Learners(patched, tfd())) == ["model"]
+
+
+def test_what_was_recorded_is_given_back_when_training_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at some later time when Python looks for cycles: a card's memory is wanted before."""
+    kept: list[weakref.ref[object]] = []
+
+    class Noting(TapeRecorder):
+        def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+            replay = super().capture(work)
+            kept.append(weakref.ref(replay.__self__))  # type: ignore[attr-defined]  # a method of the tape
+            return replay
+
+    monkeypatch.setattr(loop, "CudaRecorder", Noting)
+    gc.collect()
+    gc.disable()
+    try:
+        rows("tfd", True)
+        assert len(kept) == 2 and [each() for each in kept] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_run_of_few_steps_is_not_captured() -> None:

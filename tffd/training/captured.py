@@ -115,7 +115,14 @@ def uncaptured(learners: Learners) -> list[str]:
 
 
 def _captures(part: nn.Module) -> bool:
-    return bool(getattr(part, "captures", not is_own(type(part).__module__)))
+    promised = getattr(part, "captures", None)
+    if promised is None:  # a network of the library's may have had layers replaced
+        return not any(is_own(type(each).__module__) for each in part.modules() if not _is_pytorchs(each))
+    return bool(promised)
+
+
+def _is_pytorchs(module: nn.Module) -> bool:
+    return type(module).__module__.startswith("torch.")
 
 
 def _form(batch: Batch) -> Hashable:

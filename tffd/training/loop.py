@@ -110,6 +110,13 @@ def train(
         TrainingDiverged: If the training loss of an epoch is not finite.
     """
     steps = _Steps(batch_losses, learners, optimizer, recipe)
+    try:
+        yield from _epochs(steps, learners, data, recipe, progress)
+    finally:
+        steps.close()
+
+
+def _epochs(steps: "_Steps", learners: Learners, data: Data, recipe: Recipe, progress: Progress) -> Iterator[Progress]:
     for epoch in range(progress.epoch + 1, recipe.epochs + 1):
         started = time.perf_counter()
         lr = learning_rate(epoch, recipe.epochs, recipe.lr, recipe.milestones, recipe.gamma)
@@ -195,6 +202,11 @@ class _Steps:
             for total in self._sums.values():
                 total.zero_()
             yield
+
+    def close(self) -> None:
+        """Give back the memory of what was recorded: by itself it would stay until Python looks for cycles."""
+        if self._captured:
+            self._captured.forget()
 
     def means(self, seen: int) -> dict[str, Tensor]:
         """Return the means, over so many pictures, of what an epoch's steps measured, on the device."""

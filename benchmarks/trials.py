@@ -17,21 +17,21 @@ from tffd.texts import counted
 TO_TRAINING, TRIALS_AN_HOUR, PROCESSOR_TRIAL = "whole to training alone", "trials an hour", "processor s a trial"
 
 
-def overhead(*, trials: int = 12) -> Iterator[Variants]:
+def overhead(*, trials: int = 12, device: str = "cpu") -> Iterator[Variants]:
     """What a trial costs besides its training: short equal trials, one after the other, and a process alone.
 
     Claiming, composing, a fresh process, data, network and records; the process waits as a spare one.
     """
     yield {
-        "a trial besides its training": Variant(lambda _: _between_trials(trials)),
+        "a trial besides its training": Variant(lambda _: _between_trials(trials, device)),
         "its process, to its first line": Variant(lambda _: {WALL: statistics.median(_starts(10)[1:])}),
     }
 
 
-def _between_trials(trials: int) -> Sample:
+def _between_trials(trials: int, device: str) -> Sample:
     with tempfile.TemporaryDirectory() as folder:
         short = ("model=resnet8", "trainer.epochs=2", f"seed={listed(range(trials))}", "sweep.n_jobs=1")
-        run_py(Path(folder), "-m", *PLAIN, *short)
+        run_py(Path(folder), "-m", *PLAIN, f"device={device}", *short)
         span, trained = makespan(Path(folder)), trained_seconds(Path(folder))
         return {WALL: (span - trained) / trials, TO_TRAINING: span / trained}
 

@@ -1,21 +1,25 @@
-"""Helpers of the tests that compose configs or start commands."""
+"""Helpers of the tests that compose configs or start commands and processes."""
 
 import json
+import multiprocessing
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from tests.waiting import PATIENCE
 from tffd.app import register_resolvers
+
+T = TypeVar("T")
 
 REPOSITORY = Path(__file__).parents[1]
 CONF = REPOSITORY / "conf"
@@ -67,6 +71,12 @@ def run_py(*arguments: str, environment: Mapping[str, str] | None = None) -> sub
         timeout=PATIENCE,
         env={**os.environ, **(environment or {})},
     )
+
+
+def in_a_process(work: Callable[..., T], *arguments: Any) -> T:
+    """Return what a function of a module returns, or raise what it raises, in a process that it may spoil."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as apart:
+        return apart.submit(work, *arguments).result()
 
 
 def results(directory: Path) -> list[dict[str, Any]]:

@@ -1,7 +1,10 @@
 """What a sweep would cost."""
 
+import dataclasses
 import io
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,8 +14,9 @@ from torch import nn
 
 from tests.support import TINY, compose_config, places
 from tests.sweep.fakes import FakeExecutor, good
+from tests.training.tape import TapeRecorder
 from tffd.config import require_config
-from tffd.data import Pictures
+from tffd.data import Data, Pictures
 from tffd.data.augment import normalise
 from tffd.models import create_model
 from tffd.refusal import ConfigError
@@ -23,6 +27,9 @@ from tffd.sweep.estimate import RunCost, estimate, measure_run, settle
 from tffd.sweep.executors import Executor
 from tffd.sweep.plan import Compose, SweepPlan
 from tffd.sweep.planning import make_plan
+from tffd.training import loop
+from tffd.training.loop import Progress, Recipe
+from tffd.training.step import Learners
 
 
 def plan(directory: Path, *arguments: str) -> tuple[SweepPlan, Compose]:
@@ -141,6 +148,24 @@ def test_the_first_stage_of_a_mode_counts(tmp_path: Path) -> None:
     cost = measure_run(require_config(compose_config(*overrides)), FakeExecutor(good))
     assert cost.first_stage == 3 and 0 < cost.first_stage_step < cost.first_stage_epoch
     assert cost.seconds == pytest.approx(3 * cost.first_stage_epoch + 2 * cost.epoch)
+
+
+def test_a_set_of_few_batches_is_timed_after_its_steps_were_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = []
+
+    def train_with_a_graph(learners: Learners, data: Data, recipe: Recipe, *others: Any) -> Iterator[Progress]:
+        for progress in loop.train(learners, data, dataclasses.replace(recipe, cuda_graph=True), *others):
+            recorded.append(TapeRecorder.captures)
+            yield progress
+
+    monkeypatch.setattr(TapeRecorder, "captures", 0)
+    monkeypatch.setattr(loop, "CudaRecorder", TapeRecorder)
+    monkeypatch.setattr(estimate_module, "train", train_with_a_graph)
+    overrides = (*places(tmp_path), *TINY, "device=cpu", "dataset.train_size=100", "trainer.batch_size=80")
+    measure_run(require_config(compose_config(*overrides)), FakeExecutor(good))
+    assert recorded == [0, 0, 0, 1, 1]
 
 
 def test_an_untrained_teacher_says_numbers_of_an_ordinary_size() -> None:

@@ -22,6 +22,7 @@ from tffd.sweep.executors import Executor
 from tffd.sweep.plan import Compose, SearchPlan, StudyPlan, SweepPlan
 from tffd.sweep.space import corners
 from tffd.texts import counted, printable
+from tffd.training.captured import STEPS_BEFORE
 from tffd.training.loop import Progress, Recipe, evaluate, make_optimizer, train, train_first_stage
 from tffd.training.step import Learners
 
@@ -80,9 +81,11 @@ def _measure(config: Config, executor: Executor) -> RunCost:
     steps = -(-len(few.train) // batch)
     if parts.learners.teacher is not None:
         settle(parts.learners.teacher, few.train)
-    # Steps take as long at any learning rate, and at this one they cannot diverge. It does not drop, for then a CUDA
-    # graph would be recorded anew.
-    recipe = replace(parts.recipe, epochs=2, test_every_epoch=False, lr=1e-9, milestones=())
+    # Before the epoch that is timed, a CUDA graph has been recorded.
+    epochs = 1 + -(-(STEPS_BEFORE + 1) // max(1, len(few.train) // batch))
+    # Steps take as long at any learning rate, and at this one they cannot diverge. It does not drop, for then the graph
+    # would be recorded anew.
+    recipe = replace(parts.recipe, epochs=epochs, test_every_epoch=False, lr=1e-9, milestones=())
     staged, first, first_step = parts.learners.distillation.staged, 0, 0.0
     if staged is not None and staged.first_stage is not None:
         first = staged.first_stage.epochs
@@ -99,10 +102,10 @@ def _measure(config: Config, executor: Executor) -> RunCost:
 
 
 def _epoch_seconds(trains: Callable[..., Iterator[Progress]], learners: Learners, data: Data, recipe: Recipe) -> float:
-    """Train for two epochs, of which the first warms up, and return the seconds of the second."""
+    """Train for a few epochs, of which all but the last warm up, and return the seconds of that one."""
     optimizer = make_optimizer(learners, recipe, trains is train_first_stage)
     seconds = [each.seconds for each in trains(learners, data, recipe, optimizer, Progress(0, [], 0.0))]
-    return seconds[1] - seconds[0]
+    return seconds[-1] - seconds[-2]
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ Where there is no card, the tests replay steps on a CPU, operation by operation,
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields, replace
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -16,11 +17,12 @@ from tffd.blaming import is_own
 from tffd.data import Batch
 from tffd.training.step import Learners
 
-_STEPS_BEFORE = 3  # in which momentum is made, algorithms are chosen and what is compiled is compiled
+STEPS_BEFORE = 3
+"""Steps that are taken as they are: momentum is made, algorithms are chosen and what is compiled is compiled."""
 
 
 class CaptureFailed(ValueError):
-    """A step does what a CUDA graph cannot hold."""
+    """A step does what a CUDA graph cannot hold. Its process can do little more on the card: PyTorch still records."""
 
 
 class Recorder(Protocol):
@@ -34,10 +36,10 @@ class Recorder(Protocol):
 
 
 class CudaRecorder:
-    """A CUDA stream of its own: the default one cannot be recorded, nor what has begun on it."""
+    """A CUDA stream beside the default one, which cannot be recorded, nor what has begun on it."""
 
     def __init__(self) -> None:
-        self._stream = torch.cuda.Stream()
+        self._stream = _stream()
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -63,6 +65,12 @@ class CudaRecorder:
                 "trainer.cuda_graph=false"
             ) from error
         return graph.replay
+
+
+@cache
+def _stream() -> torch.cuda.Stream:
+    """The same for all runs of a process: cuBLAS keeps memory for each stream that it has worked on."""
+    return torch.cuda.Stream()
 
 
 class CapturedSteps:
@@ -91,7 +99,7 @@ class CapturedSteps:
     def __call__(self, batch: Batch, draw: int) -> None:
         """Take one step."""
         form = _form(batch)
-        if self._replay is None and self._counts.get(form, 0) >= _STEPS_BEFORE:
+        if self._replay is None and self._counts.get(form, 0) >= STEPS_BEFORE:
             self._batch = held = _copy(batch)
             self._replay = self._recorder.capture(lambda: self._take(held, draw))
         if self._replay is None or self._batch is None or form != _form(self._batch):

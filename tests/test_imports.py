@@ -33,6 +33,7 @@ LAYERS = {
         "executors",
         "cluster",
         "display | outcome",
+        "preloaded",
         "summary | worker",
         "planning | studies",
         "checking",

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -118,8 +119,9 @@ def digest(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def versions() -> dict[str, str]:
-    """Versions of everything that numbers may depend on."""
+@cache
+def loaded_versions() -> dict[str, str]:
+    """Versions of everything that numbers may depend on, when they were first asked for; see `loaded_commit`."""
     return {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
 
 
@@ -136,6 +138,15 @@ def git_commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+@cache
+def loaded_commit() -> str | None:
+    """`git_commit` as it was when this process, or the one that it was forked from, first asked.
+
+    What is committed or edited later is not what runs. A sweep's server asks when it has imported the code.
+    """
+    return git_commit()
 
 
 def describe_run(config: Config, *, study: str | None, trial: int | None, started: str) -> dict[str, Any]:
@@ -177,8 +188,8 @@ def describe_run(config: Config, *, study: str | None, trial: int | None, starte
         "classes": None,
         "device": None,
         "threads": None,
-        "versions": versions(),
-        "git_commit": git_commit(),
+        "versions": loaded_versions(),
+        "git_commit": loaded_commit(),
         "program": recorded_program(),
         "started": started,
         "finished": None,

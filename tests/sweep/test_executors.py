@@ -6,16 +6,20 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 from omegaconf import OmegaConf
 
+from tests.support import in_a_process
 from tests.sweep.fakes import config
 from tests.sweep.launchers import base, launcher
 from tests.waiting import wait_for
+from tffd import identity
 from tffd.machine import cores
 from tffd.refusal import ConfigError
 from tffd.sweep.cluster.executor import SubmititExecutor
@@ -248,3 +252,14 @@ def test_the_end_of_a_process_of_the_pool_is_told(pool: Callable[[Callable[..., 
     reason = "the process of this trial was killed, perhaps for its memory: exit code -9"
     assert ends(start(executor, signal.SIGKILL)) == reason
     executor.close(cancel=False)
+
+
+def test_runs_record_the_commit_and_the_versions_that_they_were_forked_with() -> None:
+    """What is committed or installed while a sweep runs is not what its later runs have loaded."""
+    assert in_a_process(_recorded_after_a_commit) == (identity.git_commit(), identity.version("torch"))
+
+
+def _recorded_after_a_commit() -> tuple[str | None, str]:
+    import_module("tffd.sweep.preloaded")  # as the server does
+    with mock.patch.multiple(identity, git_commit=lambda: "later", version=lambda _: "later"):
+        return identity.loaded_commit(), identity.loaded_versions()["torch"]

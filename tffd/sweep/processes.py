@@ -58,13 +58,6 @@ def without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
-# What a run imports on its way. Only runs that compile, and a few networks, need the last, which takes 1.5 s.
-_PRELOADED = [
-    "tffd.sweep.worker", "tffd.session", "tffd.training.checkpoint", "tffd.training.saliency", "tffd.parts",
-    "torch._dynamo",
-]  # fmt: skip
-
-
 @functools.cache
 def start_fork_server() -> None:
     """Start it, without waiting until its imports are done; it ends with this process.
@@ -72,7 +65,7 @@ def start_fork_server() -> None:
     It has no standard error: a spare process that the end of a sweep surprises would print a traceback. A run has its
     own log from its first line on, and a process that dies before that is known by its exit code.
     """
-    multiprocessing.set_forkserver_preload(_PRELOADED)
+    multiprocessing.set_forkserver_preload(["tffd.sweep.preloaded"])
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:

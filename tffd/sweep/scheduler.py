@@ -70,11 +70,13 @@ class Scheduler:
                     is_open = self._fill()
                     if not self._running and not is_open:
                         break
+                    before = len(self._running)
                     for running in list(self._running):
                         running.look()
                         self._let_go_if_ended(running)
                     self._display.refresh()
-                    time.sleep(_POLL_SECONDS * max(1, len(self._running) / _MOST_LOOKS_TOGETHER))
+                    if len(self._running) == before:  # otherwise there is room for the next one
+                        time.sleep(_POLL_SECONDS * max(1, before / _MOST_LOOKS_TOGETHER))
             except DataChanged as error:
                 self._wait_for_checkpoints(signals, str(error))
                 raise

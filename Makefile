@@ -55,6 +55,7 @@ docs: $(VENV)/.installed-dev  ## write the pages that are made from the code
 bench: $(VENV)/.installed-dev  ## measure what the README claims about speed (takes long), and write the tables
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks tables
+	$(BIN)/python -m benchmarks.scaling
 
 bench-gpu: $(VENV)/.installed-dev  ## the same on one CUDA card
 	$(BIN)/python -m benchmarks gpu gpu_limits gpu_trials

@@ -194,7 +194,8 @@ def build_parts(config: Config, teacher: Path | None = None, *, untrained: bool 
     precision = effective_precision(config.trainer.precision, device.type)
     require_precision(precision, device)
     use_precision(precision)
-    torch.backends.cudnn.benchmark = True  # 0.8 of a step on an H100; sizes are the same in all steps
+    # 0.8 of a step on an H100, and sizes are the same in all steps; but which algorithm wins is not, from run to run.
+    torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
     keep_freed_memory()
     if not config.trainer.compile:
         keep_compiler_out_of_sgd()

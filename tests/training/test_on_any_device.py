@@ -1,6 +1,7 @@
 """What holds on a CPU and has to hold on a CUDA card: `make test-gpu`."""
 
 import gc
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -74,23 +75,39 @@ def test_channels_are_paired_alike_in_every_precision(device: str, precision: st
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [
-        ("cpu", "cpu"),
-        *(pytest.param(*pair, marks=gpu) for pair in [("cuda", "cuda"), ("cuda", "cpu"), ("cpu", "cuda")]),
-    ],
+    [pytest.param(*pair, marks=gpu) for pair in [("cuda", "cuda"), ("cuda", "cpu"), ("cpu", "cuda")]],
 )
 def test_a_run_goes_on_where_there_is_another_device(first: str, second: str, tmp_path: Path) -> None:
     """The device is no part of a run's identity; on a card sums are added in an order of its own."""
+    whole, goes_on = losses(first, second, tmp_path)
+    assert goes_on == pytest.approx(whole, rel=0.05)
+
+
+@pytest.mark.parametrize("device", ["cpu", CARD])
+def test_a_run_goes_on_exactly_with_deterministic_algorithms(device: str, tmp_path: Path) -> None:
+    whole, goes_on = in_a_process(_deterministic_losses, device, tmp_path)
+    assert goes_on == whole
+
+
+def _deterministic_losses(device: str, directory: Path) -> tuple[float, float]:
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # which PyTorch demands
+    torch.use_deterministic_algorithms(True)
+    found = losses(device, device, directory)
+    assert not torch.backends.cudnn.benchmark  # of which another algorithm may win each time
+    return found
+
+
+def losses(first: str, second: str, directory: Path) -> tuple[float, float]:
+    """The validation losses of a run, and of one that goes on with another device after its first epoch."""
     settings = ("trainer.epochs=3", "trainer.precision=fp32")
-    whole = run(tmp_path / "whole", *settings, f"device={second}")
+    whole = run(directory / "whole", *settings, f"device={second}")
     with pytest.raises(RunInterrupted):
-        asked = AskedAt(1, INTERRUPT, tmp_path / "parts" / "run")
-        run(tmp_path / "parts", *settings, f"device={first}", reporter=asked)
-    (tmp_path / "parts" / "run" / "stop").unlink()  # as the sweep does
-    goes_on = run(tmp_path / "parts", *settings, f"device={second}")
+        asked = AskedAt(1, INTERRUPT, directory / "parts" / "run")
+        run(directory / "parts", *settings, f"device={first}", reporter=asked)
+    (directory / "parts" / "run" / "stop").unlink()  # as the sweep does
+    goes_on = run(directory / "parts", *settings, f"device={second}")
     assert goes_on["epochs_run"] == 3
-    tolerance = 0.0 if first == second == "cpu" else 0.05
-    assert goes_on["val_loss"] == pytest.approx(whole["val_loss"], rel=tolerance)
+    return whole["val_loss"], goes_on["val_loss"]
 
 
 @pytest.mark.parametrize("device", [CARD])

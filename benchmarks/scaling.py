@@ -42,6 +42,7 @@ from tffd.sweep.studies.study import ResumableStudy
 SAMPLERS = ("tpe", "random", "cmaes")
 SPACE: Any = {key: FloatDistribution(1e-5, 0.1, log=True) for key in ("lambda_intra", "lambda_inter")}
 Figures = dict[str, float]
+_LEAST = 30  # beyond which each question has something to measure
 
 
 def used(function: Callable[[], object]) -> float:
@@ -197,13 +198,18 @@ def calls(most: int) -> dict[str, list[tuple[Any, ...]]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="question", help=f"of {', '.join(calls(1))}; default: all")
+    parser.add_argument("names", nargs="*", metavar="question", help=f"of {', '.join(calls(_LEAST))}; default: all")
     parser.add_argument("--most", type=int, default=10_000, help="trials, epochs, pairs; default: %(default)s")
     options = parser.parse_args()
+    questions = calls(options.most)
+    if unknown := set(options.names) - set(questions):
+        parser.error(f"there is no question {min(unknown)}; there are {', '.join(questions)}")
+    if options.most < _LEAST:
+        parser.error(f"--most {options.most}: is too few to show how anything grows; use {_LEAST} or more")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    for name in options.names or calls(1):
-        print(f"\n{name}: {calls(1)[name][0][0].__doc__}", flush=True)
-        for function, *arguments in calls(options.most)[name]:
+    for name in options.names or questions:
+        print(f"\n{name}: {questions[name][0][0].__doc__}", flush=True)
+        for function, *arguments in questions[name]:
             apart(function, *arguments)
 
 

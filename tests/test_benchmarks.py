@@ -1,6 +1,9 @@
 """How benchmarks measure, what they keep, and when a ratio no longer holds; nothing is timed here."""
 
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import torch
 
 from benchmarks import __main__ as command
 from benchmarks import results
+from benchmarks.commands import REPOSITORY
 from benchmarks.measure import Benchmark, Sample, Variant, Variants, interleave, spread, summarise
 
 
@@ -114,6 +118,21 @@ def test_without_a_gpu_the_gpu_benchmark_says_so_and_ends_with_2(
     assert command.main(["gpu", "gpu_trials", "--results", str(tmp_path / "results.json")]) == 2
     assert capsys.readouterr().err == "There is no GPU here, so nothing was measured.\n"
     assert not (tmp_path / "results.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ("epochs --most 30", 0, r"\nepochs: metrics.csv: .*\nof_epochs 10: .*write ms .*\nof_epochs 30: "),
+        ("epoch", 2, "there is no question epoch; there are trials, "),
+        ("--most 29", 2, "use 30 or more"),
+    ],
+)
+def test_how_it_scales_is_a_command_of_its_own(words: str, code: int, told: str) -> None:
+    command = [sys.executable, "-m", "benchmarks.scaling", *words.split()]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert re.search(told, done.stdout + done.stderr)
 
 
 def test_tables_are_written_between_their_marks(tmp_path: Path) -> None:

@@ -166,6 +166,10 @@ def test_own_parts_are_captured_where_they_say_so() -> None:
     patched = network()
     patched.fc = type("Layer", (torch.nn.Linear,), {})(8, 3)
     assert uncaptured(Learners(patched, tfd())) == ["model"]
+    watched = network()
+    assert uncaptured(Learners(watched, tfd())) == []
+    watched.fc.register_forward_hook(lambda *_: None)  # which no replay would call
+    assert uncaptured(Learners(watched, tfd())) == ["model"]
 
 
 def test_what_was_recorded_is_given_back_when_training_is_over(monkeypatch: pytest.MonkeyPatch) -> None:

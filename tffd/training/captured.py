@@ -124,13 +124,19 @@ def uncaptured(learners: Learners) -> list[str]:
 
 def _captures(part: nn.Module) -> bool:
     promised = getattr(part, "captures", None)
-    if promised is None:  # a network of the library's may have had layers replaced
-        return not any(is_own(type(each).__module__) for each in part.modules() if not _is_pytorchs(each))
+    if promised is None:  # a network of the library's may have had layers replaced, or hooks put on them
+        return not any(_is_own(each) or _has_hooks(each) for each in part.modules())
     return bool(promised)
 
 
-def _is_pytorchs(module: nn.Module) -> bool:
-    return type(module).__module__.startswith("torch.")
+def _is_own(module: nn.Module) -> bool:
+    name = type(module).__module__
+    return is_own(name) and not name.startswith("torch.")
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    names = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return any(getattr(module, name) for name in names)
 
 
 def _form(batch: Batch) -> Hashable:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -227,6 +228,20 @@ def test_the_more_is_at_work_the_less_often_it_is_looked_at(
     monkeypatch.setattr(scheduler_module, "time", SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic))
     open_sweep(tmp_path, grid(*range(slots)), config(), slots=slots).run()
     assert pauses[0] == pause
+
+
+def test_the_next_trial_begins_as_soon_as_one_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep, events = open_sweep(tmp_path, grid(0, 1, 2), config()), []
+
+    def noting(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *arguments: (events.append(name), work(*arguments))[1]
+
+    monkeypatch.setattr(sweep.studies[0], "succeed", noting("end", sweep.studies[0].succeed))
+    monkeypatch.setattr(sweep.executor, "start", noting("begin", sweep.executor.start))
+    clock = SimpleNamespace(sleep=noting("pause", time.sleep), monotonic=time.monotonic)
+    monkeypatch.setattr(scheduler_module, "time", clock)
+    sweep.run()
+    assert [event for before, event in pairwise(events) if before == "end"] == ["begin"] * 2
 
 
 def test_a_command_that_waits_for_another_says_so_once(tmp_path: Path, signals_in_threads: None) -> None:
